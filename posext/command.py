@@ -1,0 +1,92 @@
+"""From a command line to a typed config: hydra underneath, one clear message instead of a traceback on top."""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any, cast
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from posext.pe import CONFIGS, names
+
+# Never log a scheme's absence as hydra does: `pe` is in no defaults list, so that +pe=NAME adds it.
+CHOOSE = "choose a positional encoding: +pe=NAME, one of"
+
+
+def entry(config_name: str, job: Callable[[DictConfig], Any]) -> None:
+    """Run `job` on the composed config. What the user can mend ends in one message and exit code 2.
+
+    HYDRA_FULL_ERROR=1 shows the traceback.
+    """
+    plain = os.environ.get("HYDRA_FULL_ERROR", "0") == "0"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra passes errors on instead of printing them
+    sys.argv[1:] = [re.sub(r"^pe(@\w+)?=", r"+pe\1=", argument) for argument in sys.argv[1:]]
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(job)()
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        if not plain:
+            raise
+        print(f"posext: {explain(error)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:
+        if plain:
+            del os.environ["HYDRA_FULL_ERROR"]
+
+
+def typed(composed: DictConfig) -> Any:
+    """The dataclass that a composed config fills, and with it the names of the chosen schemes.
+
+    Raises ValueError where no scheme was chosen.
+    """
+    choices = HydraConfig.get().runtime.choices
+    for key, choice in (("pe", choices.get("pe")), ("extend", choices.get("pe@extend"))):
+        if key in composed and not OmegaConf.is_missing(composed, key) and composed[key] is not None:
+            if not OmegaConf.is_dict(composed[key]):
+                raise ValueError(f"{key}={composed[key]} is not a scheme; {CHOOSE} {', '.join(names())}")
+            OmegaConf.update(composed, f"{key}.name", choice, force_add=True)
+    if "pe" in composed and OmegaConf.is_missing(composed, "pe"):
+        raise ValueError(f"{CHOOSE} {', '.join(names())}")
+    if "run" in composed and OmegaConf.is_missing(composed, "run"):
+        raise ValueError("name the run to measure: run=results/runs/NAME")
+    return OmegaConf.to_object(composed)
+
+
+def overrides() -> list[str]:
+    """What was typed, without hydra's own."""
+    return list(HydraConfig.get().overrides.task)
+
+
+def explain(error: BaseException) -> str:
+    """One sentence or two: what was wrong, and what would be right."""
+    cause = error
+    while cause.__cause__ is not None and not isinstance(cause, ValueError):
+        cause = cause.__cause__
+    text = str(error)
+    choice = re.search(r"Could not find '([\w@]+)/(.+?)'\s+Available options in .+?:\s+(.+)", text, re.DOTALL)
+    if choice:
+        group, name, options = choice.groups()
+        return f"unknown {group}={name}; choose one of {', '.join(options.split())}"
+    if isinstance(cause, OmegaConfBaseException) and cause.key is not None and "not in" in str(cause):
+        return unknown_key(cause)
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        return f"{cause.full_key}: {str(cause).splitlines()[0]}"
+    if isinstance(error, HydraException) and cause is not error and not isinstance(cause, OmegaConfBaseException):
+        text = f"{text}: {cause}"
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def unknown_key(error: OmegaConfBaseException) -> str:
+    parent = cast(Any, error.parent_node)
+    valid = [str(key) for key in parent] if OmegaConf.is_dict(parent) else []
+    where = str(error.full_key).rpartition(".")[0]
+    near = difflib.get_close_matches(str(error.key), valid, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ";"
+    return f"unknown setting {error.full_key}{hint} Valid {'in ' + where if where else 'at the top level'}: {', '.join(valid)}"

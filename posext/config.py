@@ -1,0 +1,175 @@
+"""Every setting, its type and default. Hydra composes these from `configs/`; the choice of scheme alone stays open."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+@dataclass
+class ModelConfig:
+    name: str = MISSING
+    n_layers: int = MISSING
+    n_heads: int = MISSING
+    d_model: int = MISSING
+    d_ff: int = MISSING
+    learning_rate: float = MISSING  # the default of the top-level learning_rate at this size
+
+    def head_dim(self) -> int:
+        """Width of one head. Raises ValueError where the heads do not divide the model's width."""
+        if self.d_model % self.n_heads:
+            raise ValueError(f"model.n_heads={self.n_heads} does not divide model.d_model={self.d_model}")
+        return self.d_model // self.n_heads
+
+
+@dataclass
+class DataConfig:
+    source: str = MISSING  # python, text or hub
+    path: str | None = None  # text: a file or folder; hub: the id of a data set
+    subset: str | None = None  # hub: the data set's configuration
+    column: str = "text"  # of .jsonl, .parquet and hub data
+    document_start: str | None = None  # hub: a pattern of the rows at which a document begins; null: each row is one
+    tokenizer: str = "bpe"  # bpe (trained on the train split), bytes, a tokenizer.json or its folder, or a hub id
+    vocab_size: int = 2048  # of bpe
+    validation_share: float = 0.1  # of the documents, chosen by a hash of their names
+    cache: str = "~/.cache/posext"
+
+
+@dataclass
+class OptimizerConfig:
+    """AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101). Matrices decay, gains and other vectors do not."""
+
+    beta1: float = 0.9
+    beta2: float = 0.95
+    weight_decay: float = 0.1
+    clip: float = 1.0  # largest norm of the whole gradient
+    schedule: str = "cosine"  # cosine, or wsd: constant, then linear decay
+    warmup_share: float = 0.05  # of the steps
+    decay_share: float = 0.2  # of the steps, for wsd
+    final_share: float = 0.1  # of the learning rate, at the last step
+
+
+@dataclass
+class StageConfig:
+    multiple: int = 1  # of train_length
+    share: float = 1.0  # of the steps
+
+
+@dataclass
+class LengthConfig:
+    stages: list[StageConfig] = field(default_factory=lambda: [StageConfig()])
+
+
+@dataclass
+class EvaluationConfig:
+    """How curves are measured; in `posext.evaluate`, null means as the run was measured."""
+
+    blocks: int | None = None  # blocks of targets in a document
+    targets: int | None = None  # targets in a block; null in training: min(64, half the shortest context)
+    documents: int | None = None  # at most so many documents; null in training: all that are long enough
+    tokens_per_batch: int | None = None
+    bootstrap: int | None = None  # resamples of the documents
+    seed: int | None = None  # of the choice of targets and of the bootstrap; never the model's
+
+
+@dataclass
+class TrackingConfig:
+    wandb: str = "offline"  # offline, online or disabled; the files in the run's folder are written in any case
+    project: str = "posext"
+
+
+@dataclass
+class TrainConfig:
+    pe: Any = MISSING
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    length: LengthConfig = field(default_factory=LengthConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    train_length: int = 128  # tokens; with a length schedule, of its first stage
+    steps: int = 1200
+    tokens_per_step: int = 4096  # over all processes and micro-batches
+    micro_batch_tokens: int = 16384  # most tokens in one forward pass of one process
+    learning_rate: float = MISSING
+    seed: int = 0
+    precision: str = "auto"  # fp32, bf16; auto: bf16 where the hardware has it
+    compile: str = "auto"  # true, false; auto: where the steps left repay it
+    evaluate: bool = True
+    context_lengths: list[int] | None = None  # null: train_length / 2 .. 16 times the longest length trained
+    validate_every: int = 200  # steps
+    checkpoint_every: int = 200  # steps
+    name: str | None = None  # of the run's folder; null: made from the config
+    study: str = "default"  # groups runs in tables and on wandb
+    results: str = "results/runs"
+
+    def check(self) -> None:
+        """Raise ValueError for what types alone do not catch, naming the value and what would do."""
+        at_least_one = {
+            "steps": self.steps,
+            "train_length": self.train_length,
+            "tokens_per_step": self.tokens_per_step,
+        }
+        at_least_one |= {
+            "micro_batch_tokens": self.micro_batch_tokens,
+            "checkpoint_every": self.checkpoint_every,
+        }
+        at_least_one |= {"validate_every": self.validate_every, "data.vocab_size": self.data.vocab_size}
+        at_least_one |= {f"model.{k}": getattr(self.model, k) for k in ("n_layers", "n_heads", "d_model", "d_ff")}
+        for key, value in at_least_one.items():
+            if value < 1:
+                raise ValueError(f"{key} must be at least 1, not {value}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate must be a number above 0, not {self.learning_rate}")
+        self.model.head_dim()
+        one_of("precision", self.precision, ("auto", "fp32", "bf16"))
+        one_of("compile", self.compile.lower(), ("auto", "true", "false"))
+        one_of("optimizer.schedule", self.optimizer.schedule, ("cosine", "wsd"))
+        one_of("tracking.wandb", self.tracking.wandb, ("offline", "online", "disabled"))
+        one_of("data.source", self.data.source, ("python", "text", "hub"))
+        if self.data.source == "text" and not self.data.path:
+            raise ValueError("data=text needs data.path, a file or folder of .txt, .md, .jsonl or .parquet")
+        if not 0 < self.data.validation_share < 1:
+            raise ValueError(f"data.validation_share must lie between 0 and 1, not {self.data.validation_share}")
+        for part in ("warmup_share", "decay_share", "final_share"):
+            share = getattr(self.optimizer, part)
+            if not 0 <= share <= 1:
+                raise ValueError(f"optimizer.{part} must lie between 0 and 1, not {share}")
+        shares = [stage.share for stage in self.length.stages]
+        if not shares or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f"the shares of length.stages must be above 0 and sum to 1, not {shares}")
+        multiples = [stage.multiple for stage in self.length.stages]
+        if multiples[0] != 1 or multiples != sorted(multiples):
+            raise ValueError(f"the multiples of length.stages must start at 1 and never fall, not {multiples}")
+        if self.train_length * multiples[-1] > self.tokens_per_step:
+            raise ValueError(
+                f"a sequence of {self.train_length * multiples[-1]} tokens does not fit tokens_per_step={self.tokens_per_step}"
+            )
+        check_lengths(self.context_lengths)
+
+
+@dataclass
+class EvaluateConfig:
+    run: str = MISSING  # the folder of a finished run
+    extend: Any = None  # a scheme to measure the same weights with: +pe@extend=NAME
+    context_lengths: list[int] | None = None  # null: as the run was measured
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    precision: str | None = None  # null: as the run was trained
+
+
+def one_of(key: str, value: str, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise ValueError(f"{key} must be one of {', '.join(valid)}, not {value!r}")
+
+
+def check_lengths(lengths: list[int] | None) -> None:
+    if lengths is not None and (not lengths or min(lengths) < 2 or lengths != sorted(set(lengths))):
+        raise ValueError(f"context_lengths must be increasing numbers of at least 2, not {lengths}")
+
+
+store = ConfigStore.instance()
+store.store(name="train_schema", node=TrainConfig)
+store.store(name="evaluate_schema", node=EvaluateConfig)

@@ -1,0 +1,135 @@
+"""Documents from where they come: the running Python's standard library, local files, or a data set of the hub."""
+
+import hashlib
+import re
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from posext.config import DataConfig
+
+FORMATS = {".txt": "text", ".md": "text", ".jsonl": "json", ".parquet": "parquet"}
+FOREIGN = {"site-packages", "dist-packages", "__pycache__"}
+
+
+class Document(NamedTuple):
+    name: str  # stable across machines where it can be: the split hangs on it
+    text: str
+    validation: bool
+
+
+def documents(config: DataConfig) -> Iterator[Document]:
+    """All documents of the corpus, in a fixed order. Raises ValueError where there are none or one cannot be read."""
+    if config.source == "python":
+        return python_library(config)
+    if config.source == "text":
+        return local_files(config)
+    return from_hub(config)
+
+
+def fingerprint(config: DataConfig) -> str:
+    """What the corpus is, without reading more than needed: content for local files, the identity of a hub data set."""
+    digest = hashlib.sha256(
+        f"{config.source} {config.column} {config.validation_share} {config.document_start}".encode()
+    )
+    if config.source == "hub":
+        digest.update(f"{config.path} {config.subset}".encode())
+    else:
+        root, files = python_files() if config.source == "python" else text_files(config)
+        for path in files:
+            digest.update(f"{path.relative_to(root)}".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def held_out(name: str, share: float) -> bool:
+    """Whether a document belongs to validation: a hash of its name, so no later document moves an earlier one."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64 < share
+
+
+def python_files() -> tuple[Path, list[Path]]:
+    root = Path(sysconfig.get_path("stdlib"))
+    return root, sorted(path for path in root.rglob("*.py") if not FOREIGN & set(path.relative_to(root).parts))
+
+
+def python_library(config: DataConfig) -> Iterator[Document]:
+    root, files = python_files()
+    for path in files:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:  # test files that are in other encodings on purpose
+            continue
+        name = path.relative_to(root).as_posix()
+        if text:
+            yield Document(name, text, held_out(name, config.validation_share))
+
+
+def text_files(config: DataConfig) -> tuple[Path, list[Path]]:
+    path = Path(config.path or "").expanduser()
+    if not path.exists():
+        raise ValueError(f"data.path={config.path} does not exist")
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in FORMATS and p.is_file())
+    if not files or files[0].suffix not in FORMATS:
+        raise ValueError(f"data.path={config.path} holds no {', '.join(FORMATS)} file")
+    return (path.parent if path.is_file() else path), files
+
+
+def local_files(config: DataConfig) -> Iterator[Document]:
+    from datasets import load_dataset
+    from datasets.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    root, files = text_files(config)
+    for path in files:
+        kind, name = FORMATS[path.suffix], path.relative_to(root).as_posix()
+        column = "text" if kind == "text" else config.column
+        whole = {"sample_by": "document"} if kind == "text" else {}
+        try:
+            rows = load_dataset(kind, data_files=str(path), split="train", **whole)
+        except Exception as error:  # datasets wraps what went wrong in errors of its own
+            raise ValueError(f"{path} cannot be read as {kind}: {root_cause(error)}") from error
+        if column not in rows.column_names:
+            raise ValueError(f"{path} has no column {column!r}; it has {', '.join(rows.column_names)} (data.column)")
+        for index, row in enumerate(rows):
+            key, text = name if kind == "text" else f"{name}#{index}", row[column]
+            if kind == "text" and len(files) == 1:  # one text is cut in two; its end is held out
+                cut = round(len(text) * (1 - config.validation_share))
+                yield from (Document(key, text[:cut], False), Document(key, text[cut:], True))
+            elif text:
+                yield Document(key, text, held_out(key, config.validation_share))
+
+
+def from_hub(config: DataConfig) -> Iterator[Document]:
+    from datasets import load_dataset
+
+    for split in ("train", "validation"):
+        try:
+            rows = load_dataset(str(config.path), config.subset, split=split)
+        except Exception as error:
+            raise ValueError(
+                f"the data set {config.path} could not be loaded from the hub ({root_cause(error)}); "
+                "without a network use data=python or data=text data.path=..."
+            ) from error
+        for index, text in enumerate(joined((row[config.column] for row in rows), config.document_start)):
+            yield Document(f"{split}#{index}", text, split == "validation")
+
+
+def joined(rows: Iterator[str], start: str | None) -> Iterator[str]:
+    """Rows as documents; given a pattern, the runs of rows that begin at every row it matches (WikiText's lines)."""
+    if start is None:
+        yield from rows
+        return
+    lines: list[str] = []
+    for row in rows:
+        if lines and re.match(start, row):
+            yield "".join(lines)
+            lines = []
+        lines.append(row)
+    if lines:
+        yield "".join(lines)
+
+
+def root_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,94 @@
+"""`curves.csv`, one row per (extension, protocol, context length), and the same as a table that people read."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tabulate import tabulate
+
+from posext.run import write_text
+from posext.statistics import usable_length
+
+COLUMNS = (
+    "study run scheme extend factor model parameters original_length train_length seed protocol context_length "
+    "nll nll_low nll_high perplexity bits_per_byte documents tokens seconds tokens_per_second peak_memory_bytes commit"
+).split()
+TEXT = {name: str for name in ("study", "run", "scheme", "extend", "factor", "model", "protocol", "commit")}
+ONE_CURVE = [
+    "study",
+    "run",
+    "scheme",
+    "extend",
+    "factor",
+    "original_length",
+    "train_length",
+    "seed",
+    "protocol",
+]
+
+
+def read(path: Path | str) -> pd.DataFrame:
+    """A curves file; an empty frame with its columns where there is none."""
+    if not Path(path).exists():
+        return pd.DataFrame(columns=COLUMNS)
+    table = pd.read_csv(path, dtype=TEXT, keep_default_na=False, na_values={"nll": [""]} | dict.fromkeys(NUMBERS, [""]))
+    return table[COLUMNS]
+
+
+NUMBERS = [name for name in COLUMNS if name not in TEXT]
+
+
+def replace(path: Path, rows: pd.DataFrame, key: tuple[str, ...] = ("extend", "factor", "protocol")) -> pd.DataFrame:
+    """Put rows into a file in place of those that it has for the same extension and protocol; the whole table."""
+    before = read(path)
+    ours = pd.MultiIndex.from_frame(rows[list(key)])
+    kept = before[~pd.MultiIndex.from_frame(before[list(key)]).isin(ours)]
+    table = pd.concat([part for part in (kept, rows[COLUMNS]) if len(part)], ignore_index=True)
+    write_text(path, table.to_csv(index=False))
+    return table
+
+
+def label(row: Any) -> str:
+    """What a curve is called: the scheme, what replaced it, and which factor it was measured with."""
+    name = row.scheme
+    if row.extend and row.extend != row.scheme:
+        name += f" → {row.extend}"
+    if row.train_length > row.original_length:
+        name += f", trained to {row.train_length}"
+    if row.factor:
+        name += ", s matched" if row.factor == "auto" else f", s = {float(row.factor):g}"
+    return name
+
+
+def summary(curve: pd.DataFrame) -> dict[str, Any]:
+    """Numbers derived from one curve; empty where the training length was not measured."""
+    curve = curve.sort_values("context_length")
+    lengths, train_length = curve.context_length.tolist(), int(curve.train_length.iloc[0])
+    if train_length not in lengths:
+        return {}
+    return {"usable_length": usable_length(lengths, curve.nll.to_numpy(float), train_length)}
+
+
+def table(curves: pd.DataFrame, style: str = "simple") -> str:
+    """Perplexity by curve (rows) and context length (columns), with half the width of its interval; `style` is tabulate's."""
+    lengths = sorted(curves.context_length.unique())
+    rows = []
+    for _, curve in curves.groupby(ONE_CURVE, sort=False, dropna=False):
+        at = curve.set_index("context_length")
+        cells = [cell(at.loc[length]) if length in at.index else "" for length in lengths]
+        usable = summary(curve).get("usable_length", "")
+        rows.append([label(curve.iloc[0]), int(curve.seed.iloc[0]), *cells, usable])
+    return tabulate(
+        rows,
+        headers=["scheme", "seed", *map(str, lengths), "usable to"],
+        tablefmt=style,
+        disable_numparse=True,
+    )
+
+
+def cell(row: Any) -> str:
+    if np.isnan(row.nll):
+        return "undefined"
+    half = (np.exp(row.nll_high) - np.exp(row.nll_low)) / 2
+    return f"{row.perplexity:.2f} ±{half:.2f}"

@@ -1,0 +1,159 @@
+"""A corpus as one flat file of tokens with document offsets, and batches as a pure function of (seed, step).
+
+A cache folder holds `tokens.bin`, `documents.parquet` (name, tokens, validation) and `tokenizer.json`; it is built beside
+its place and renamed whole, so that it is there complete or not at all.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from filelock import FileLock
+from tokenizers import Tokenizer
+from torch import Tensor
+from tqdm import tqdm
+
+from posext import corpus, tokenizer
+from posext.config import DataConfig
+
+LAYOUT = 1  # raised when what a cache folder holds changes
+DOCUMENTS_AT_ONCE = 128
+
+
+@dataclass(frozen=True)
+class Split:
+    """Documents of one side of the split, as slices of one flat token array."""
+
+    tokens: np.ndarray  # (N,) memory-mapped
+    starts: np.ndarray  # (D,) int64
+    lengths: np.ndarray  # (D,) int64, tokens
+    names: list[str]
+
+    def document(self, index: int) -> np.ndarray:
+        """The tokens of one document: int64 (n,)."""
+        return self.tokens[self.starts[index] : self.starts[index] + self.lengths[index]].astype(np.int64)
+
+    def batch(self, seed: int, step: int, length: int, count: int) -> tuple[Tensor, list[str]]:
+        """`count` windows of length + 1 tokens, int64 (count, length + 1), and where each was cut, as name:offset.
+
+        Every window that lies within one document is equally likely; a window never crosses documents. A pure function
+        of its arguments: nothing is carried from step to step. Raises ValueError where no document is long enough.
+        """
+        choices_D = np.maximum(self.lengths - length, 0)
+        ends_D = np.cumsum(choices_D)
+        if not len(ends_D) or not ends_D[-1]:
+            longest = int(self.lengths.max(initial=0))
+            raise ValueError(
+                f"no document has {length + 1} tokens, as a length of {length} needs; the longest has {longest}"
+            )
+        rng = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, step]))
+        picks = rng.integers(0, ends_D[-1], size=count)
+        documents = np.searchsorted(ends_D, picks, side="right")
+        offsets = picks - (ends_D[documents] - choices_D[documents])
+        firsts = self.starts[documents] + offsets
+        windows = self.tokens[firsts[:, None] + np.arange(length + 1)].astype(np.int64)
+        return torch.from_numpy(windows), [f"{self.names[d]}:{o}" for d, o in zip(documents, offsets, strict=True)]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A tokenized corpus."""
+
+    folder: Path
+
+    @property
+    def fingerprint(self) -> str:
+        return self.folder.name
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+
+    @property
+    def vocab_size(self) -> int:
+        return self.tokenizer.get_vocab_size()
+
+    @cached_property
+    def bytes_per_token(self) -> np.ndarray:
+        return tokenizer.bytes_per_token(self.tokenizer)
+
+    @cached_property
+    def train(self) -> Split:
+        return self.split(validation=False)
+
+    @cached_property
+    def validation(self) -> Split:
+        return self.split(validation=True)
+
+    def split(self, validation: bool) -> Split:
+        table = pd.read_parquet(self.folder / "documents.parquet")
+        table["start"] = table.tokens.cumsum() - table.tokens
+        table = table[table.validation == validation]
+        tokens = np.memmap(self.folder / "tokens.bin", dtype=token_type(self.vocab_size), mode="r")
+        return Split(tokens, table.start.to_numpy(), table.tokens.to_numpy(), table.name.tolist())
+
+
+def load(config: DataConfig, progress: bool = True) -> Data:
+    """The corpus of a config, tokenized; from the cache where it has been before. Safe when several processes start at once.
+
+    Raises ValueError where either side of the split would be empty.
+    """
+    key = json.dumps([LAYOUT, corpus.fingerprint(config), tokenizer_key(config)])
+    cache = Path(config.cache).expanduser()
+    cache.mkdir(parents=True, exist_ok=True)
+    folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            unfinished = folder.with_suffix(".unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            tokenize(config, unfinished, progress)
+            os.rename(unfinished, folder)
+    return Data(folder)
+
+
+def tokenizer_key(config: DataConfig) -> list[str]:
+    """What tells tokenizers apart: the settings, and the content of a local file."""
+    path = Path(config.tokenizer).expanduser()
+    file = path / "tokenizer.json" if path.is_dir() else path
+    content = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+    return [config.tokenizer, str(config.vocab_size) if config.tokenizer == "bpe" else "", content]
+
+
+def tokenize(config: DataConfig, folder: Path, progress: bool) -> None:
+    """Fill a cache folder: train or load the tokenizer, then write every document's tokens as they come."""
+    texts = (document.text for document in corpus.documents(config) if not document.validation)
+    made = tokenizer.make(config.tokenizer, config.vocab_size, texts)
+    made.save(str(folder / "tokenizer.json"))
+    table, remaining = [], corpus.documents(config)
+    bar = tqdm(desc="tokenizing", unit=" documents", disable=None if progress else True)
+    with open(folder / "tokens.bin", "wb") as file, bar:
+        while chunk := list(islice(remaining, DOCUMENTS_AT_ONCE)):
+            encoded = made.encode_batch_fast([document.text for document in chunk], add_special_tokens=False)
+            for document, encoding in zip(chunk, encoded, strict=True):
+                np.asarray(encoding.ids, dtype=token_type(made.get_vocab_size())).tofile(file)
+                table.append((document.name, len(encoding.ids), document.validation))
+            bar.update(len(chunk))
+    documents = pd.DataFrame(table, columns=["name", "tokens", "validation"])
+    if documents.validation.nunique() < 2:
+        side = "validation" if not documents.validation.any() else "training"
+        raise ValueError(f"the {len(documents)} documents of {asdict(config)['source']} leave none for {side}")
+    documents.to_parquet(folder / "documents.parquet", index=False)
+
+
+def token_type(vocab_size: int) -> type[np.unsignedinteger]:
+    return np.uint16 if vocab_size <= 2**16 else np.uint32
+
+
+def shards(count: int, index: int, of: int) -> Iterator[int]:
+    """The items of `count` that process `index` of `of` takes."""
+    return iter(range(index, count, of))

@@ -1,0 +1,124 @@
+"""A small decoder-only transformer of the shape of Llama: pre-RMSNorm, SwiGLU, no biases, tied embeddings.
+
+It holds a positional scheme and asks it for tables; it never asks which one it is.
+
+Shape suffixes: B batch, T tokens, C model width, H heads, D head_dim, V vocabulary.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from posext.attention import attend
+from posext.config import ModelConfig
+from posext.pe.base import PositionalEncoding, Tables
+
+NORM_EPSILON = 1e-5
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) times a gain (Zhang and Sennrich 2019, arXiv:1910.07467)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        return F.rms_norm(x_BTC, self.weight.shape, self.weight, NORM_EPSILON)
+
+
+class Attention(nn.Module):
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.n_heads = config.n_heads
+        self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=False)
+        self.out = nn.Linear(config.d_model, config.d_model, bias=False)
+
+    def forward(self, x_BTC: Tensor, tables: Tables) -> Tensor:
+        batch, length, width = x_BTC.shape
+        heads = self.qkv(x_BTC).view(batch, length, 3, self.n_heads, width // self.n_heads)
+        q_BHTD, k_BHTD, v_BHTD = heads.permute(2, 0, 3, 1, 4).unbind(0)
+        return self.out(attend(q_BHTD, k_BHTD, v_BHTD, tables).transpose(1, 2).reshape(batch, length, width))
+
+
+class MLP(nn.Module):
+    """SwiGLU (Shazeer 2020, arXiv:2002.05202, equation 6)."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.gate_up = nn.Linear(config.d_model, 2 * config.d_ff, bias=False)
+        self.down = nn.Linear(config.d_ff, config.d_model, bias=False)
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        gate, up = self.gate_up(x_BTC).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * up)
+
+
+class Block(nn.Module):
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.attention_norm, self.attention = RMSNorm(config.d_model), Attention(config)
+        self.mlp_norm, self.mlp = RMSNorm(config.d_model), MLP(config)
+
+    def forward(self, x_BTC: Tensor, tables: Tables) -> Tensor:
+        x_BTC = x_BTC + self.attention(self.attention_norm(x_BTC), tables)
+        return x_BTC + self.mlp(self.mlp_norm(x_BTC))
+
+
+def summed_nll(x_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor) -> Tensor:
+    """The negative log-likelihood of the targets, in nats, summed; float32 scalar."""
+    logits = (x_BTC @ weight_VC.T).float()
+    return F.cross_entropy(logits.flatten(0, 1), targets_BT.flatten(), reduction="sum")
+
+
+class GPT(nn.Module):
+    """The network. Raises ValueError where n_heads does not divide d_model."""
+
+    def __init__(self, config: ModelConfig, vocab_size: int, pe: PositionalEncoding):
+        super().__init__()
+        config.head_dim()  # refuses a width that the heads do not divide
+        self.config, self.pe = config, pe
+        self.embedding = nn.Embedding(vocab_size, config.d_model)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.norm = RMSNorm(config.d_model)
+        self.summed_nll = summed_nll
+
+    def initialize(self, seed: int) -> "GPT":
+        """Normal(0, 0.02) everywhere, divided by sqrt(2 n_layers) where a layer writes to the residual stream (GPT-2).
+
+        The scheme's own parameters are left as it made them, so that for one seed all schemes start from the same weights.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        for name, parameter in self.named_parameters():
+            if name.startswith("pe.") or parameter.ndim < 2:
+                continue
+            writes = name.endswith(("attention.out.weight", "mlp.down.weight"))
+            std = 0.02 / (2 * self.config.n_layers) ** 0.5 if writes else 0.02
+            nn.init.normal_(parameter, std=std, generator=generator)
+        return self
+
+    def compile_parts(self) -> "GPT":
+        """Compile each block and the loss, in place: one small graph serves all layers, and state keys stay as they are.
+
+        Shapes are static, so that what runs at a length depends on nothing that ran before it (exact resume).
+        """
+        for block in self.blocks:
+            block.compile(dynamic=False)
+        self.summed_nll = torch.compile(summed_nll, dynamic=False)
+        return self
+
+    def forward(self, tokens_BT: Tensor, targets_BT: Tensor | None = None, *, last: int | None = None) -> Tensor:
+        """Given targets, their summed NLL (scalar, nats); otherwise logits (B, `last` or T, V), float32."""
+        positions_T = self.pe.positions(tokens_BT.shape[1], tokens_BT.device)
+        x_BTC = self.pe.embed(self.embedding(tokens_BT), positions_T)
+        tables = self.pe.tables(positions_T)
+        for block in self.blocks:
+            x_BTC = block(x_BTC, tables)
+        if targets_BT is not None:
+            return self.summed_nll(self.norm(x_BTC), self.embedding.weight, targets_BT)
+        x_BTC = self.norm(x_BTC if last is None else x_BTC[:, -last:])
+        with torch.autocast(x_BTC.device.type, enabled=False):  # half-precision logits would round away 1e-2 nats
+            return x_BTC.float() @ self.embedding.weight.float().T
+
+    def n_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())

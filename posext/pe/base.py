@@ -1,0 +1,83 @@
+"""What a positional scheme is: the few places at which it may touch the network.
+
+A scheme returns *tables* (a rotation, an additive bias), not code that runs inside a layer: they are made once per
+forward pass in float64, and attention picks its path from their shape alone, so nothing outside this folder ever asks
+which scheme it has.
+
+Shape suffixes: B batch, T positions, C model width, H heads, K keys, R rotated pairs (head_dim / 2).
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a scheme may know of the network it serves, and the length (tokens) at which training starts."""
+
+    head_dim: int
+    n_heads: int
+    d_model: int
+    original_length: int
+
+
+class Rotation(NamedTuple):
+    """cos and sin of every position's phase, times the attention factor; float32 (T, R), for half-split pairs (i, i + R)."""
+
+    cos_TR: Tensor
+    sin_TR: Tensor
+
+
+class KeyBias(NamedTuple):
+    """A term of the attention logits that depends on head and key alone; float64 (H, K). Not scaled by 1/sqrt(head_dim)."""
+
+    values_HK: Tensor
+
+
+class Tables(NamedTuple):
+    """All that one layer's attention needs to know about order."""
+
+    rotation: Rotation | None = None
+    bias: KeyBias | None = None
+
+
+class PositionalEncoding(nn.Module):
+    """The interface of a scheme. Every method's default does nothing, so as it stands this is a model without positions."""
+
+    family: ClassVar[str] = "none"  # an extension replaces a scheme of its own family
+    relative: ClassVar[bool] = True  # logits depend on distances only: shifting every position changes nothing
+    of_the_weights: ClassVar[tuple[str, ...]] = ()  # settings an extension inherits from the run unless told otherwise
+    length_dependent = False  # logits at a position depend on the length of the whole context
+    max_length: int | None = None  # longest context (tokens) at which the scheme is defined; None: every length
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        self.shape = shape
+        self.trained_length = shape.original_length  # the trainer raises it at every stage of a length schedule
+
+    def positions(self, length: int, device: torch.device | None = None) -> Tensor:
+        """The position of every token of a context of `length` tokens: int64 (T,)."""
+        return torch.arange(length, device=device)
+
+    def embed(self, x_BTC: Tensor, positions_T: Tensor) -> Tensor:
+        """Token embeddings in, what the first layer sees out; the same shape."""
+        return x_BTC
+
+    def rotation(self, positions_T: Tensor, length: int) -> Rotation | None:
+        """By how much queries and keys turn at every position, in a context of `length` tokens."""
+        return None
+
+    def bias(self, positions_K: Tensor) -> KeyBias | None:
+        """What is added to the attention logits."""
+        return None
+
+    def tables(self, positions_T: Tensor) -> Tables:
+        """Everything attention needs for one forward pass over these positions."""
+        return Tables(self.rotation(positions_T, len(positions_T)), self.bias(positions_T))
+
+    def describe(self) -> dict[str, Any]:
+        """What is worth recording beside a run: figures that the config does not show."""
+        return {}

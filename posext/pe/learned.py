@@ -1,0 +1,33 @@
+"""Learned absolute positions."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from posext.pe.base import PositionalEncoding, Shape
+
+
+class Learned(PositionalEncoding):
+    """A trained vector for every position (Gehring et al. 2017, arXiv:1705.03122; GPT). Undefined past its table.
+
+    Raises ValueError where a context is longer than the table: it is never clamped or wrapped.
+    """
+
+    family = "absolute"
+    relative = False
+
+    def __init__(self, shape: Shape, *, max_length: int | Literal["auto"] = "auto"):
+        super().__init__(shape)
+        self.max_length = shape.original_length if max_length == "auto" else max_length
+        if self.max_length < 1:
+            raise ValueError(f"max_length must be at least 1, not {max_length}")
+        self.table_TC = nn.Parameter(torch.empty(self.max_length, shape.d_model).normal_(std=0.02))
+
+    def embed(self, x_BTC: Tensor, positions_T: Tensor) -> Tensor:
+        if x_BTC.shape[1] > self.table_TC.shape[0]:
+            raise ValueError(
+                f"a context of {x_BTC.shape[1]} tokens is undefined for learned positions: "
+                f"the table ends at {self.table_TC.shape[0]} (pe.max_length)"
+            )
+        return x_BTC + self.table_TC[positions_T]

@@ -1,0 +1,16 @@
+"""NTK-aware interpolation, by a change of base."""
+
+from torch import Tensor
+
+from posext.pe.scaling import ScaledRoPE
+
+
+class NTK(ScaledRoPE):
+    """base' = base s^(d/(d-2)): the fastest pair keeps its speed, the slowest is divided by s exactly.
+
+    bloc97 2023; Peng et al. 2023, arXiv:2309.00071, section 3.1, equations 9-10 (static form, "NTK-aware").
+    """
+
+    def frequencies(self, length: int) -> tuple[Tensor, float]:
+        d = self.shape.head_dim
+        return self.inv_freq(self.base * self.scale(length) ** (d / (d - 2))), 1.0

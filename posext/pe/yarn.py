@@ -1,0 +1,79 @@
+"""YaRN: interpolation by parts, and a temperature."""
+
+import logging
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from posext.pe.base import Shape
+from posext.pe.scaling import ScaledRoPE
+
+log = logging.getLogger(__name__)
+
+
+class YaRN(ScaledRoPE):
+    """Fast pairs stay, slow pairs are divided by s, a ramp between; cos and sin are multiplied by 0.1 ln s + 1.
+
+    Peng et al. 2023, arXiv:2309.00071. With r_i = original_length theta_i / 2 pi turns of pair i and a ramp from 0 (keep)
+    to 1 (divide by s), theta'_i = theta_i (1 - ramp_i (1 - 1/s)). `ramp="rotations"` is the paper's equation 18, linear in
+    r_i; `ramp="index"` is the authors' code (and transformers), linear in i between the pairs that make beta_fast and
+    beta_slow turns, rounded outwards when `truncate`. The factor on cos and sin is equation 22, squared in the logits.
+
+    `beta_fast="auto"` is ours, for short lengths at which no pair turns 32 times: the geometric mean of beta_slow and the
+    turns of the fastest pair. Raises ValueError unless beta_fast > beta_slow > 0.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        base: float = 10000.0,
+        factor: float | Literal["auto"] = "auto",
+        beta_fast: float | Literal["auto"] = 32.0,
+        beta_slow: float = 1.0,
+        truncate: bool = True,
+        ramp: Literal["index", "rotations"] = "index",
+        attention_factor: float | Literal["auto"] = "auto",
+    ):
+        super().__init__(shape, base=base, factor=factor)
+        most_turns = shape.original_length / (2 * math.pi)
+        fast = math.sqrt(beta_slow * most_turns) if beta_fast == "auto" else beta_fast
+        if not 0 < beta_slow < fast < math.inf:
+            raise ValueError(f"beta_fast must exceed beta_slow, and both 0: got {beta_fast} and {beta_slow}")
+        if attention_factor != "auto" and not 0 < attention_factor < math.inf:
+            raise ValueError(f"attention_factor must be a number above 0, or auto, not {attention_factor}")
+        if fast > most_turns:
+            log.warning(
+                "yarn: beta_fast=%g, but at original length %d the fastest pair turns only %.1f times, so the ramp starts "
+                "at the first pair; beta_fast=auto would take %.1f",
+                fast,
+                shape.original_length,
+                most_turns,
+                math.sqrt(beta_slow * most_turns),
+            )
+        self.beta_fast, self.beta_slow = fast, beta_slow
+        self.truncate, self.ramp_over, self.attention_factor = truncate, ramp, attention_factor
+
+    def frequencies(self, length: int) -> tuple[Tensor, float]:
+        s = self.scale(length)
+        factor = 0.1 * math.log(s) + 1 if self.attention_factor == "auto" else self.attention_factor
+        return self.inv_freq(self.base) * (1 - self.ramp() * (1 - 1 / s)), factor
+
+    def ramp(self) -> Tensor:
+        """0 where a pair keeps its speed, 1 where it is divided by s: float64 (R,)."""
+        if self.ramp_over == "rotations":
+            turns_R = self.shape.original_length * self.inv_freq(self.base) / (2 * math.pi)
+            return 1 - ((turns_R - self.beta_slow) / (self.beta_fast - self.beta_slow)).clamp(0, 1)
+        low, high = self.pair_turning(self.beta_fast), self.pair_turning(self.beta_slow)
+        if self.truncate:
+            low, high = math.floor(low), math.ceil(high)
+        low, high = max(low, 0), min(high, self.shape.head_dim - 1)
+        pairs_R = torch.arange(self.shape.head_dim // 2, dtype=torch.float64)
+        return ((pairs_R - low) / max(high - low, 1e-3)).clamp(0, 1)
+
+    def pair_turning(self, turns: float) -> float:
+        """The (fractional) index of the pair that makes this many turns within the original length."""
+        ratio = self.shape.original_length / (2 * math.pi * turns)
+        return self.shape.head_dim * math.log(ratio) / (2 * math.log(self.base))

@@ -1,0 +1,78 @@
+"""The chart: context length against perplexity, with intervals, crop baselines and the training length."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from posext.curves import label
+
+OVER_SEEDS = ["scheme", "extend", "factor", "original_length", "train_length"]
+
+
+def draw(curves: pd.DataFrame, path: Path, title: str = "") -> None:
+    """Write the chart of some curves: one colour a scheme, a fixed factor dashed; several seeds as mean and range.
+
+    A thin dotted line carries each curve's crop baseline on: what cutting the context to the training length gives.
+    """
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    groups = list(curves.groupby(OVER_SEEDS, sort=False, dropna=False))
+    colours: dict[tuple, str] = {}
+    for key, group in groups:
+        identity = (*key[:2], *key[3:])
+        colour = colours.setdefault(identity, f"C{len(colours) % 10}")
+        dashed = key[2] not in ("", "auto")
+        one_curve(axes, group, colour, "--" if dashed else "-")
+    for length in sorted(curves.original_length.unique()):
+        axes.axvline(length, color="0.6", linewidth=0.8, zorder=0)
+        axes.annotate(
+            f"trained at {length}", (length, 1), xycoords=("data", "axes fraction"), xytext=(3, -10),
+            textcoords="offset points", fontsize=8, color="0.4",
+        )  # fmt: skip
+    lengths = sorted(curves.context_length.unique())
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(lengths))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    plain_log_ticks(axes)
+    axes.set_xlabel("context length (tokens); the same target tokens at every length")
+    axes.set_ylabel("perplexity")
+    axes.grid(axis="y", which="major", color="0.92", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.legend(fontsize=8, frameon=False)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def one_curve(axes: Axes, group: pd.DataFrame, colour: str, style: str) -> None:
+    """The mean over seeds of the log-perplexity; the band is the range of the seeds, or one seed's interval."""
+    by_length = group.groupby("context_length")
+    lengths = np.array(sorted(by_length.groups))
+    nll = by_length.nll.mean().to_numpy(float)
+    alone = group.seed.nunique() == 1
+    low = (by_length.nll_low.mean() if alone else by_length.nll.min()).to_numpy(float)
+    high = (by_length.nll_high.mean() if alone else by_length.nll.max()).to_numpy(float)
+    seeds = "" if alone else f" ({group.seed.nunique()} seeds)"
+    first = group.iloc[0]
+    axes.plot(lengths, np.exp(nll), style, color=colour, marker="o", markersize=3, label=label(first) + seeds)
+    axes.fill_between(lengths, np.exp(low), np.exp(high), color=colour, alpha=0.15, linewidth=0)
+    if first.train_length in lengths:
+        crop = np.exp(nll[lengths == first.train_length][0])
+        axes.plot([first.train_length, lengths[-1]], [crop, crop], ":", color=colour, linewidth=1, alpha=0.7)
+
+
+def plain_log_ticks(axes: Axes) -> None:
+    """Perplexities as plain numbers (10, 20, 50, ...) instead of powers of ten."""
+    low, high = axes.get_ylim()
+    steps = (1, 2, 5) if high / low > 20 else (1, 1.5, 2, 3, 4, 5, 7)
+    ticks = [s * 10.0**e for e in range(-1, 9) for s in steps]
+    axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -1,0 +1,134 @@
+"""A run's folder: its name, the config it stands for, and what is found in it.
+
+results/runs/NAME/  config.yaml  metrics.jsonl  curves.csv  documents.parquet  curve.png  tokenizer.json
+                    model.safetensors and run.json once trained; checkpoints/ until then; wandb/
+"""
+
+import json
+import re
+import subprocess
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from posext.config import TrainConfig
+from posext.length import LengthSchedule, schedule
+from posext.pe import PositionalEncoding, Shape, from_config
+
+# Settings that do not change what is trained: they may differ when a run is taken up again, and are not in its name.
+BESIDE = (
+    "name",
+    "study",
+    "results",
+    "evaluate",
+    "context_lengths",
+    "evaluation",
+    "tracking",
+    "validate_every",
+)
+BESIDE += ("checkpoint_every",)
+IN_THE_NAME = ("pe", "model", "train_length", "seed", "length")
+
+
+@dataclass(frozen=True)
+class Run:
+    folder: Path
+    config: TrainConfig
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def schedule(self) -> LengthSchedule:
+        return schedule(self.config.length, self.config.train_length, self.config.steps)
+
+    @property
+    def trained(self) -> bool:
+        return (self.folder / "run.json").is_file()
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What training left: parameters, seconds, data fingerprint, commit and versions."""
+        return json.loads((self.folder / "run.json").read_text())
+
+    def scheme(self, settings: dict[str, Any] | None = None) -> PositionalEncoding:
+        """The run's scheme, or the one that `settings` describe, for its network and its original length."""
+        model = self.config.model
+        shape = Shape(model.head_dim(), model.n_heads, model.d_model, self.config.train_length)
+        return from_config(settings or self.config.pe, shape)
+
+
+def prepare(config: TrainConfig) -> Run:
+    """The run of a config: a new folder, or the one that holds the same config.
+
+    Raises ValueError where the folder holds another config, naming what differs.
+    """
+    folder = Path(config.results) / str(config.name)
+    file = folder / "config.yaml"
+    if file.exists():
+        before, now = flat(asdict(load(folder).config)), flat(asdict(config))
+        differing = sorted(
+            key for key in before | now if key.split(".")[0] not in BESIDE and before.get(key) != now.get(key)
+        )
+        if differing:
+            changes = ", ".join(f"{key} was {before.get(key)}, is {now.get(key)}" for key in differing[:5])
+            raise ValueError(f"{folder} holds another config ({changes}); choose another name=")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(file, OmegaConf.to_yaml(asdict(config)))
+    return Run(folder, config)
+
+
+def load(folder: Path | str) -> Run:
+    """The run in a folder. Raises ValueError where there is none."""
+    folder = Path(folder)
+    file = folder / "config.yaml"
+    if not file.is_file():
+        raise ValueError(f"{folder} is not the folder of a run: it has no config.yaml")
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.load(file))
+        return Run(folder, cast(TrainConfig, OmegaConf.to_object(merged)))
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{file} is not a config of this version: {str(error).splitlines()[0]}") from error
+
+
+def name_of(config: TrainConfig, overrides: list[str]) -> str:
+    """A run's name: scheme, model, length and seed, then whatever else was asked for that changes what is trained."""
+    lengths = schedule(config.length, config.train_length, config.steps)
+    length = str(config.train_length) + (f"to{lengths.longest}" if lengths.longest > config.train_length else "")
+    extra = []
+    for override in sorted(overrides):
+        key, _, value = override.lstrip("+~").partition("=")
+        if key not in IN_THE_NAME and key.split(".")[0] not in BESIDE and key != "data.cache":
+            extra.append(f"{key.removeprefix('pe.')}-{value}")
+    parts = [config.pe["name"], config.model.name, length, f"seed{config.seed}", *extra]
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))[:200]
+
+
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, with dotted keys."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {k: v for key, value in tree.items() for k, v in flat(value, f"{prefix}.{key}" if prefix else key).items()}
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file whole."""
+    beside = path.with_name(f".{path.name}.unfinished")
+    beside.write_text(text)
+    beside.replace(path)
+
+
+@cache
+def commit() -> str:
+    """The commit of the code that runs, marked -dirty where it has changes; empty outside a checkout."""
+    here = Path(__file__).resolve().parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=10"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

@@ -1,0 +1,98 @@
+"""What a run tells while it trains: rows in `metrics.jsonl`, the record, and the same on wandb, a mirror."""
+
+import json
+import logging
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from posext.run import Run
+
+log = logging.getLogger(__name__)
+
+
+class Metrics:
+    """`metrics.jsonl`: a row of JSON a line. Rows after `step` are cut off, so that a resumed run has no doubles."""
+
+    def __init__(self, path: Path, step: int):
+        kept = [row for row in read(path) if row["step"] <= step]
+        path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        self.file = open(path, "a", buffering=1)  # noqa: SIM115 - open as long as the run
+
+    def write(self, row: dict[str, Any]) -> None:
+        self.file.write(json.dumps(row) + "\n")
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics file; a last line cut short by a crash is dropped."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def start(run: Run, extension: str = "") -> Any:
+    """A wandb run for a run, or for one extension of it; None where tracking is disabled or wandb cannot start.
+
+    Offline unless the config says online and the user is logged in. The id is the name's, so starting again continues it.
+    """
+    if run.config.tracking.wandb == "disabled":
+        return None
+    os.environ.setdefault("WANDB_SILENT", "true")
+    import wandb
+
+    online = run.config.tracking.wandb == "online"
+    if online and not wandb.Api().api_key:
+        log.warning("not logged in to wandb, so this run is recorded offline; wandb login, then wandb sync")
+        online = False
+    name = "-".join(part for part in (run.name, extension) if part)
+    try:
+        started = wandb.init(
+            project=run.config.tracking.project,
+            group=run.config.study,
+            name=name,
+            id=name[-128:],
+            dir=str(run.folder),
+            mode="online" if online else "offline",
+            resume="allow" if online else None,
+            config={**asdict(run.config), "extension": extension},
+        )
+    except Exception as error:  # wandb is a mirror: a run never fails for it
+        log.warning("wandb did not start (%s); the run goes on, its files are the record", error)
+        return None
+    started.define_metric("tokens")
+    started.define_metric("train/*", step_metric="tokens")
+    started.define_metric("validation/*", step_metric="tokens")
+    started.define_metric("eval/context_length")
+    started.define_metric("eval/*", step_metric="eval/context_length")
+    return started
+
+
+def mirror(started: Any, row: dict[str, Any]) -> None:
+    """A row of metrics on wandb, its values under train/ or validation/."""
+    if started is not None:
+        part = "validation" if "validation_loss" in row else "train"
+        axes = {key: row[key] for key in ("step", "tokens")}
+        started.log(axes | {f"{part}/{key}": value for key, value in row.items() if key not in axes})
+
+
+def mirror_curve(started: Any, curve: pd.DataFrame, figure: Path, summary: dict[str, Any]) -> None:
+    """A curve against context length, its values as summary scalars, and the chart."""
+    if started is None:
+        return
+    import wandb
+
+    for row in curve.dropna(subset=["nll"]).to_dict("records"):
+        started.log({f"eval/{key}": row[key] for key in ("context_length", "nll", "nll_low", "nll_high", "perplexity")})
+        started.summary[f"perplexity_{row['context_length']}"] = row["perplexity"]
+    started.summary.update(summary)
+    started.log({"curve": wandb.Image(str(figure))})

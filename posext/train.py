@@ -1,0 +1,177 @@
+"""Train a small GPT at a short length, then measure how far it extrapolates: python -m posext.train +pe=yarn"""
+
+import json
+import logging
+import math
+import shutil
+import time
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from omegaconf import DictConfig
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from posext import checkpoint, command, data, device, evaluate, tracking
+from posext.config import TrainConfig
+from posext.model import GPT
+from posext.optim import adamw, lr_at
+from posext.run import Run, commit, name_of, prepare, write_text
+
+log = logging.getLogger(__name__)
+VALIDATION_TOKENS = 16384
+
+
+def train(run: Run) -> None:
+    """Train a run to its end, from its newest checkpoint if it has one. Raises FloatingPointError on a non-finite loss."""
+    config, lengths = run.config, run.schedule
+    accelerator = device.accelerator(config.precision)
+    main = accelerator.is_main_process
+    tokens = data.load(config.data, progress=main)
+
+    torch.manual_seed(config.seed)
+    scheme = run.scheme()
+    if scheme.max_length is not None and scheme.max_length < lengths.longest:
+        raise ValueError(
+            f"{config.pe['name']} ends at {scheme.max_length}, but training goes to {lengths.longest} tokens"
+        )
+    model = GPT(config.model, tokens.vocab_size, scheme).initialize(config.seed).to(accelerator.device)
+    optimizer = adamw(model, config.learning_rate, config.optimizer)
+    start = checkpoint.restore(run.folder / "checkpoints", model, optimizer)
+    if device.should_compile(config.compile.lower(), config.steps - start):
+        model.compile_parts()
+    network, stepper = accelerator.prepare(model, optimizer)
+
+    metrics = wandb_run = None
+    if main:
+        tokens.tokenizer.save(str(run.folder / "tokenizer.json"))
+        metrics, wandb_run = tracking.Metrics(run.folder / "metrics.jsonl", start), tracking.start(run)
+    bar = tqdm(desc=run.name, total=config.steps, initial=start, unit=" steps", disable=None if main else True)
+    seen = sum(tokens_at(config, lengths.length_at(step)) for step in range(start))
+
+    for step in range(start, config.steps):
+        begin = time.perf_counter()
+        length = lengths.length_at(step)
+        scheme.trained_length = lengths.trained_length_at(step)
+        learning_rate = lr_at(step, config.steps, config.learning_rate, config.optimizer)
+        for group in stepper.param_groups:
+            group["lr"] = learning_rate
+
+        windows, origins = tokens.train.batch(config.seed, step, length, tokens_at(config, length) // length)
+        loss = accumulate(network, windows, config.micro_batch_tokens, accelerator)
+        norm = float(accelerator.clip_grad_norm_(network.parameters(), config.optimizer.clip))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise FloatingPointError(non_finite(run, step, loss, norm, origins))
+        stepper.step()
+        stepper.zero_grad()
+
+        done, seen = step + 1, seen + windows.shape[0] * length
+        rate = windows.shape[0] * length / (time.perf_counter() - begin)
+        row = {"step": done, "tokens": seen, "length": length, "loss": loss, "learning_rate": learning_rate}
+        rows: list[dict[str, Any]] = [row | {"grad_norm": norm, "tokens_per_second": round(rate)}]
+        if done % config.validate_every == 0 or done == config.steps:
+            held_out = validate(network, tokens.validation, length, accelerator)
+            rows.append({"step": done, "tokens": seen, "length": length, "validation_loss": held_out})
+        if metrics is not None:
+            for row in rows:
+                metrics.write(row)
+                tracking.mirror(wandb_run, row)
+            if done % config.checkpoint_every == 0 and done < config.steps:
+                checkpoint.save(run.folder / "checkpoints", done, model, optimizer)
+        bar.update()
+        bar.set_postfix(loss=f"{loss:.3f}", length=length, tokens_per_second=f"{rate:,.0f}")
+
+    bar.close()
+    if metrics is not None:
+        metrics.close()
+        finish(run, model, tokens, wandb_run)
+    accelerator.wait_for_everyone()
+
+
+def tokens_at(config: TrainConfig, length: int) -> int:
+    """Tokens of an optimizer step at a length: as many whole sequences as the budget holds."""
+    return config.tokens_per_step // length * length
+
+
+def accumulate(network: torch.nn.Module, windows: Tensor, micro_batch_tokens: int, accelerator: Accelerator) -> float:
+    """Gradients of the mean NLL over a whole step's windows, whatever the processes and micro-batches; that mean.
+
+    Raises ValueError where there are fewer windows than processes.
+    """
+    sequences, length = windows.shape[0], windows.shape[1] - 1
+    if sequences < accelerator.num_processes:
+        raise ValueError(
+            f"{accelerator.num_processes} processes cannot share {sequences} sequences of {length} tokens a step"
+        )
+    mine = windows[accelerator.process_index :: accelerator.num_processes].to(accelerator.device)
+    parts = mine.split(max(1, micro_batch_tokens // length))
+    total = torch.zeros((), device=accelerator.device)
+    for index, part in enumerate(parts):
+        last = index == len(parts) - 1
+        with nullcontext() if last else accelerator.no_sync(network):
+            nll = network(part[:, :-1], part[:, 1:]) / (sequences * length)
+            accelerator.backward(nll * accelerator.num_processes)  # processes average their gradients
+        total += nll.detach()
+    return float(accelerator.reduce(total, "sum"))
+
+
+@torch.no_grad()
+def validate(network: torch.nn.Module, split: data.Split, length: int, accelerator: Accelerator) -> float:
+    """Mean NLL of the same held-out windows at every call, run without the compiled graphs, which stay as they are."""
+    count = max(accelerator.num_processes, VALIDATION_TOKENS // length)
+    windows, _ = split.batch(0, 0, length, count)
+    total = torch.zeros((), device=accelerator.device)
+    with torch.compiler.set_stance("force_eager"):
+        for part in windows[accelerator.process_index :: accelerator.num_processes].split(max(1, 4096 // length)):
+            part = part.to(accelerator.device)
+            total += network(part[:, :-1], part[:, 1:])
+    return float(accelerator.reduce(total, "sum")) / (count * length)
+
+
+def non_finite(run: Run, step: int, loss: float, norm: float, origins: list[str]) -> str:
+    kept = sorted((run.folder / "checkpoints").glob("step-????????"))
+    good = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
+    return f"loss {loss}, gradient norm {norm} at step {step + 1}, batch {origins[0]} .. {origins[-1]}; {good}"
+
+
+def finish(run: Run, model: GPT, tokens: data.Data, wandb_run: Any) -> None:
+    """The weights, then what is worth knowing about them; run.json marks the run as trained."""
+    save_file(checkpoint.weights(model), run.folder / "model.safetensors")
+    record = {
+        "steps": run.config.steps,
+        "parameters": model.n_parameters(),
+        "original_length": run.config.train_length,
+        "trained_length": run.schedule.longest,
+        "scheme": model.pe.describe(),
+        "data": tokens.fingerprint,
+        "commit": commit(),
+        "torch": torch.__version__,
+    }
+    write_text(run.folder / "run.json", json.dumps(record, indent=2) + "\n")
+    shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
+    if wandb_run is not None:
+        wandb_run.finish()
+
+
+def job(composed: DictConfig) -> None:
+    config: TrainConfig = command.typed(composed)
+    config.check()
+    config.name = config.name or name_of(config, command.overrides())
+    run = prepare(config)
+    if run.trained:
+        print(f"{run.folder} is trained already")
+    else:
+        train(run)
+    if config.evaluate:
+        evaluate.measure(run)
+
+
+def main() -> None:
+    command.entry("train", job)
+
+
+if __name__ == "__main__":
+    main()
