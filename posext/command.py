@@ -5,35 +5,42 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from posext.pe import CONFIGS, names
 
-# Never log a scheme's absence as hydra does: `pe` is in no defaults list, so that +pe=NAME adds it.
 CHOOSE = "choose a positional encoding: +pe=NAME, one of"
 
 
 def entry(config_name: str, job: Callable[[DictConfig], Any]) -> None:
-    """Run `job` on the composed config. What the user can mend ends in one message and exit code 2.
-
-    HYDRA_FULL_ERROR=1 shows the traceback.
+    """Run `job` on the composed config. What the user can mend ends in one message and exit code 2; HYDRA_FULL_ERROR=1
+    shows the traceback. In a sweep the other jobs go on first, and hydra adds which job it was.
     """
     plain = os.environ.get("HYDRA_FULL_ERROR", "0") == "0"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra passes errors on instead of printing them
     sys.argv[1:] = [re.sub(r"^pe(@\w+)?=", r"+pe\1=", argument) for argument in sys.argv[1:]]
+
+    def alone_or_swept(composed: DictConfig) -> Any:
+        try:
+            return job(composed)
+        except MENDABLE as error:
+            if plain and HydraConfig.get().mode == RunMode.RUN:
+                stop(error)
+            raise
+
     try:
-        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(job)()
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(alone_or_swept)()
+    except MENDABLE as error:
         if not plain:
             raise
-        print(f"posext: {explain(error)}", file=sys.stderr)
-        sys.exit(2)
+        stop(error)
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
@@ -41,27 +48,40 @@ def entry(config_name: str, job: Callable[[DictConfig], Any]) -> None:
             del os.environ["HYDRA_FULL_ERROR"]
 
 
+MENDABLE = (HydraException, OmegaConfBaseException, ValueError, FloatingPointError)
+
+
+def stop(error: BaseException) -> NoReturn:
+    print(f"posext: {explain(error)}", file=sys.stderr)
+    sys.exit(1 if isinstance(error, FloatingPointError) else 2)
+
+
 def typed(composed: DictConfig) -> Any:
     """The dataclass that a composed config fills, and with it the names of the chosen schemes.
 
     Raises ValueError where no scheme was chosen.
     """
+    if OmegaConf.is_missing(composed, "pe"):
+        raise ValueError(f"{CHOOSE} {', '.join(names())}")
+    if OmegaConf.is_missing(composed, "run"):
+        raise ValueError("name the run to measure: run=results/runs/NAME")
     choices = HydraConfig.get().runtime.choices
     for key, choice in (("pe", choices.get("pe")), ("extend", choices.get("pe@extend"))):
-        if key in composed and not OmegaConf.is_missing(composed, key) and composed[key] is not None:
+        if composed.get(key) is not None:
             if not OmegaConf.is_dict(composed[key]):
                 raise ValueError(f"{key}={composed[key]} is not a scheme; {CHOOSE} {', '.join(names())}")
             OmegaConf.update(composed, f"{key}.name", choice, force_add=True)
-    if "pe" in composed and OmegaConf.is_missing(composed, "pe"):
-        raise ValueError(f"{CHOOSE} {', '.join(names())}")
-    if "run" in composed and OmegaConf.is_missing(composed, "run"):
-        raise ValueError("name the run to measure: run=results/runs/NAME")
     return OmegaConf.to_object(composed)
 
 
 def overrides() -> list[str]:
     """What was typed, without hydra's own."""
     return list(HydraConfig.get().overrides.task)
+
+
+def given() -> set[str]:
+    """The dotted keys that were typed."""
+    return {override.lstrip("+~").partition("=")[0] for override in overrides()}
 
 
 def explain(error: BaseException) -> str:

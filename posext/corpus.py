@@ -92,10 +92,12 @@ def local_files(config: DataConfig) -> Iterator[Document]:
             raise ValueError(f"{path} has no column {column!r}; it has {', '.join(rows.column_names)} (data.column)")
         for index, row in enumerate(rows):
             key, text = name if kind == "text" else f"{name}#{index}", row[column]
+            if not text:
+                continue
             if kind == "text" and len(files) == 1:  # one text is cut in two; its end is held out
                 cut = round(len(text) * (1 - config.validation_share))
                 yield from (Document(key, text[:cut], False), Document(key, text[cut:], True))
-            elif text:
+            else:
                 yield Document(key, text, held_out(key, config.validation_share))
 
 

@@ -8,13 +8,24 @@ import pandas as pd
 from tabulate import tabulate
 
 from posext.run import write_text
-from posext.statistics import usable_length
+from posext.statistics import interval, mean_nll, resamples, usable_length
 
 COLUMNS = (
     "study run scheme extend factor model parameters original_length train_length seed protocol context_length "
     "nll nll_low nll_high perplexity bits_per_byte documents tokens seconds tokens_per_second peak_memory_bytes commit"
 ).split()
 TEXT = {name: str for name in ("study", "run", "scheme", "extend", "factor", "model", "protocol", "commit")}
+NUMBERS = [name for name in COLUMNS if name not in TEXT]
+STATISTICS = [
+    "nll",
+    "nll_low",
+    "nll_high",
+    "perplexity",
+    "bits_per_byte",
+    "documents",
+    "tokens",
+    "tokens_per_second",
+]
 ONE_CURVE = [
     "study",
     "run",
@@ -32,11 +43,8 @@ def read(path: Path | str) -> pd.DataFrame:
     """A curves file; an empty frame with its columns where there is none."""
     if not Path(path).exists():
         return pd.DataFrame(columns=COLUMNS)
-    table = pd.read_csv(path, dtype=TEXT, keep_default_na=False, na_values={"nll": [""]} | dict.fromkeys(NUMBERS, [""]))
+    table = pd.read_csv(path, dtype=TEXT, keep_default_na=False, na_values={name: [""] for name in NUMBERS})
     return table[COLUMNS]
-
-
-NUMBERS = [name for name in COLUMNS if name not in TEXT]
 
 
 def replace(path: Path, rows: pd.DataFrame, key: tuple[str, ...] = ("extend", "factor", "protocol")) -> pd.DataFrame:
@@ -47,6 +55,21 @@ def replace(path: Path, rows: pd.DataFrame, key: tuple[str, ...] = ("extend", "f
     table = pd.concat([part for part in (kept, rows[COLUMNS]) if len(part)], ignore_index=True)
     write_text(path, table.to_csv(index=False))
     return table
+
+
+def with_statistics(rows: pd.DataFrame, sums: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
+    """Fill in NLL with its interval, perplexity, bits per byte and counts, from sums per (length, document)."""
+    nll_LD = sums.pivot(index="context_length", columns="document", values="nll").sort_index()
+    first = sums[sums.context_length == nll_LD.index[0]].set_index("document").loc[nll_LD.columns]
+    tokens_D = first.tokens.to_numpy()
+    nll_L, resampled_SL = mean_nll(nll_LD.to_numpy(), tokens_D, resamples(len(tokens_D), bootstrap, seed))
+    rows = rows.set_index("context_length")
+    for index, length in enumerate(nll_LD.index):
+        nll, low, high = interval(nll_L[index], resampled_SL[:, index])
+        bits = nll * tokens_D.sum() / first.bytes.sum() / np.log(2)
+        counts = (len(tokens_D), int(tokens_D.sum()))
+        rows.loc[length, STATISTICS[:-1]] = (nll, low, high, np.exp(nll), bits, *counts)
+    return rows.reset_index()
 
 
 def label(row: Any) -> str:

@@ -4,63 +4,43 @@ python -m posext.evaluate run=results/runs/NAME [+pe@extend=yarn extend.factor=8
 """
 
 import dataclasses
-import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from accelerate import Accelerator
-from accelerate.utils import gather_object
 from omegaconf import DictConfig
-from safetensors.torch import load_file
-from tqdm import tqdm
 
-from posext import command, curves, data, device, plot, tracking
-from posext.config import EvaluateConfig, EvaluationConfig, check_lengths
-from posext.memory import PeakMemory
-from posext.model import GPT
-from posext.perplexity import Target, fixed_targets, score
+from posext import command, curves, device, plot, tracking
+from posext.config import EvaluateConfig, check_lengths
+from posext.measure import Plan, make_plan, measure_curve
 from posext.run import Run, commit, load
-from posext.statistics import interval, mean_nll, resamples
 
 PROTOCOL = "fixed_target"
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is measured, the same for every curve of a run."""
-
-    lengths: list[int]
-    size: int
-    targets: list[Target]
-    tokens: data.Data
-
-
-def evaluate(config: EvaluateConfig) -> Run:
-    """Measure a finished run again; with `extend`, under another scheme."""
+def evaluate(config: EvaluateConfig, given: set[str]) -> Run:
+    """Measure a finished run again, as it was measured but for the settings `given` (dotted keys that were typed)."""
     check_lengths(config.context_lengths)
     run = load(config.run)
     if not run.trained:
         raise ValueError(f"{run.folder} is not trained to its end yet: run its training command again")
-    given = {key: value for key, value in dataclasses.asdict(config.evaluation).items() if value is not None}
-    changed: dict[str, Any] = {"evaluation": dataclasses.replace(run.config.evaluation, **given)}
-    changed |= {key: value for key in ("context_lengths", "precision") if (value := getattr(config, key)) is not None}
+    fields = {field.name for field in dataclasses.fields(config.evaluation)}
+    typed = {name: getattr(config.evaluation, name) for name in fields if f"evaluation.{name}" in given}
+    changed: dict[str, Any] = {"evaluation": dataclasses.replace(run.config.evaluation, **typed)}
+    changed |= {name: getattr(config, name) for name in ("context_lengths", "precision") if name in given}
     run = dataclasses.replace(run, config=dataclasses.replace(run.config, tracking=config.tracking, **changed))
-    extension = extended(run, config.extend, command.overrides()) if config.extend else None
-    measure(run, extension)
+    run.config.check()
+    measure(run, extended(run, config.extend, given) if config.extend else None)
     return run
 
 
-def extended(run: Run, extension: dict[str, Any], typed: list[str]) -> dict[str, Any]:
+def extended(run: Run, extension: dict[str, Any], given: set[str]) -> dict[str, Any]:
     """The settings of an extension: what belongs to the weights (a rotary base) is the run's, unless it was typed.
 
     Raises ValueError for a scheme of another family than the run's, as its weights mean nothing to it.
     """
     own = run.scheme()
-    kept = {key: run.config.pe[key] for key in own.of_the_weights if key in extension}
-    kept = {key: value for key, value in kept.items() if not any(t.startswith(f"extend.{key}=") for t in typed)}
+    kept = {k: run.config.pe[k] for k in own.of_the_weights if k in extension and f"extend.{k}" not in given}
     settings = {**extension, **kept}
     family = run.scheme(settings).family
     if family not in (own.family, "none"):
@@ -88,114 +68,11 @@ def measure(run: Run, extension: dict[str, Any] | None = None) -> pd.DataFrame:
     return measured
 
 
-def make_plan(run: Run, progress: bool) -> Plan:
-    lengths, config = context_lengths(run), run.config.evaluation
-    size = config.targets or min(64, lengths[0] // 2)
-    if size > lengths[0] // 2:
-        raise ValueError(f"evaluation.targets={size} exceeds half the shortest context length, {lengths[0]}")
-    tokens = data.load(run.config.data, progress)
-    if run.record["data"] != tokens.fingerprint:
-        raise ValueError(f"{run.folder} was trained on other data ({run.record['data']}, now {tokens.fingerprint})")
-    blocks, seed = required(config, "blocks"), required(config, "seed")
-    targets = fixed_targets(tokens.validation.lengths.tolist(), lengths[-1], size, blocks, seed, config.documents)
-    return Plan(lengths, size, targets, tokens)
-
-
-def context_lengths(run: Run) -> list[int]:
-    """As given, or half the original length, doubled up to 16 times the longest length trained."""
-    if run.config.context_lengths:
-        return run.config.context_lengths
-    lengths = [max(2, run.config.train_length // 2)]
-    while lengths[-1] < 16 * run.schedule.longest:
-        lengths.append(run.config.train_length * 2 ** (len(lengths) - 1))
-    return lengths
-
-
-def required(config: EvaluationConfig, key: str) -> int:
-    value = getattr(config, key)
-    if value is None or value < (0 if key == "seed" else 1):
-        raise ValueError(
-            f"evaluation.{key} must be a whole number of at least {0 if key == 'seed' else 1}, not {value}"
-        )
-    return value
-
-
 def settings_to_measure(settings: dict[str, Any], plan: Plan, original_length: int) -> list[dict[str, Any]]:
     """A scheme as set; where its factor follows the length, also with the factor fixed at what the longest context asks."""
     if settings.get("factor") != "auto":
         return [settings]
     return [settings, {**settings, "factor": max(1.0, plan.lengths[-1] / original_length)}]
-
-
-def measure_curve(
-    run: Run, plan: Plan, settings: dict[str, Any], accelerator: Accelerator
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Sums per document, and cost, at every length; lengths at which the scheme is undefined are left out."""
-    scheme = run.scheme(settings)
-    scheme.trained_length = run.schedule.longest
-    model = GPT(run.config.model, plan.tokens.vocab_size, scheme)
-    try:
-        model.load_state_dict(load_file(run.folder / "model.safetensors"))
-    except RuntimeError as error:
-        raise ValueError(f"the weights of {run.folder} do not fit {settings['name']}: {error}") from error
-    model.to(accelerator.device).eval()
-    sums, costs = [], []
-    bar = tqdm(
-        plan.lengths,
-        desc=settings["name"],
-        unit=" lengths",
-        disable=None if accelerator.is_main_process else True,
-    )
-    for length in bar:
-        bar.set_postfix(context=length)
-        if scheme.max_length is not None and length > scheme.max_length:
-            continue
-        nll_NK, seconds, peak = measure_length(model, plan, length, run.config.evaluation, accelerator)
-        costs.append({"context_length": length, "seconds": seconds, "peak_memory_bytes": peak})
-        sums.append(document_sums(plan, nll_NK).assign(context_length=length))
-    empty = pd.DataFrame(columns=["document", "nll", "tokens", "bytes", "context_length"])
-    return (pd.concat(sums, ignore_index=True) if sums else empty), pd.DataFrame(costs, columns=COST)
-
-
-COST = ["context_length", "seconds", "peak_memory_bytes"]
-
-
-def measure_length(
-    model: GPT, plan: Plan, length: int, config: EvaluationConfig, accelerator: Accelerator
-) -> tuple[np.ndarray, float, int]:
-    """NLL of all targets (N, K) after `length` tokens, the wall time, and the largest process's peak memory.
-
-    Documents are dealt out to the processes; every one gets the whole result.
-    """
-    mine = list(data.shards(len(plan.targets), accelerator.process_index, accelerator.num_processes))
-    targets = [plan.targets[index] for index in mine]
-    budget = required(config, "tokens_per_batch")
-    document = plan.tokens.validation.document
-    begin = time.perf_counter()
-    with PeakMemory(accelerator.device) as peak, torch.inference_mode(), accelerator.autocast():
-        scored = score(model, document, targets, length, plan.size, budget, accelerator.device) if targets else []
-    seconds = time.perf_counter() - begin
-    gathered = gather_object([(mine, scored, seconds, peak.bytes)])
-    nll_NK = np.zeros((len(plan.targets), plan.size))
-    for indices, part, _, _ in gathered:
-        if len(indices):
-            nll_NK[indices] = part
-    return nll_NK, max(part[2] for part in gathered), max(part[3] for part in gathered)
-
-
-def document_sums(plan: Plan, nll_NK: np.ndarray) -> pd.DataFrame:
-    """NLL, tokens and bytes of the targets of each document: all that statistics need."""
-    split, bytes_per_token = plan.tokens.validation, plan.tokens.bytes_per_token
-    labels = (split.document(t.document)[t.end - plan.size + 1 : t.end + 1] for t in plan.targets)
-    per_block = pd.DataFrame(
-        {
-            "document": [split.names[t.document] for t in plan.targets],
-            "nll": nll_NK.sum(axis=1),
-            "tokens": plan.size,
-            "bytes": [int(bytes_per_token[block].sum()) for block in labels],
-        }
-    )
-    return per_block.groupby("document", as_index=False, sort=False).sum()
 
 
 def write_curve(
@@ -218,11 +95,9 @@ def write_curve(
         "protocol": PROTOCOL,
         "commit": commit(),
     }
-    rows = rows.assign(**fixed, **dict.fromkeys(STATISTICS, np.nan))
+    rows = rows.assign(**fixed, **dict.fromkeys(curves.STATISTICS, np.nan))
     if len(sums):
-        rows = with_statistics(
-            rows, sums, required(run.config.evaluation, "bootstrap"), run.config.evaluation.seed or 0
-        )
+        rows = curves.with_statistics(rows, sums, run.config.evaluation.bootstrap, run.config.evaluation.seed)
         rows["tokens_per_second"] = len(plan.targets) * rows.context_length / rows.seconds
     key = ["extend", "factor", "protocol"]
     curves.replace(run.folder / "curves.csv", rows)
@@ -234,33 +109,6 @@ def write_curve(
         named = pd.concat([before[~same], named], ignore_index=True)
     named.to_parquet(stored, index=False)
     return rows[curves.COLUMNS]
-
-
-STATISTICS = [
-    "nll",
-    "nll_low",
-    "nll_high",
-    "perplexity",
-    "bits_per_byte",
-    "documents",
-    "tokens",
-    "tokens_per_second",
-]
-
-
-def with_statistics(rows: pd.DataFrame, sums: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
-    """Fill in NLL with its interval, perplexity, bits per byte and counts, from sums per (length, document)."""
-    nll_LD = sums.pivot(index="context_length", columns="document", values="nll").sort_index()
-    first = sums[sums.context_length == nll_LD.index[0]].set_index("document").loc[nll_LD.columns]
-    tokens_D = first.tokens.to_numpy()
-    nll_L, resampled_SL = mean_nll(nll_LD.to_numpy(), tokens_D, resamples(len(tokens_D), bootstrap, seed))
-    rows = rows.set_index("context_length")
-    for index, length in enumerate(nll_LD.index):
-        nll, low, high = interval(nll_L[index], resampled_SL[:, index])
-        bits = nll * tokens_D.sum() / first.bytes.sum() / np.log(2)
-        counts = (len(tokens_D), int(tokens_D.sum()))
-        rows.loc[length, STATISTICS[:-1]] = (nll, low, high, np.exp(nll), bits, *counts)
-    return rows.reset_index()
 
 
 def report(run: Run, measured: pd.DataFrame) -> None:
@@ -283,7 +131,7 @@ def report(run: Run, measured: pd.DataFrame) -> None:
 
 
 def job(composed: DictConfig) -> None:
-    evaluate(command.typed(composed))
+    evaluate(command.typed(composed), command.given())
 
 
 def main() -> None:

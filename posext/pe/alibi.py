@@ -20,7 +20,7 @@ class ALiBi(PositionalEncoding):
 
 
 def slopes(n_heads: int) -> list[float]:
-    """Positive slopes m_h. For a power of two, 2^(-8h/H); otherwise the next smaller power's, then every other of the next larger's."""
+    """Positive slopes m_h: 2^(-8h/H) for a power of two; else the next smaller power's, then every other of the larger's."""
     smaller = 1 << (n_heads.bit_length() - 1)
     first = [2 ** (-8 * h / smaller) for h in range(1, smaller + 1)]
     between = [2 ** (-4 * h / smaller) for h in range(1, 2 * smaller + 1, 2)]

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from posext.pe.rope import ntk_base
 from posext.pe.scaling import ScaledRoPE
 
 
@@ -12,5 +13,4 @@ class NTK(ScaledRoPE):
     """
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
-        d = self.shape.head_dim
-        return self.inv_freq(self.base * self.scale(length) ** (d / (d - 2))), 1.0
+        return self.inv_freq(ntk_base(self.base, self.scale(length), self.shape.head_dim)), 1.0

@@ -49,3 +49,13 @@ class RoPE(PositionalEncoding):
             "attention_factor": attention_factor,
             "at_length": self.trained_length,
         }
+
+
+def ntk_base(base: float, scale: float, head_dim: int) -> float:
+    """The base that divides the slowest pair's frequency by `scale` and leaves the fastest: base scale^(d/(d-2)).
+
+    Raises ValueError for a head_dim of 2, whose only pair is both.
+    """
+    if head_dim == 2:
+        raise ValueError("a change of base cannot scale a head_dim of 2: it has one pair, which turns once a token")
+    return base * scale ** (head_dim / (head_dim - 2))

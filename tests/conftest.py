@@ -1,0 +1,54 @@
+import random
+
+import pytest
+
+WORDS = "the of a to in is that it for on with as was at by from or an be this which had not are but have one".split()
+
+
+@pytest.fixture(autouse=True)
+def _away_from_everything(tmp_path, monkeypatch):
+    """Every test works in a folder of its own, without wandb's or anybody's environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """A folder of 40 texts of 400 to 3,000 bytes, the same at every call."""
+    folder = tmp_path_factory.mktemp("corpus")
+    rng = random.Random(0)
+    for index in range(40):
+        words = rng.choices(WORDS, k=rng.randint(120, 800))
+        (folder / f"{index:02}.txt").write_text(" ".join(words)[: rng.randint(400, 3000)])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small(corpus, tmp_path_factory):
+    """What makes a run of the command line take a second: a tiny network on that corpus."""
+    cache = tmp_path_factory.mktemp("cache")
+    return [
+        "model=nano", "model.n_layers=2", "model.d_model=32", "model.d_ff=64", "data=text", f"data.path={corpus}",
+        f"data.cache={cache}", "data.tokenizer=bytes", "data.validation_share=0.3", "train_length=16",
+        "tokens_per_step=256", "steps=6", "compile=false", "precision=fp32", "tracking.wandb=disabled",
+        "evaluation.bootstrap=50", "evaluation.documents=8",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run an entry point as from the command line, in this process: (exit code, what it printed, what it complained of)."""
+    from posext import evaluate, train
+
+    def run(entry: str, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", [f"posext-{entry}", *arguments])
+        code = 0
+        try:
+            {"train": train.main, "evaluate": evaluate.main}[entry]()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run

@@ -1,0 +1,187 @@
+"""What every scheme promises, whatever it is: found by its yaml, asked through the interface, never by name."""
+
+import inspect
+
+import pytest
+import torch
+
+from posext.config import ModelConfig
+from posext.model import GPT
+from posext.pe import build, names
+from posext.pe.base import PositionalEncoding
+
+TRAIN_LENGTH = 16
+CONFIG = ModelConfig(name="test", n_layers=2, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3)
+ROTARY = [
+    name for name in names() if build(name, head_dim=8, n_heads=4, d_model=32, train_length=16).family == "rotary"
+]
+
+
+def scheme(name: str, **overrides) -> PositionalEncoding:
+    return build(name, head_dim=8, n_heads=4, d_model=32, train_length=TRAIN_LENGTH, **overrides)
+
+
+def network(pe: PositionalEncoding, spread: float = 8.0) -> GPT:
+    """A network whose weights are large enough for attention to be far from uniform."""
+    model = GPT(CONFIG, 50, pe).initialize(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(spread)
+    return model.eval()
+
+
+def tokens(length: int, seed: int = 0) -> torch.Tensor:
+    return torch.randint(50, (2, length), generator=torch.Generator().manual_seed(seed))
+
+
+def defined(pe: PositionalEncoding, length: int) -> bool:
+    return pe.max_length is None or length <= pe.max_length
+
+
+@pytest.mark.parametrize("name", names())
+def test_no_position_sees_what_comes_after_it(name):
+    model, before = network(scheme(name)), tokens(TRAIN_LENGTH)
+    with torch.no_grad():
+        logits = model(before)
+        for changed in range(1, TRAIN_LENGTH):
+            after = before.clone()
+            after[:, changed:] = tokens(TRAIN_LENGTH, seed=1)[:, changed:]
+            torch.testing.assert_close(model(after)[:, :changed], logits[:, :changed])
+            assert not torch.allclose(model(after)[:, changed:], logits[:, changed:])
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("times", [1, 2, 8])
+def test_finite_at_every_length_or_declared_undefined(name, times):
+    pe = scheme(name)
+    model, length = network(pe), times * TRAIN_LENGTH
+    if defined(pe, length):
+        with torch.no_grad():
+            assert model(tokens(length)).isfinite().all()
+    else:
+        with pytest.raises(ValueError, match=f"{length} tokens is undefined"):
+            model(tokens(length))
+
+
+@pytest.mark.parametrize("name", names())
+def test_shifting_every_position_changes_nothing_iff_the_scheme_is_relative(name, monkeypatch):
+    pe = scheme(name) if name != "learned" else scheme(name, max_length=TRAIN_LENGTH + 7)
+    model, context = network(pe).double(), tokens(TRAIN_LENGTH)
+    with torch.no_grad():
+        here = model(context)
+        positions = pe.positions
+        monkeypatch.setattr(pe, "positions", lambda *a: positions(*a) + 7)
+        moved = model(context)
+    assert torch.allclose(here, moved, atol=2e-4) == pe.relative  # cos and sin are float32
+    if not pe.relative:
+        assert (here - moved).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("name", [name for name in names() if name != "none"])
+def test_the_order_of_earlier_tokens_matters_to_the_last(name):
+    """One layer without positions is blind to order; with any scheme it is not."""
+    one = ModelConfig(name="test", n_layers=1, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3)
+    change = {}
+    for chosen in ("none", name):
+        model = GPT(one, 50, scheme(chosen)).initialize(0)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.ndim == 2:
+                    parameter.mul_(8)
+            context = tokens(12)
+            swapped = context[:, [5, 4, 3, 2, 1, 0, *range(6, 12)]]
+            change[chosen] = float((model(context, last=1) - model(swapped, last=1)).abs().max())
+    assert change["none"] < 1e-5 < 1e-3 < change[name]
+
+
+@pytest.mark.parametrize("name", ROTARY)
+@pytest.mark.parametrize("length", [1, 16, 64])
+def test_factor_one_is_rope_bit_for_bit(name, length):
+    admitted = inspect.signature(type(scheme(name)).__init__).parameters
+    same = scheme(name, factor=1) if "factor" in admitted else scheme(name)
+    if "factor" not in admitted and length > TRAIN_LENGTH and same.length_dependent:
+        pytest.skip("its factor is the context's alone")
+    positions = torch.arange(length)
+    for mine, ropes in zip(same.rotation(positions, length), scheme("rope").rotation(positions, length), strict=True):
+        assert mine.equal(ropes)
+
+
+@pytest.mark.parametrize("name", ROTARY)
+def test_automatic_factors_are_rope_in_range_and_do_not_remember(name):
+    pe, rope = scheme(name), scheme("rope")
+    fresh = pe.rotation(torch.arange(16), 16)
+    assert all(a.equal(b) for a, b in zip(fresh, rope.rotation(torch.arange(16), 16), strict=True))
+    far = pe.rotation(torch.arange(128), 128)
+    assert pe.length_dependent == (not far[0].equal(rope.rotation(torch.arange(128), 128)[0]))
+    again = pe.rotation(torch.arange(16), 16)
+    assert all(a.equal(b) for a, b in zip(again, fresh, strict=True))
+
+
+@pytest.mark.parametrize("name", ROTARY)
+def test_phases_are_right_to_131072_positions(name):
+    pe = build(name, head_dim=64, n_heads=2, d_model=128, train_length=1024)
+    inv_freq, attention_factor = pe.frequencies(131072)
+    positions = torch.tensor([0, 1, 255, 257, 65537, 131071])
+    cos, sin = pe.rotation(positions, 131072)
+    for row, position in enumerate(positions.tolist()):
+        exact = position * inv_freq
+        torch.testing.assert_close(cos[row].double(), exact.cos() * attention_factor, atol=2e-7, rtol=0)
+        torch.testing.assert_close(sin[row].double(), exact.sin() * attention_factor, atol=2e-7, rtol=0)
+
+
+@pytest.mark.parametrize("name", names())
+def test_state_holds_the_parameters_and_nothing_else(name):
+    pe = scheme(name)
+    assert set(pe.state_dict()) == {key for key, _ in pe.named_parameters()}
+
+
+@pytest.mark.parametrize("name", names())
+def test_training_and_evaluation_mode_agree(name):
+    model, context = network(scheme(name)), tokens(TRAIN_LENGTH)
+    with torch.no_grad():
+        assert model.train()(context).equal(model.eval()(context))
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_half_precision_keeps_its_dtype_and_stays_near(name, dtype):
+    model, context = network(scheme(name), spread=2.0), tokens(TRAIN_LENGTH)
+    with torch.no_grad():
+        exact = model(context)
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            logits = model(context)
+    assert logits.dtype == torch.float32
+    assert (logits - exact).abs().max() < (1e-6 if dtype == torch.float32 else 0.05 * exact.abs().max())
+
+
+def test_an_unknown_scheme_setting_or_value_is_refused_with_the_valid_ones():
+    with pytest.raises(ValueError, match=r"'yarnn'; choose one of .*yarn"):
+        scheme("yarnn")
+    with pytest.raises(ValueError, match=r"'betafast' of YaRN; it has .*beta_fast"):
+        scheme("yarn", betafast=3)
+    with pytest.raises(ValueError, match=r"ramp='sideways' of YaRN is not .*index.*rotations"):
+        scheme("yarn", ramp="sideways")
+    with pytest.raises(ValueError, match="refused"):
+        from posext.pe import Shape, from_config
+
+        from_config({"_target_": "os.system"}, Shape(8, 4, 32, 16))
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "says"),
+    [
+        ("linear", {"factor": 0.5}, "factor must be a finite number of at least 1"),
+        ("ntk", {"factor": float("nan")}, "factor must be"),
+        ("yarn", {"factor": float("inf")}, "factor must be"),
+        ("yarn", {"beta_fast": 1, "beta_slow": 2}, "beta_fast must exceed beta_slow"),
+        ("rope", {"base": 1}, "base must be a number above 1"),
+        ("dynamic_ntk", {"hf_factor": 2}, "has no factor"),
+        ("learned", {"max_length": 0}, "max_length must be at least 1"),
+    ],
+)
+def test_senseless_values_are_refused(name, overrides, says):
+    with pytest.raises(ValueError, match=says):
+        scheme(name, **overrides)
+    with pytest.raises(ValueError, match="even head_dim"):
+        build("rope", head_dim=7, n_heads=1, d_model=7, train_length=16)

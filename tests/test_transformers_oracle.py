@@ -1,0 +1,58 @@
+"""transformers' own functions over random settings; they are given settings only, never a table of ours."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import LlamaConfig
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+from posext.pe import build
+
+HEAD_DIMS, BASES = st.sampled_from([32, 64, 96, 128]), st.floats(100, 1e6)
+LENGTHS, FACTORS = st.integers(64, 16384), st.floats(1, 64)
+
+
+def theirs(kind, head_dim, base, length, context=None, **parameters):
+    rope = {"rope_type": kind, "rope_theta": base, **parameters}
+    if kind == "yarn":
+        rope["original_max_position_embeddings"] = length
+    config = LlamaConfig(
+        hidden_size=2 * head_dim, num_attention_heads=2, max_position_embeddings=length, rope_parameters=rope
+    )
+    return ROPE_INIT_FUNCTIONS[kind](config, "cpu", seq_len=context)
+
+
+def ours(name, head_dim, base, length, context, **overrides):
+    scheme = build(
+        name, head_dim=head_dim, n_heads=2, d_model=2 * head_dim, train_length=length, base=base, **overrides
+    )
+    return scheme.frequencies(context)
+
+
+def same(mine, other):
+    assert mine[0].tolist() == pytest.approx(other[0].tolist(), rel=3e-5)  # theirs are float32, with a float32 power
+    assert mine[1] == pytest.approx(other[1], rel=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(HEAD_DIMS, BASES, LENGTHS, FACTORS)
+def test_linear(head_dim, base, length, factor):
+    same(
+        ours("linear", head_dim, base, length, length, factor=factor),
+        theirs("linear", head_dim, base, length, factor=factor),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(HEAD_DIMS, BASES, LENGTHS, FACTORS, st.floats(0.25, 32))
+def test_dynamic_ntk_with_hf_semantics(head_dim, base, length, factor, ratio):
+    context = max(1, round(length * ratio))
+    mine = ours("dynamic_ntk", head_dim, base, length, context, semantics="hf", hf_factor=factor)
+    same(mine, theirs("dynamic", head_dim, base, length, context, factor=factor))
+
+
+@settings(max_examples=150, deadline=None)
+@given(HEAD_DIMS, BASES, LENGTHS, FACTORS, st.floats(2, 64), st.floats(0.1, 1.5), st.booleans())
+def test_yarn(head_dim, base, length, factor, beta_fast, beta_slow, truncate):
+    betas = {"factor": factor, "beta_fast": beta_fast, "beta_slow": beta_slow, "truncate": truncate}
+    same(ours("yarn", head_dim, base, length, length, **betas), theirs("yarn", head_dim, base, length, **betas))
