@@ -5,11 +5,12 @@ import re
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from posext.config import DataConfig
 
-FORMATS = {".txt": "text", ".md": "text", ".jsonl": "json", ".parquet": "parquet"}
+TABLES = {".jsonl": "json", ".parquet": "parquet"}  # and what `datasets` calls them
+FORMATS = (".txt", ".md", *TABLES)
 FOREIGN = {"site-packages", "dist-packages", "__pycache__"}
 
 
@@ -75,30 +76,43 @@ def text_files(config: DataConfig) -> tuple[Path, list[Path]]:
 
 
 def local_files(config: DataConfig) -> Iterator[Document]:
+    root, files = text_files(config)
+    for path in files:
+        name = path.relative_to(root).as_posix()
+        if path.suffix in TABLES:
+            rows = enumerate(table_rows(path, TABLES[path.suffix], config.column))
+            named = ((f"{name}#{index}", text) for index, text in rows)
+        else:
+            named = iter([(name, plain_text(path))])
+            if len(files) == 1:  # one text is cut in two; its end is held out
+                yield from halves(*next(named), config.validation_share)
+        yield from (Document(key, text, held_out(key, config.validation_share)) for key, text in named if text)
+
+
+def halves(name: str, text: str, share: float) -> Iterator[Document]:
+    cut = round(len(text) * (1 - share))
+    yield from (Document(name, part, end) for part, end in ((text[:cut], False), (text[cut:], True)) if part)
+
+
+def plain_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+
+
+def table_rows(path: Path, kind: str, column: str) -> Iterator[str]:
     from datasets import load_dataset
     from datasets.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    root, files = text_files(config)
-    for path in files:
-        kind, name = FORMATS[path.suffix], path.relative_to(root).as_posix()
-        column = "text" if kind == "text" else config.column
-        whole = {"sample_by": "document"} if kind == "text" else {}
-        try:
-            rows = load_dataset(kind, data_files=str(path), split="train", **whole)
-        except Exception as error:  # datasets wraps what went wrong in errors of its own
-            raise ValueError(f"{path} cannot be read as {kind}: {root_cause(error)}") from error
-        if column not in rows.column_names:
-            raise ValueError(f"{path} has no column {column!r}; it has {', '.join(rows.column_names)} (data.column)")
-        for index, row in enumerate(rows):
-            key, text = name if kind == "text" else f"{name}#{index}", row[column]
-            if not text:
-                continue
-            if kind == "text" and len(files) == 1:  # one text is cut in two; its end is held out
-                cut = round(len(text) * (1 - config.validation_share))
-                yield from (Document(key, text[:cut], False), Document(key, text[cut:], True))
-            else:
-                yield Document(key, text, held_out(key, config.validation_share))
+    try:
+        rows: Any = load_dataset(kind, data_files=str(path), split="train")
+    except Exception as error:  # datasets wraps what went wrong in errors of its own
+        raise ValueError(f"{path} cannot be read as {kind}: {root_cause(error)}") from error
+    if column not in rows.column_names:
+        raise ValueError(f"{path} has no column {column!r}; it has {', '.join(rows.column_names)} (data.column)")
+    return (row[column] for row in rows)
 
 
 def from_hub(config: DataConfig) -> Iterator[Document]:
@@ -106,7 +120,7 @@ def from_hub(config: DataConfig) -> Iterator[Document]:
 
     for split in ("train", "validation"):
         try:
-            rows = load_dataset(str(config.path), config.subset, split=split)
+            rows: Any = load_dataset(str(config.path), config.subset, split=split)
         except Exception as error:
             raise ValueError(
                 f"the data set {config.path} could not be loaded from the hub ({root_cause(error)}); "

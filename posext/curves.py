@@ -1,13 +1,13 @@
 """`curves.csv`, one row per (extension, protocol, context length), and the same as a table that people read."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from posext.run import write_text
 from posext.statistics import interval, mean_nll, resamples, usable_length
 
 COLUMNS = (
@@ -43,18 +43,27 @@ def read(path: Path | str) -> pd.DataFrame:
     """A curves file; an empty frame with its columns where there is none."""
     if not Path(path).exists():
         return pd.DataFrame(columns=COLUMNS)
-    table = pd.read_csv(path, dtype=TEXT, keep_default_na=False, na_values={name: [""] for name in NUMBERS})
-    return table[COLUMNS]
+    blank: Any = {name: [""] for name in NUMBERS}
+    table = pd.read_csv(path, dtype=cast(Any, TEXT), keep_default_na=False, na_values=blank)
+    return table.loc[:, COLUMNS]
 
 
-def replace(path: Path, rows: pd.DataFrame, key: tuple[str, ...] = ("extend", "factor", "protocol")) -> pd.DataFrame:
-    """Put rows into a file in place of those that it has for the same extension and protocol; the whole table."""
-    before = read(path)
-    ours = pd.MultiIndex.from_frame(rows[list(key)])
-    kept = before[~pd.MultiIndex.from_frame(before[list(key)]).isin(ours)]
-    table = pd.concat([part for part in (kept, rows[COLUMNS]) if len(part)], ignore_index=True)
-    write_text(path, table.to_csv(index=False))
-    return table
+def of_runs(paths: Iterable[Path]) -> pd.DataFrame:
+    """The curves of run folders or curves files, one after the other. Raises ValueError where one has none."""
+    tables = []
+    for path in paths:
+        tables.append(read(path / "curves.csv" if path.is_dir() else path))
+        if not len(tables[-1]):
+            raise ValueError(f"{path} holds no curves; measure it: python -m posext.evaluate run={path}")
+    return pd.concat(tables, ignore_index=True)
+
+
+def replace(before: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that were there, but for those of the same extensions and protocols as the new ones, and then the new ones."""
+    key = ["extend", "factor", "protocol"]
+    known = pd.MultiIndex.from_frame(rows.loc[:, key])
+    kept = before.loc[~pd.MultiIndex.from_frame(before.loc[:, key]).isin(known)] if len(before) else before
+    return pd.concat([part for part in (kept, rows) if len(part)] or [rows], ignore_index=True)
 
 
 def with_statistics(rows: pd.DataFrame, sums: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:

@@ -97,9 +97,9 @@ class Data:
     def split(self, validation: bool) -> Split:
         table = pd.read_parquet(self.folder / "documents.parquet")
         table["start"] = table.tokens.cumsum() - table.tokens
-        table = table[table.validation == validation]
+        table = table.loc[table.validation == validation]
         tokens = np.memmap(self.folder / "tokens.bin", dtype=token_type(self.vocab_size), mode="r")
-        return Split(tokens, table.start.to_numpy(), table.tokens.to_numpy(), table.name.tolist())
+        return Split(tokens, table.start.to_numpy(), table.tokens.to_numpy(), table["name"].tolist())
 
 
 def load(config: DataConfig, progress: bool = True) -> Data:

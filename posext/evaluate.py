@@ -4,7 +4,7 @@ python -m posext.evaluate run=results/runs/NAME [+pe@extend=yarn extend.factor=8
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from posext import command, curves, device, plot, tracking
 from posext.config import EvaluateConfig, check_lengths
 from posext.measure import Plan, make_plan, measure_curve
-from posext.run import Run, commit, load
+from posext.run import Run, commit, load, write_text
 
 PROTOCOL = "fixed_target"
 
@@ -51,8 +51,11 @@ def extended(run: Run, extension: dict[str, Any], given: set[str]) -> dict[str, 
     return settings
 
 
-def measure(run: Run, extension: dict[str, Any] | None = None) -> pd.DataFrame:
-    """Measure one scheme on a run's weights, with a matched and a fixed factor where it has one, and write all it leaves."""
+def measure(run: Run, extension: dict[str, Any] | None = None, wandb_run: Any = None) -> pd.DataFrame:
+    """Measure one scheme on a run's weights, with a matched and a fixed factor where it has one, and write all it leaves.
+
+    `wandb_run` is the run's own, where training left it open: the run's curve goes there, and it is finished.
+    """
     accelerator = device.accelerator(run.config.precision)
     plan = make_plan(run, accelerator.is_main_process)
     rows = []
@@ -64,7 +67,7 @@ def measure(run: Run, extension: dict[str, Any] | None = None) -> pd.DataFrame:
     if not accelerator.is_main_process:
         return pd.DataFrame(columns=curves.COLUMNS)
     measured = pd.concat(rows, ignore_index=True)
-    report(run, measured)
+    report(run, measured, wandb_run)
     return measured
 
 
@@ -79,14 +82,14 @@ def write_curve(
     run: Run, plan: Plan, replaced: dict[str, Any] | None, sums: pd.DataFrame, costs: pd.DataFrame
 ) -> pd.DataFrame:
     """Intervals from the sums; rows into curves.csv, sums into documents.parquet. Undefined lengths have empty numbers."""
-    settings = replaced or run.config.pe
+    factor = (replaced or run.config.pe).get("factor", "")
     rows = costs.set_index("context_length").reindex(plan.lengths).reset_index()
     fixed = {
         "study": run.config.study,
         "run": run.name,
         "scheme": run.config.pe["name"],
         "extend": replaced["name"] if replaced else "",
-        "factor": str(settings.get("factor", "")),
+        "factor": factor if isinstance(factor, str) else f"{factor:g}",
         "model": run.config.model.name,
         "parameters": run.record["parameters"],
         "original_length": run.config.train_length,
@@ -99,26 +102,25 @@ def write_curve(
     if len(sums):
         rows = curves.with_statistics(rows, sums, run.config.evaluation.bootstrap, run.config.evaluation.seed)
         rows["tokens_per_second"] = len(plan.targets) * rows.context_length / rows.seconds
-    key = ["extend", "factor", "protocol"]
-    curves.replace(run.folder / "curves.csv", rows)
+    rows = rows.loc[:, curves.COLUMNS]
+    file = run.folder / "curves.csv"
+    write_text(file, curves.replace(curves.read(file), rows).to_csv(index=False))
     stored = run.folder / "documents.parquet"
-    named = sums.assign(**{name: fixed[name] for name in key})
-    if stored.exists():
-        before = pd.read_parquet(stored)
-        same = (before[key] == pd.Series({name: fixed[name] for name in key})).all(axis=1)
-        named = pd.concat([before[~same], named], ignore_index=True)
-    named.to_parquet(stored, index=False)
-    return rows[curves.COLUMNS]
+    labelled = sums.assign(**{name: fixed[name] for name in ("extend", "factor", "protocol")})
+    before = pd.read_parquet(stored) if stored.exists() else labelled.head(0)
+    curves.replace(before, labelled).to_parquet(stored, index=False)
+    return rows
 
 
-def report(run: Run, measured: pd.DataFrame) -> None:
+def report(run: Run, measured: pd.DataFrame, wandb_run: Any) -> None:
     """The chart of all that the run has, the table of what was measured now, and both on wandb."""
     everything = curves.read(run.folder / "curves.csv")
     figure = run.folder / "curve.png"
     plot.draw(everything, figure, title=run.name)
-    for (extend, factor), curve in measured.groupby(["extend", "factor"], sort=False):
+    for key, curve in measured.groupby(["extend", "factor"], sort=False):
+        extend, factor = cast(tuple[str, str], key)
         extension = f"{extend}-{factor}".strip("-") if extend else ""
-        started = tracking.start(run, extension)
+        started = wandb_run if wandb_run is not None and not extension else tracking.start(run, extension)
         tracking.mirror_curve(started, curve, figure, curves.summary(curve))
         if started is not None:
             started.finish()

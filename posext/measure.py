@@ -120,4 +120,4 @@ def document_sums(plan: Plan, nll_NK: np.ndarray) -> pd.DataFrame:
             "bytes": [int(bytes_per_token[block].sum()) for block in labels],
         }
     )
-    return per_block.groupby("document", as_index=False, sort=False).sum()
+    return pd.DataFrame(per_block.groupby("document", as_index=False, sort=False).sum())

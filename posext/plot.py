@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from posext.curves import label
 
-OVER_SEEDS = ["scheme", "extend", "factor", "original_length", "train_length"]
+ONE_LINE = ["scheme", "extend", "factor", "original_length", "train_length"]  # over seeds
 
 
 def draw(curves: pd.DataFrame, path: Path, title: str = "") -> None:
@@ -22,13 +22,12 @@ def draw(curves: pd.DataFrame, path: Path, title: str = "") -> None:
     A thin dotted line carries each curve's crop baseline on: what cutting the context to the training length gives.
     """
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    groups = list(curves.groupby(OVER_SEEDS, sort=False, dropna=False))
     colours: dict[tuple, str] = {}
-    for key, group in groups:
-        identity = (*key[:2], *key[3:])
-        colour = colours.setdefault(identity, f"C{len(colours) % 10}")
-        dashed = key[2] not in ("", "auto")
-        one_curve(axes, group, colour, "--" if dashed else "-")
+    for _, group in curves.groupby(ONE_LINE, sort=False, dropna=False):
+        first = group.iloc[0]
+        scheme = (first.scheme, first.extend or first.scheme, first.original_length, first.train_length)
+        colour = colours.setdefault(scheme, f"C{len(colours) % 10}")
+        one_curve(axes, group, colour, "-" if first.factor in ("", "auto") else "--")
     for length in sorted(curves.original_length.unique()):
         axes.axvline(length, color="0.6", linewidth=0.8, zorder=0)
         axes.annotate(
@@ -54,7 +53,7 @@ def draw(curves: pd.DataFrame, path: Path, title: str = "") -> None:
 def one_curve(axes: Axes, group: pd.DataFrame, colour: str, style: str) -> None:
     """The mean over seeds of the log-perplexity; the band is the range of the seeds, or one seed's interval."""
     by_length = group.groupby("context_length")
-    lengths = np.array(sorted(by_length.groups))
+    lengths = np.array(sorted(group.context_length.unique()))
     nll = by_length.nll.mean().to_numpy(float)
     alone = group.seed.nunique() == 1
     low = (by_length.nll_low.mean() if alone else by_length.nll.min()).to_numpy(float)

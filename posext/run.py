@@ -66,9 +66,13 @@ class Run:
 def prepare(config: TrainConfig) -> Run:
     """The run of a config: a new folder, or the one that holds the same config.
 
-    Raises ValueError where the folder holds another config, naming what differs.
+    Raises ValueError where the folder holds another config, naming what differs, and, before anything is written, where
+    the scheme cannot be built or ends before the longest length of the schedule.
     """
     folder = Path(config.results) / str(config.name)
+    scheme, longest = Run(folder, config).scheme(), Run(folder, config).schedule.longest
+    if scheme.max_length is not None and scheme.max_length < longest:
+        raise ValueError(f"{config.pe['name']} ends at {scheme.max_length}, but training goes to {longest} tokens")
     file = folder / "config.yaml"
     if file.exists():
         before, now = flat(asdict(load(folder).config)), flat(asdict(config))

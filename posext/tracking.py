@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from posext.run import Run
+from posext.run import Run, write_text
 
 log = logging.getLogger(__name__)
 
@@ -18,15 +18,12 @@ class Metrics:
     """`metrics.jsonl`: a row of JSON a line. Rows after `step` are cut off, so that a resumed run has no doubles."""
 
     def __init__(self, path: Path, step: int):
-        kept = [row for row in read(path) if row["step"] <= step]
-        path.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        self.file = open(path, "a", buffering=1)  # noqa: SIM115 - open as long as the run
+        self.path = path
+        write_text(path, "".join(json.dumps(row) + "\n" for row in read(path) if row["step"] <= step))
 
     def write(self, row: dict[str, Any]) -> None:
-        self.file.write(json.dumps(row) + "\n")
-
-    def close(self) -> None:
-        self.file.close()
+        with open(self.path, "a") as file:
+            file.write(json.dumps(row) + "\n")
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -64,6 +61,7 @@ def start(run: Run, extension: str = "") -> Any:
             dir=str(run.folder),
             mode="online" if online else "offline",
             resume="allow" if online else None,
+            reinit="finish_previous",
             config={**asdict(run.config), "extension": extension},
         )
     except Exception as error:  # wandb is a mirror: a run never fails for it

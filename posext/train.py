@@ -6,7 +6,7 @@ import math
 import shutil
 import time
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -25,8 +25,11 @@ log = logging.getLogger(__name__)
 VALIDATION_TOKENS = 16384
 
 
-def train(run: Run) -> None:
-    """Train a run to its end, from its newest checkpoint if it has one. Raises FloatingPointError on a non-finite loss."""
+def train(run: Run) -> Any:
+    """Train a run to its end, from its newest checkpoint if it has one; what it left open on wandb, for its curve.
+
+    Raises FloatingPointError on a non-finite loss, before the weights are touched.
+    """
     config, lengths = run.config, run.schedule
     accelerator = device.accelerator(config.precision)
     main = accelerator.is_main_process
@@ -34,10 +37,6 @@ def train(run: Run) -> None:
 
     torch.manual_seed(config.seed)
     scheme = run.scheme()
-    if scheme.max_length is not None and scheme.max_length < lengths.longest:
-        raise ValueError(
-            f"{config.pe['name']} ends at {scheme.max_length}, but training goes to {lengths.longest} tokens"
-        )
     model = GPT(config.model, tokens.vocab_size, scheme).initialize(config.seed).to(accelerator.device)
     optimizer = adamw(model, config.learning_rate, config.optimizer)
     start = checkpoint.restore(run.folder / "checkpoints", model, optimizer)
@@ -62,7 +61,7 @@ def train(run: Run) -> None:
 
         windows, origins = tokens.train.batch(config.seed, step, length, tokens_at(config, length) // length)
         loss = accumulate(network, windows, config.micro_batch_tokens, accelerator)
-        norm = float(accelerator.clip_grad_norm_(network.parameters(), config.optimizer.clip))
+        norm = float(cast(Tensor, accelerator.clip_grad_norm_(network.parameters(), config.optimizer.clip)))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise FloatingPointError(non_finite(run, step, loss, norm, origins))
         stepper.step()
@@ -85,10 +84,10 @@ def train(run: Run) -> None:
         bar.set_postfix(loss=f"{loss:.3f}", length=length, tokens_per_second=f"{rate:,.0f}")
 
     bar.close()
-    if metrics is not None:
-        metrics.close()
-        finish(run, model, tokens, wandb_run)
+    if main:
+        finish(run, model, tokens)
     accelerator.wait_for_everyone()
+    return wandb_run
 
 
 def tokens_at(config: TrainConfig, length: int) -> int:
@@ -115,7 +114,7 @@ def accumulate(network: torch.nn.Module, windows: Tensor, micro_batch_tokens: in
             nll = network(part[:, :-1], part[:, 1:]) / (sequences * length)
             accelerator.backward(nll * accelerator.num_processes)  # processes average their gradients
         total += nll.detach()
-    return float(accelerator.reduce(total, "sum"))
+    return float(cast(Tensor, accelerator.reduce(total, "sum")))
 
 
 @torch.no_grad()
@@ -128,7 +127,7 @@ def validate(network: torch.nn.Module, split: data.Split, length: int, accelerat
         for part in windows[accelerator.process_index :: accelerator.num_processes].split(max(1, 4096 // length)):
             part = part.to(accelerator.device)
             total += network(part[:, :-1], part[:, 1:])
-    return float(accelerator.reduce(total, "sum")) / (count * length)
+    return float(cast(Tensor, accelerator.reduce(total, "sum"))) / (count * length)
 
 
 def non_finite(run: Run, step: int, loss: float, norm: float, origins: list[str]) -> str:
@@ -137,7 +136,7 @@ def non_finite(run: Run, step: int, loss: float, norm: float, origins: list[str]
     return f"loss {loss}, gradient norm {norm} at step {step + 1}, batch {origins[0]} .. {origins[-1]}; {good}"
 
 
-def finish(run: Run, model: GPT, tokens: data.Data, wandb_run: Any) -> None:
+def finish(run: Run, model: GPT, tokens: data.Data) -> None:
     """The weights, then what is worth knowing about them; run.json marks the run as trained."""
     save_file(checkpoint.weights(model), run.folder / "model.safetensors")
     record = {
@@ -152,8 +151,6 @@ def finish(run: Run, model: GPT, tokens: data.Data, wandb_run: Any) -> None:
     }
     write_text(run.folder / "run.json", json.dumps(record, indent=2) + "\n")
     shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
-    if wandb_run is not None:
-        wandb_run.finish()
 
 
 def job(composed: DictConfig) -> None:
@@ -161,12 +158,15 @@ def job(composed: DictConfig) -> None:
     config.check()
     config.name = config.name or name_of(config, command.overrides())
     run = prepare(config)
+    wandb_run = None
     if run.trained:
         print(f"{run.folder} is trained already")
     else:
-        train(run)
+        wandb_run = train(run)
     if config.evaluate:
-        evaluate.measure(run)
+        evaluate.measure(run, wandb_run=wandb_run)
+    elif wandb_run is not None:
+        wandb_run.finish()
 
 
 def main() -> None:

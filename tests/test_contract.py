@@ -7,7 +7,7 @@ import torch
 
 from posext.config import ModelConfig
 from posext.model import GPT
-from posext.pe import build, names
+from posext.pe import Shape, build, from_config, names
 from posext.pe.base import PositionalEncoding
 
 TRAIN_LENGTH = 16
@@ -163,8 +163,6 @@ def test_an_unknown_scheme_setting_or_value_is_refused_with_the_valid_ones():
     with pytest.raises(ValueError, match=r"ramp='sideways' of YaRN is not .*index.*rotations"):
         scheme("yarn", ramp="sideways")
     with pytest.raises(ValueError, match="refused"):
-        from posext.pe import Shape, from_config
-
         from_config({"_target_": "os.system"}, Shape(8, 4, 32, 16))
 
 

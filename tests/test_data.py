@@ -107,7 +107,8 @@ def test_one_text_is_cut_and_its_end_held_out(tmp_path):
     [
         (None, {"path": "nowhere"}, "does not exist"),
         (b"", {}, "leave none for"),
-        (b"\xff\xfe\x00bad", {}, "cannot be read as text"),
+        (b"good \xff\xfe bad", {}, "is not UTF-8 text: invalid start byte at byte 5"),
+        (b"{not json", {"name": "a.jsonl"}, "cannot be read as json"),
         (b'{"body": "x"}\n', {"name": "a.jsonl"}, "no column 'text'; it has body"),
         (b"x", {"name": "a.pdf"}, "holds no .txt"),
         (b"only one short text", {"tokenizer": "no/such/tokenizer"}, "neither bpe, bytes"),

@@ -4,7 +4,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from posext.config import ModelConfig
 from posext.llama import from_llama, to_llama
-from posext.model import NORM_EPSILON, GPT
+from posext.model import GPT, NORM_EPSILON
 from posext.optim import adamw
 from posext.pe import build
 

@@ -4,7 +4,7 @@ import inspect
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.utils import get_class
 from omegaconf import OmegaConf
@@ -32,8 +32,7 @@ def build(
     """
     if name not in names():
         raise ValueError(f"unknown positional encoding {name!r}; choose one of {', '.join(names())}")
-    config = OmegaConf.to_container(OmegaConf.load(CONFIGS / "pe" / f"{name}.yaml"))
-    assert isinstance(config, dict)
+    config = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(CONFIGS / "pe" / f"{name}.yaml")))
     return from_config({**config, **overrides}, Shape(head_dim, n_heads, d_model, train_length))
 
 

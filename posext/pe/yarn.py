@@ -58,7 +58,7 @@ class YaRN(ScaledRoPE):
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
         s = self.scale(length)
-        factor = 0.1 * math.log(s) + 1 if self.attention_factor == "auto" else self.attention_factor
+        factor = 0.1 * math.log(s) + 1 if self.attention_factor == "auto" else float(self.attention_factor)
         return self.inv_freq(self.base) * (1 - self.ramp() * (1 - 1 / s)), factor
 
     def ramp(self) -> Tensor:

@@ -1,0 +1,13 @@
+PYTHON ?= $(shell test -x .venv/bin/python && echo .venv/bin/python || echo python3)
+
+check: lint test
+
+lint:
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m pyright --pythonpath $(PYTHON)
+
+test:
+	$(PYTHON) -m pytest
+
+.PHONY: check lint test

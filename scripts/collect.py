@@ -1,0 +1,26 @@
+"""Put what several runs measured into one folder to commit: python scripts/collect.py results/runs/* --out results/STUDY
+
+Writes curves.csv (all rows) and configs/RUN.yaml (as resolved); figures and tables come from the scripts for them.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from posext import curves
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    (options.out / "configs").mkdir(parents=True, exist_ok=True)
+    curves.of_runs(options.runs).to_csv(options.out / "curves.csv", index=False)
+    for run in options.runs:
+        shutil.copyfile(run / "config.yaml", options.out / "configs" / f"{run.name}.yaml")
+    print(options.out)
+
+
+if __name__ == "__main__":
+    main()

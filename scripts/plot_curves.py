@@ -1,0 +1,25 @@
+"""Overlay the curves of several runs on one chart: python scripts/plot_curves.py results/runs/* [--out curves.png]"""
+
+import argparse
+from pathlib import Path
+
+from posext import curves, plot
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or curves.csv files")
+    parser.add_argument("--out", type=Path, default=Path("curves.png"))
+    parser.add_argument("--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings")
+    parser.add_argument("--title", default="")
+    options = parser.parse_args()
+    table = curves.of_runs(options.runs)
+    if options.factor != "all":
+        kept = "auto" if options.factor == "matched" else table.factor.where(table.factor != "auto")
+        table = table.loc[(table.factor == "") | (table.factor == kept)]
+    plot.draw(table, options.out, options.title)
+    print(options.out)
+
+
+if __name__ == "__main__":
+    main()

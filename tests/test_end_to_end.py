@@ -1,0 +1,154 @@
+"""From the command line to files: a run, a sweep, extensions of its weights, and what wandb recorded."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import wandb_records
+
+from posext import curves
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+
+
+def rows_of(run: str | Path) -> pd.DataFrame:
+    return curves.read(Path(run) / "curves.csv")
+
+
+def test_a_run_leaves_everything_it_promises(command, small):
+    code, out, err = command("train", "+pe=yarn", *small)
+    assert code == 0, err
+    (folder,) = Path("results/runs").iterdir()
+    promised = (
+        "config.yaml metrics.jsonl curves.csv documents.parquet curve.png tokenizer.json model.safetensors run.json"
+    )
+    assert {path.name for path in folder.iterdir()} == set(promised.split())
+    assert folder.name.startswith("yarn-nano-16-seed0")
+
+    first = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])
+    assert list(first) == "step tokens length loss learning_rate grad_norm tokens_per_second".split()
+    assert (first["step"], first["tokens"], first["length"]) == (1, 256, 16)
+
+    rows = rows_of(folder)
+    assert list(rows.columns) == curves.COLUMNS
+    assert sorted(set(zip(rows.extend, rows.factor, strict=True))) == [("", "auto"), ("yarn", "16")]
+    for _, curve in rows.groupby("factor"):
+        assert curve.context_length.tolist() == [8, 16, 32, 64, 128, 256]
+    assert (rows.nll_low <= rows.nll).all()
+    assert (rows.nll <= rows.nll_high).all()
+    np.testing.assert_allclose(np.exp(rows.nll), rows.perplexity)
+    np.testing.assert_allclose(rows.bits_per_byte, rows.nll / np.log(2))  # a byte tokenizer: a token is a byte
+    assert rows.tokens.nunique() == rows.documents.nunique() == 1
+    assert (rows.seconds > 0).all()
+    assert "usable to" in out
+    assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_curve_can_be_made_again_from_the_stored_sums(command, small):
+    command("train", "+pe=rope", *small, "name=mine")
+    sums = pd.read_parquet("results/runs/mine/documents.parquet")
+    total = sums.groupby("context_length")[["nll", "tokens"]].sum()
+    np.testing.assert_allclose(total.nll / total.tokens, rows_of("results/runs/mine").nll)
+
+
+def test_measuring_again_gives_the_same_numbers(command, small):
+    command("train", "+pe=alibi", *small, "name=mine")
+    before = rows_of("results/runs/mine")
+    code, _, err = command(
+        "evaluate", "run=results/runs/mine", "tracking.wandb=disabled", "evaluation.tokens_per_batch=512"
+    )
+    assert code == 0, err
+    after = rows_of("results/runs/mine")
+    np.testing.assert_allclose(after.nll, before.nll, rtol=1e-5)
+    assert len(after) == len(before)
+
+
+def test_rope_weights_under_other_schemes(command, small):
+    """A run's weights under a scaling, beside the run's own curve; factor 1 changes nothing, factor 16 does."""
+    command("train", "+pe=rope", *small, "pe.base=500", "name=mine")
+    for extension in (
+        ["+pe@extend=yarn", "extend.factor=1"],
+        ["+pe@extend=linear", "extend.factor=16"],
+        ["pe@extend=none"],
+    ):
+        code, _, err = command("evaluate", "run=results/runs/mine", "tracking.wandb=disabled", *extension)
+        assert code == 0, err
+    rows = rows_of("results/runs/mine").set_index(["extend", "factor"])
+    assert set(rows.index) == {("", ""), ("yarn", "1"), ("linear", "16"), ("none", "")}
+    np.testing.assert_array_equal(rows.loc[("yarn", "1")].nll, rows.loc[("", "")].nll)  # so the base was the run's
+    assert not np.array_equal(rows.loc[("linear", "16")].nll, rows.loc[("", "")].nll)
+    assert set(rows.scheme) == {"rope"}
+    assert set(rows.tokens) == {rows.tokens.iloc[0]}
+
+
+@pytest.mark.parametrize(("trained", "extension"), [("alibi", "yarn"), ("learned", "rope"), ("rope", "alibi")])
+def test_an_extension_of_another_family_is_refused(command, small, trained, extension):
+    command("train", f"+pe={trained}", *small, "steps=1", "evaluate=false", "name=mine")
+    code, _, err = command("evaluate", "run=results/runs/mine", f"+pe@extend={extension}", "tracking.wandb=disabled")
+    assert code == 2
+    assert f"cannot extend a run of {trained}" in err
+    code, _, err = command(
+        "evaluate", "run=results/runs/mine", "context_lengths=[512,65536]", "tracking.wandb=disabled"
+    )
+    assert code == 2
+    assert "no held-out document has 65537 tokens" in err
+
+
+def test_lengths_at_which_a_scheme_is_undefined_are_gaps(command, small):
+    code, out, err = command("train", "+pe=learned", *small, "name=mine")
+    assert code == 0, err
+    rows = rows_of("results/runs/mine").set_index("context_length")
+    assert rows.nll.loc[:16].notna().all()
+    assert rows.nll.loc[32:].isna().all()
+    assert "undefined" in out
+
+
+def test_a_schedule_is_measured_from_its_first_to_16_times_its_longest_length(command, small):
+    code, _, err = command(
+        "train", "+pe=yarn", *small, "train_length=8", "length.stages=[{multiple:1,share:0.5},{multiple:2,share:0.5}]"
+    )
+    assert code == 0, err
+    (folder,) = Path("results/runs").iterdir()
+    rows = rows_of(folder)
+    assert set(rows.original_length) == {8}
+    assert set(rows.train_length) == {16}
+    assert sorted(set(rows.context_length)) == [4, 8, 16, 32, 64, 128, 256]
+
+
+def test_a_sweep_of_two_schemes_and_two_seeds_with_its_curves_on_wandb(command, small, monkeypatch):
+    sweep = [*small, "+pe=rope,alibi", "seed=0,1", "study=sweep", "tracking.wandb=offline", "steps=2"]
+    code, _, err = command("train", "-m", *sweep)
+    assert code == 0, err
+    folders = sorted(Path("results/runs").iterdir())
+    assert len(folders) == 4
+    for folder in folders:
+        (record,) = folder.glob("wandb/offline-run-*/*.wandb")  # train and its own curve
+        rows, (group, history, summary) = rows_of(folder), wandb_records.read(record)
+        assert group == "sweep"
+        points = [(row["eval/context_length"], row["eval/perplexity"]) for row in history if "eval/perplexity" in row]
+        assert points == list(zip(rows.context_length, rows.perplexity, strict=True))
+        assert summary["perplexity_256"] == rows.perplexity.iloc[-1]
+        assert [row["train/loss"] for row in history if "train/loss" in row] == [
+            row["loss"] for row in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()) if "loss" in row
+        ]
+
+    (overlay,) = [
+        subprocess.run([sys.executable, SCRIPTS / "plot_curves.py", *folders], check=True, capture_output=True)
+    ]
+    assert overlay.returncode == 0
+    assert Path("curves.png").stat().st_size > 10_000
+    made = subprocess.run(
+        [sys.executable, SCRIPTS / "make_table.py", *folders], check=True, capture_output=True, text=True
+    )
+    assert made.stdout.count("| alibi") == made.stdout.count("| rope") == 2
+
+
+def test_a_sweep_finishes_the_others_when_one_job_fails(command, small):
+    code, _, err = command("train", "-m", *small, "+pe=rope", "learning_rate=0.001,-1,0.002", "evaluate=false")
+    assert code == 2
+    assert "learning_rate must be a number above 0, not -1" in err
+    assert len(list(Path("results/runs").glob("*/run.json"))) == 2
