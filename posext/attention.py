@@ -19,10 +19,12 @@ EXPLICIT_LENGTH = 256  # up to here explicit scores win on a CPU
 
 
 def rotate(x_BHTD: Tensor, rotation: Rotation) -> Tensor:
-    """Turn every half-split pair (i, i + R); computed in float32, returned in the dtype that came in."""
-    first, second = x_BHTD.float().chunk(2, dim=-1)
-    cos, sin = rotation
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(x_BHTD.dtype)
+    """Turn the half-split pairs (i, i + R) of the first 2 R dimensions; in float32, returned in the dtype that came in."""
+    cos_TR, sin_TR = rotation
+    pairs = cos_TR.shape[-1]
+    first, second, rest = x_BHTD.float().split((pairs, pairs, x_BHTD.shape[-1] - 2 * pairs), dim=-1)
+    turned = (first * cos_TR - second * sin_TR, second * cos_TR + first * sin_TR, rest)
+    return torch.cat(turned if rest.shape[-1] else turned[:2], dim=-1).to(x_BHTD.dtype)
 
 
 def attend(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: Tables) -> Tensor:

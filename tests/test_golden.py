@@ -28,6 +28,29 @@ GOLDEN = {
         (1.0, 3.162278e-01, 8.296508e-02, 1.704411e-02, 2.483133e-03, *LINEAR_TAIL),
     ("yarn", ("factor", 8), ("ramp", "rotations")):
         (1.0, 3.162278e-01, 5.567833e-02, 7.660360e-03, 1.427751e-03, *LINEAR_TAIL),
+    ("ntk_by_parts", ("factor", 8)):
+        (1.0, 3.162278e-01, 5.567833e-02, 7.660360e-03, 1.427751e-03, *LINEAR_TAIL),
+    ("llama3", ("factor", 8)):
+        (1.0, 3.162278e-01, 1.0e-01, 3.162278e-02, 3.086761e-03, *LINEAR_TAIL),
+    ("ntk_mixed", ("factor", 8), ("power", 0.75)):
+        (8.567960e-01, 1.886089e-01, 4.479411e-02, 1.097633e-02, 2.741828e-03, 6.942798e-04, 1.776425e-04, 4.583353e-05,
+         1.666902e-05),
+    ("ntk_fixed", ("factor", 8)):
+        (9.370838e-01, 2.285031e-01, 5.571934e-02, 1.358688e-02, 3.313092e-03, 8.078806e-04, 1.969976e-04, 4.803687e-05,
+         1.666902e-05),
+    ("mrrope", ("factor", 8)):
+        (1.0, 3.162278e-01, 6.188631e-02, 1.032098e-02, 1.721262e-03, *LINEAR_TAIL),
+    ("note_rope_power", ("alpha", 2)):
+        (1.0, 5.623413e-01, 3.162278e-01, 1.778279e-01, 1.0e-01, 5.623413e-02, 3.162278e-02, 1.778279e-02, 1.154782e-02),
+    ("note_ntk_poly", ("denominator", "head_dim")):
+        (1.0, 3.280863e-01, 1.063067e-01, 3.432594e-02, 1.106066e-02, 3.558792e-03, 1.143762e-03, 3.672612e-04,
+         1.565799e-04),
+    ("note_uniform", ("alpha", 0.125)):
+        (1.25e-01, 3.952847e-02, 1.25e-02, 3.952847e-03, 1.25e-03, *LINEAR_TAIL),
+    ("proportional", ("share", 0.25)): (1.0, 3.162278e-01, *7 * [0.0]),
+    ("longrope", ("factor", 8)):
+        (1.0, 1.661536e-01, 3.563218e-02, 8.524401e-03, 2.167832e-03, 5.732784e-04, 1.557789e-04, 4.318529e-05,
+         1.666902e-05),
 }
 # fmt: on
 
@@ -44,6 +67,67 @@ def test_frequencies_equal_the_golden_values(key):
 def test_yarn_multiplies_cos_and_sin_by_its_temperature(factor, expected):
     scheme = build("yarn", head_dim=64, n_heads=8, d_model=512, train_length=1024, factor=factor)
     assert scheme.frequencies(1024)[1] == pytest.approx(expected, abs=5e-5)
+
+
+def test_longrope_multiplies_cos_and_sin_by_its_own_temperature():
+    scheme = build("longrope", head_dim=64, n_heads=8, d_model=512, train_length=1024, factor=8)
+    assert scheme.frequencies(8192)[1] == pytest.approx(1.140175, abs=1e-6)
+
+
+def test_equal_mscales_cancel():
+    scheme = build(
+        "yarn", head_dim=64, n_heads=8, d_model=512, train_length=1024, factor=8, mscale=0.7, mscale_all_dim=0.7
+    )
+    assert scheme.frequencies(1024)[1] == 1.0
+
+
+def test_partial_rotary_spaces_its_spectrum_anew():
+    scheme = build("partial", head_dim=64, n_heads=8, d_model=512, train_length=1024, share=0.25)
+    expected = [1, 0.3162278, 0.1, 0.03162278, 0.01, 0.003162278, 0.001, 0.0003162278]
+    assert scheme.frequencies(1024)[0].tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_resonance_repeats_after_whole_tokens():
+    inv_freq, _ = build("resonance", head_dim=64, n_heads=8, d_model=512, train_length=1024).frequencies(1024)
+    wavelengths = 2 * math.pi / inv_freq
+    assert (wavelengths - wavelengths.round()).abs().max() < 1e-9
+    rope, _ = build("rope", head_dim=64, n_heads=8, d_model=512, train_length=1024).frequencies(1024)
+    assert ((wavelengths - 2 * math.pi / rope).abs() <= 0.5).all()
+
+
+def test_clipped_damps_the_slowest_pairs_to_nothing():
+    rope, _ = build("rope", head_dim=128, n_heads=8, d_model=1024, train_length=1024).frequencies(1024)
+    clipped, _ = build("clipped", head_dim=128, n_heads=8, d_model=1024, train_length=1024).frequencies(1024)
+    ratio = clipped / rope
+    assert ratio[:45].tolist() == [1.0] * 45  # 20 of 64 are damped, the first of them by 1
+    assert float(ratio[44 + 10]) == pytest.approx((1 + math.cos(math.pi * 10 / 19)) / 2)
+    assert abs(float(ratio[-1])) < 1e-15
+
+
+def test_giraffe_power_slows_the_slowest_most():
+    rope, _ = build("rope", head_dim=64, n_heads=8, d_model=512, train_length=1024).frequencies(1024)
+    slowed, _ = build("giraffe_power", head_dim=64, n_heads=8, d_model=512, train_length=1024, power=2).frequencies(
+        1024
+    )
+    assert (slowed / rope)[[0, 16, 31]].tolist() == pytest.approx([1, 0.25, (1 / 32) ** 2])
+
+
+@pytest.mark.parametrize("factor", [2, 8, 31.5])
+def test_the_note_s_power_is_ntk_at_the_exponent_that_says_so(factor):
+    shape = {"head_dim": 64, "n_heads": 8, "d_model": 512, "train_length": 1024}
+    exponent = 1 + 64 / 62 * math.log(factor) / math.log(10000)
+    power = build("note_rope_power", **shape, alpha=1 / exponent).frequencies(1024)[0]
+    ntk = build("ntk", **shape, factor=factor).frequencies(1024)[0]
+    assert power.tolist() == pytest.approx(ntk.tolist(), rel=1e-12)
+
+
+def test_the_note_s_power_speeds_up_where_alpha_exceeds_one_and_says_so(caplog):
+    shape = {"head_dim": 64, "n_heads": 8, "d_model": 512, "train_length": 1024}
+    rope = build("rope", **shape).frequencies(1024)[0]
+    power = build("note_rope_power", **shape, alpha=2)
+    assert (power.frequencies(1024)[0][1:] > rope[1:]).all()
+    assert "RoPE with base 100 and speeds up every pair but the first" in caplog.text
+    assert power.describe()["effective_base"] == pytest.approx(100)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ A scheme returns *tables* (a rotation, an additive bias), not code that runs ins
 forward pass in float64, and attention picks its path from their shape alone, so nothing outside this folder ever asks
 which scheme it has.
 
-Shape suffixes: B batch, T positions, C model width, H heads, K keys, R rotated pairs (head_dim / 2).
+Shape suffixes: B batch, T positions, C model width, H heads, K keys, R rotated pairs (at most head_dim / 2).
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,10 @@ class Shape:
 
 
 class Rotation(NamedTuple):
-    """cos and sin of every position's phase, times the attention factor; float32 (T, R), for half-split pairs (i, i + R)."""
+    """cos and sin of every position's phase, times the attention factor; float32 (T, R).
+
+    The first 2 R dimensions of a head turn, in half-split pairs (i, i + R); the rest stay.
+    """
 
     cos_TR: Tensor
     sin_TR: Tensor

@@ -15,6 +15,8 @@ class ScaledRoPE(RoPE):
     A number holds at every length. Raises ValueError for a factor below 1 or not finite.
     """
 
+    rope_at_factor_one = True
+
     def __init__(self, shape: Shape, *, base: float = 10000.0, factor: float | Literal["auto"] = "auto"):
         super().__init__(shape, base=base)
         if factor != "auto" and not (1 <= factor < math.inf):

@@ -22,7 +22,8 @@ class YaRN(ScaledRoPE):
     beta_slow turns, rounded outwards when `truncate`. The factor on cos and sin is equation 22, squared in the logits.
 
     `beta_fast="auto"` is ours, for short lengths at which no pair turns 32 times: the geometric mean of beta_slow and the
-    turns of the fastest pair. Raises ValueError unless beta_fast > beta_slow > 0.
+    turns of the fastest pair. `mscale` and `mscale_all_dim` are DeepSeek's: (0.1 mscale ln s + 1) over the same of the other.
+    Raises ValueError unless beta_fast > beta_slow > 0, and for settings that would have no effect. Class P, Z.
     """
 
     def __init__(
@@ -36,6 +37,8 @@ class YaRN(ScaledRoPE):
         truncate: bool = True,
         ramp: Literal["index", "rotations"] = "index",
         attention_factor: float | Literal["auto"] = "auto",
+        mscale: float | None = None,
+        mscale_all_dim: float | None = None,
     ):
         super().__init__(shape, base=base, factor=factor)
         most_turns = shape.original_length / (2 * math.pi)
@@ -44,6 +47,11 @@ class YaRN(ScaledRoPE):
             raise ValueError(f"beta_fast must exceed beta_slow, and both 0: got {beta_fast} and {beta_slow}")
         if attention_factor != "auto" and not 0 < attention_factor < math.inf:
             raise ValueError(f"attention_factor must be a number above 0, or auto, not {attention_factor}")
+        if (mscale is None) != (mscale_all_dim is None) or (mscale is not None and attention_factor != "auto"):
+            raise ValueError(
+                "mscale and mscale_all_dim go together, and without attention_factor: "
+                f"got {mscale}, {mscale_all_dim} and {attention_factor}"
+            )
         if fast > most_turns:
             log.warning(
                 "yarn: beta_fast=%g, but at original length %d the fastest pair turns only %.1f times, so the ramp starts "
@@ -55,11 +63,18 @@ class YaRN(ScaledRoPE):
             )
         self.beta_fast, self.beta_slow = fast, beta_slow
         self.truncate, self.ramp_over, self.attention_factor = truncate, ramp, attention_factor
+        self.mscales = (mscale or 1.0, mscale_all_dim or 0.0)
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
         s = self.scale(length)
-        factor = 0.1 * math.log(s) + 1 if self.attention_factor == "auto" else float(self.attention_factor)
-        return self.inv_freq(self.base) * (1 - self.ramp() * (1 - 1 / s)), factor
+        return self.inv_freq(self.base) * (1 - self.ramp() * (1 - 1 / s)), self.temperature(length)
+
+    def temperature(self, length: int) -> float:
+        """The factor on cos and sin, whose square is on the logits."""
+        if self.attention_factor != "auto":
+            return float(self.attention_factor)
+        above, below = (0.1 * mscale * math.log(self.scale(length)) + 1 for mscale in self.mscales)
+        return above / below
 
     def ramp(self) -> Tensor:
         """0 where a pair keeps its speed, 1 where it is divided by s: float64 (R,)."""

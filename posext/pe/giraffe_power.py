@@ -1,0 +1,26 @@
+"""Giraffe's power basis."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from posext.pe.base import Shape
+from posext.pe.rope import RoPE
+
+
+class GiraffePower(RoPE):
+    """theta'_i = theta_i (1 - 2i/d)^power: slow pairs slow down further, the slowest most.
+
+    Pal et al. 2023, arXiv:2308.10882, section 3.2. The power is a free setting there. Class P.
+    """
+
+    def __init__(self, shape: Shape, *, base: float = 10000.0, power: float = 0.1):
+        super().__init__(shape, base=base)
+        if not 0 <= power < math.inf:
+            raise ValueError(f"power must be a number of at least 0, not {power}")
+        self.power = power
+
+    def frequencies(self, length: int) -> tuple[Tensor, float]:
+        share_R = torch.arange(0, self.shape.head_dim, 2, dtype=torch.float64) / self.shape.head_dim
+        return self.inv_freq(self.base) * (1 - share_R) ** self.power, 1.0

@@ -1,0 +1,36 @@
+"""NTK-RoPE-mixed: a stretched exponential over the pairs."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from posext.pe.base import Shape
+from posext.pe.scaling import ScaledRoPE
+
+
+class NTKMixed(ScaledRoPE):
+    """theta'_i = theta_i exp(-a (i+1)^power) with a = ln s / (d/2)^power, so the slowest pair is divided by s.
+
+    Su 2023, kexue.fm/archives/9706, where power is 0.625; 1 is NTK-RoPE-fixed, 0 position interpolation. Class Z.
+    Raises ValueError for a power below 0.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        base: float = 10000.0,
+        factor: float | Literal["auto"] = "auto",
+        power: float = 0.625,
+    ):
+        super().__init__(shape, base=base, factor=factor)
+        if not 0 <= power < math.inf:
+            raise ValueError(f"power must be a number of at least 0, not {power}")
+        self.power = power
+
+    def frequencies(self, length: int) -> tuple[Tensor, float]:
+        pairs = self.shape.head_dim // 2
+        share_R = (torch.arange(1, pairs + 1, dtype=torch.float64) / pairs) ** self.power
+        return self.inv_freq(self.base) * torch.exp(-math.log(self.scale(length)) * share_R), 1.0
