@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posext.attention import attend
+from posext.attention import Order, attend, prepare
 from posext.config import ModelConfig
-from posext.pe.base import PositionalEncoding, Tables
+from posext.pe.base import PositionalEncoding
 
 NORM_EPSILON = 1e-5
 
@@ -34,11 +34,11 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=False)
         self.out = nn.Linear(config.d_model, config.d_model, bias=False)
 
-    def forward(self, x_BTC: Tensor, tables: Tables) -> Tensor:
+    def forward(self, x_BTC: Tensor, order: Order) -> Tensor:
         batch, length, width = x_BTC.shape
         heads = self.qkv(x_BTC).view(batch, length, 3, self.n_heads, width // self.n_heads)
         q_BHTD, k_BHTD, v_BHTD = heads.permute(2, 0, 3, 1, 4).unbind(0)
-        return self.out(attend(q_BHTD, k_BHTD, v_BHTD, tables).transpose(1, 2).reshape(batch, length, width))
+        return self.out(attend(q_BHTD, k_BHTD, v_BHTD, order).transpose(1, 2).reshape(batch, length, width))
 
 
 class MLP(nn.Module):
@@ -60,8 +60,8 @@ class Block(nn.Module):
         self.attention_norm, self.attention = RMSNorm(config.d_model), Attention(config)
         self.mlp_norm, self.mlp = RMSNorm(config.d_model), MLP(config)
 
-    def forward(self, x_BTC: Tensor, tables: Tables) -> Tensor:
-        x_BTC = x_BTC + self.attention(self.attention_norm(x_BTC), tables)
+    def forward(self, x_BTC: Tensor, order: Order) -> Tensor:
+        x_BTC = x_BTC + self.attention(self.attention_norm(x_BTC), order)
         return x_BTC + self.mlp(self.mlp_norm(x_BTC))
 
 
@@ -111,9 +111,9 @@ class GPT(nn.Module):
         """Given targets, their summed NLL (scalar, nats); otherwise logits (B, `last` or T, V), float32."""
         positions_T = self.pe.positions(tokens_BT.shape[1], tokens_BT.device)
         x_BTC = self.pe.embed(self.embedding(tokens_BT), positions_T)
-        tables = self.pe.tables(positions_T)
+        order = prepare(self.pe.tables(positions_T), positions_T)
         for block in self.blocks:
-            x_BTC = block(x_BTC, tables)
+            x_BTC = block(x_BTC, order)
         if targets_BT is not None:
             return self.summed_nll(self.norm(x_BTC), self.embedding.weight, targets_BT)
         x_BTC = self.norm(x_BTC if last is None else x_BTC[:, -last:])

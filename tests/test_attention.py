@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from posext import attention
-from posext.pe.base import KeyBias, Rotation, Tables
+from posext.pe.base import DistanceBias, KeyBias, PairBias, Rotation, Tables
 
 
 def inputs(length: int, dtype: torch.dtype, seed: int = 0) -> list[torch.Tensor]:
@@ -14,7 +14,7 @@ def inputs(length: int, dtype: torch.dtype, seed: int = 0) -> list[torch.Tensor]
     return [torch.randn(2, 4, length, 16, generator=generator, dtype=torch.float64).to(dtype) for _ in range(3)]
 
 
-def tables(length: int, rotated: bool, slopes: tuple[float, ...] | None) -> Tables:
+def tables(length: int, rotated: bool, slopes: tuple[float, ...] | None = None) -> Tables:
     positions = torch.arange(length, dtype=torch.float64)
     phases = positions[:, None] * 100.0 ** (-torch.arange(8) / 8)
     rotation = Rotation(phases.cos().float(), phases.sin().float()) if rotated else None
@@ -22,8 +22,11 @@ def tables(length: int, rotated: bool, slopes: tuple[float, ...] | None) -> Tabl
     return Tables(rotation, bias)
 
 
-def reference(q, k, v, given: Tables) -> torch.Tensor:
-    """Row by row in float64: distances are counted from the query, unlike in the code under test."""
+def reference(q, k, v, given: Tables, exact=None) -> torch.Tensor:
+    """Row by row in float64: distances are counted from the query, unlike in the code under test.
+
+    `exact(n, distances_K)` is any other bias of query n, as float64 (H, K).
+    """
     q, k, v = (x.double() for x in (q, k, v))
     if given.rotation is not None:
         z = torch.complex(given.rotation.cos_TR.double(), given.rotation.sin_TR.double())
@@ -32,8 +35,10 @@ def reference(q, k, v, given: Tables) -> torch.Tensor:
     rows = []
     for n in range(q.shape[2]):
         scores = (k[:, :, : n + 1] * q[:, :, n : n + 1]).sum(-1) / math.sqrt(q.shape[-1])
-        if given.bias is not None:
+        if isinstance(given.bias, KeyBias):
             scores = scores + given.bias.values_HK[:, : n + 1] - given.bias.values_HK[:, n : n + 1]
+        elif given.bias is not None:
+            scores = scores + exact(n, n + 1 - torch.arange(1, n + 2))
         rows.append((scores.softmax(-1)[..., None] * v[:, :, : n + 1]).sum(2))
     return torch.stack(rows, dim=2)
 
@@ -55,6 +60,46 @@ def test_every_path_equals_the_reference_forward_and_backward(length, rotated, s
         torch.testing.assert_close(mine, exact, atol=2e-5, rtol=1e-4)
 
 
+def by_distance(height, rate):
+    """A learned bias of the distance, as a scheme returns it and as the reference wants it."""
+    values = DistanceBias(-height[:, None] * torch.log1p(rate[:, None] * torch.arange(300)))
+    return values, lambda n, distances: -height.double()[:, None] * torch.log1p(rate.double()[:, None] * distances)
+
+
+def by_pair(height, rate):
+    """A learned bias that hangs on the query's position too."""
+
+    def rows(positions_q, positions_k):
+        share = (positions_q[:, None] - positions_k).clamp(min=0) / (positions_q[:, None] + 1)
+        return -height[:, None, None] * torch.sqrt(1 + rate[:, None, None] * share)
+
+    return PairBias(
+        rows
+    ), lambda n, distances: -height.double()[:, None] * torch.sqrt(1 + rate.double()[:, None] * distances / (n + 1))
+
+
+@pytest.mark.parametrize("learned", [by_distance, by_pair])
+@pytest.mark.parametrize("limit", [1000, 64])  # all scores at once; a chunk of queries at a time
+def test_a_learned_bias_and_its_gradient_equal_the_reference(monkeypatch, learned, limit):
+    monkeypatch.setattr(attention, "DENSE_LENGTH", limit)
+    monkeypatch.setattr(attention, "EXPLICIT_LENGTH", limit)
+    results = []
+    for path in ("engine", "reference"):
+        qkv = [x.requires_grad_() for x in inputs(300, torch.float32)]
+        height = torch.tensor([0.5, 1.0, 2.0, 4.0], requires_grad=True)
+        rate = torch.tensor([0.1, 0.5, 1.0, 3.0], requires_grad=True)
+        bias, exact = learned(height, rate)
+        given = tables(300, True)._replace(bias=bias)
+        if path == "engine":
+            out = attention.attend(*qkv, attention.prepare(given, torch.arange(300)))
+        else:
+            out = reference(*qkv, given, exact)
+        (out * torch.linspace(-1, 1, 16)).sum().backward()
+        results.append([out.detach().double(), *(x.grad.double() for x in (*qkv, height, rate))])
+    for mine, right in zip(*results, strict=True):
+        torch.testing.assert_close(mine, right, atol=5e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_folded_bias_stays_exact_at_long_contexts(dtype):
     """Neighbouring keys differ by one slope however far from the start; bf16 alone would round them together."""
@@ -69,14 +114,15 @@ def test_a_folded_bias_stays_exact_at_long_contexts(dtype):
 
 
 def test_memory_of_long_contexts_grows_linearly():
-    """No L x L matrix: at 8,192 tokens one head's scores alone would take 256 MiB."""
+    """No L x L matrix: at 8,192 tokens four heads' scores alone would take 1 GiB, a bias as much again."""
     from posext.memory import PeakMemory
 
     peaks = []
-    for slopes in BIASES[:2]:
+    distances = DistanceBias(torch.zeros(4, 8192))
+    for bias in (*(tables(8192, True, slopes).bias for slopes in BIASES[:2]), distances):
         qkv = [x[:1] for x in inputs(8192, torch.float32)]
-        given = tables(8192, True, slopes)
+        given = tables(8192, True)._replace(bias=bias)
         with PeakMemory(torch.device("cpu")) as peak, torch.no_grad():
-            attention.attend(*qkv, given)
+            attention.attend(*qkv, attention.prepare(given, torch.arange(8192)))
         peaks.append(peak.bytes)
-    assert max(peaks) < 100 * 2**20
+    assert max(peaks) < 400 * 2**20

@@ -4,9 +4,10 @@ A scheme returns *tables* (a rotation, an additive bias), not code that runs ins
 forward pass in float64, and attention picks its path from their shape alone, so nothing outside this folder ever asks
 which scheme it has.
 
-Shape suffixes: B batch, T positions, C model width, H heads, K keys, R rotated pairs (at most head_dim / 2).
+Shape suffixes: B batch, T positions, C model width, H heads, Q queries, K keys, R rotated pairs (at most head_dim / 2).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -27,11 +28,13 @@ class Shape:
 class Rotation(NamedTuple):
     """cos and sin of every position's phase, times the attention factor; float32 (T, R).
 
-    The first 2 R dimensions of a head turn, in half-split pairs (i, i + R); the rest stay.
+    The first 2 R dimensions of a head turn, in half-split pairs (i, i + R); the rest stay. Queries are multiplied by the
+    gain, keys divided by it.
     """
 
     cos_TR: Tensor
     sin_TR: Tensor
+    gain_TR: Tensor | None = None
 
 
 class KeyBias(NamedTuple):
@@ -40,11 +43,23 @@ class KeyBias(NamedTuple):
     values_HK: Tensor
 
 
+class DistanceBias(NamedTuple):
+    """A term that depends on head and distance alone, for the distances 0 .. T - 1; float32 (H, T)."""
+
+    values_HT: Tensor
+
+
+class PairBias(NamedTuple):
+    """A term of query and key positions: a function of (Q,) and (K,) positions that gives float32 (H, Q, K)."""
+
+    rows: Callable[[Tensor, Tensor], Tensor]
+
+
 class Tables(NamedTuple):
     """All that one layer's attention needs to know about order."""
 
     rotation: Rotation | None = None
-    bias: KeyBias | None = None
+    bias: KeyBias | DistanceBias | PairBias | None = None
 
 
 class PositionalEncoding(nn.Module):
@@ -73,7 +88,7 @@ class PositionalEncoding(nn.Module):
         """By how much queries and keys turn at every position, in a context of `length` tokens."""
         return None
 
-    def bias(self, positions_K: Tensor) -> KeyBias | None:
+    def bias(self, positions_K: Tensor) -> KeyBias | DistanceBias | PairBias | None:
         """What is added to the attention logits."""
         return None
 

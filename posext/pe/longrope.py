@@ -29,7 +29,7 @@ class LongRoPE(ScaledRoPE):
     ):
         super().__init__(shape, base=base, factor=factor)
         for key, given in (("short_factor", short_factor), ("long_factor", long_factor)):
-            if given != "auto" and (len(given) != shape.head_dim // 2 or min(given) <= 0):
+            if not isinstance(given, str) and (len(given) != shape.head_dim // 2 or min(given) <= 0):
                 raise ValueError(f"{key} must hold {shape.head_dim // 2} numbers above 0, one a pair, not {given}")
         self.short_factor, self.long_factor = short_factor, long_factor
 

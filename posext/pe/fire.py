@@ -1,0 +1,41 @@
+"""FIRE: a learned function of the distance, relative to how far the query stands."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from posext.pe.base import PairBias, PositionalEncoding, Shape
+
+EPSILON = 1e-6
+
+
+class FIRE(PositionalEncoding):
+    """MLP(psi(n - j) / psi(max(threshold, n))) with psi(x) = ln(c x + 1); c, the threshold and the MLP are learned.
+
+    Li et al. 2023, arXiv:2310.04418, equations 2-4. `threshold="auto"` starts at a quarter of the original length, as 512 of
+    2,048 there. Not relative: it hangs on the query's own position. Class T.
+    Raises ValueError for a width or threshold below 1.
+    """
+
+    family = "bias"
+    relative = False
+
+    def __init__(self, shape: Shape, *, width: int = 32, c: float = 0.1, threshold: float | Literal["auto"] = "auto"):
+        super().__init__(shape)
+        self.start = shape.original_length / 4 if threshold == "auto" else threshold
+        if width < 1 or not self.start >= 1:
+            raise ValueError(f"width and threshold must be at least 1, not {width} and {self.start}")
+        self.mlp = nn.Sequential(nn.Linear(1, width), nn.ReLU(), nn.Linear(width, shape.n_heads))
+        self.c = nn.Parameter(torch.tensor(float(c)))
+        self.stretch = nn.Parameter(torch.tensor(1.0))  # of the threshold
+
+    def bias(self, positions_K: Tensor) -> PairBias:
+        return PairBias(self.rows)
+
+    def rows(self, positions_Q: Tensor, positions_K: Tensor) -> Tensor:
+        distances_QK = (positions_Q[:, None] - positions_K).clamp(min=0).to(self.c.dtype)
+        reach_Q = torch.maximum(positions_Q.to(self.c.dtype), (self.stretch * self.start).abs())
+        near_QK = torch.log1p((self.c * distances_QK).abs())
+        share_QK = near_QK / (torch.log1p((self.c * reach_Q).abs()) + EPSILON)[:, None]
+        return self.mlp(share_QK[..., None]).permute(2, 0, 1)
