@@ -10,4 +10,7 @@ lint:
 test:
 	$(PYTHON) -m pytest
 
-.PHONY: check lint test
+check-slow: check
+	$(PYTHON) -m pytest -m slow
+
+.PHONY: check check-slow lint test

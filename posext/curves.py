@@ -1,5 +1,6 @@
 """`curves.csv`, one row per (extension, protocol, context length), and the same as a table that people read."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +11,7 @@ from tabulate import tabulate
 
 from posext.statistics import interval, mean_nll, resamples, usable_length
 
+log = logging.getLogger(__name__)
 COLUMNS = (
     "study run scheme extend factor model parameters original_length train_length seed protocol context_length "
     "nll nll_low nll_high perplexity bits_per_byte documents tokens seconds tokens_per_second peak_memory_bytes commit"
@@ -49,12 +51,16 @@ def read(path: Path | str) -> pd.DataFrame:
 
 
 def of_runs(paths: Iterable[Path]) -> pd.DataFrame:
-    """The curves of run folders or curves files, one after the other. Raises ValueError where one has none."""
+    """The curves of run folders or curves files, one after the other. Raises ValueError where none has any."""
     tables = []
     for path in paths:
-        tables.append(read(path / "curves.csv" if path.is_dir() else path))
-        if not len(tables[-1]):
-            raise ValueError(f"{path} holds no curves; measure it: python -m posext.evaluate run={path}")
+        rows = read(path / "curves.csv" if path.is_dir() else path)
+        if len(rows):
+            tables.append(rows)
+        else:
+            log.warning("%s holds no curves yet; python -m posext.evaluate run=%s measures a trained run", path, path)
+    if not tables:
+        raise ValueError("none of these holds curves")
     return pd.concat(tables, ignore_index=True)
 
 

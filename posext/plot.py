@@ -21,7 +21,7 @@ def draw(curves: pd.DataFrame, path: Path, title: str = "") -> None:
 
     A thin dotted line carries each curve's crop baseline on: what cutting the context to the training length gives.
     """
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9.5, 5), layout="constrained")
     colours: dict[tuple, str] = {}
     for _, group in curves.groupby(ONE_LINE, sort=False, dropna=False):
         first = group.iloc[0]
@@ -45,7 +45,7 @@ def draw(curves: pd.DataFrame, path: Path, title: str = "") -> None:
     axes.grid(axis="y", which="major", color="0.92", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(title, fontsize=10, loc="left")
-    axes.legend(fontsize=8, frameon=False)
+    figure.legend(loc="outside right upper", fontsize=8, frameon=False)
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
@@ -61,7 +61,7 @@ def one_curve(axes: Axes, group: pd.DataFrame, colour: str, style: str) -> None:
     seeds = "" if alone else f" ({group.seed.nunique()} seeds)"
     first = group.iloc[0]
     axes.plot(lengths, np.exp(nll), style, color=colour, marker="o", markersize=3, label=label(first) + seeds)
-    axes.fill_between(lengths, np.exp(low), np.exp(high), color=colour, alpha=0.15, linewidth=0)
+    axes.fill_between(lengths, np.exp(low), np.exp(high), color=colour, alpha=0.12, linewidth=0)
     if first.train_length in lengths:
         crop = np.exp(nll[lengths == first.train_length][0])
         axes.plot([first.train_length, lengths[-1]], [crop, crop], ":", color=colour, linewidth=1, alpha=0.7)

@@ -48,7 +48,7 @@ def start(run: Run, extension: str = "") -> Any:
     import wandb
 
     online = run.config.tracking.wandb == "online"
-    if online and not wandb.Api().api_key:
+    if online and not logged_in():
         log.warning("not logged in to wandb, so this run is recorded offline; wandb login, then wandb sync")
         online = False
     name = "-".join(part for part in (run.name, extension) if part)
@@ -73,6 +73,15 @@ def start(run: Run, extension: str = "") -> Any:
     started.define_metric("eval/context_length")
     started.define_metric("eval/*", step_metric="eval/context_length")
     return started
+
+
+def logged_in() -> bool:
+    import wandb
+
+    try:
+        return bool(wandb.Api().api_key)
+    except wandb.errors.UsageError:
+        return False
 
 
 def mirror(started: Any, row: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import shutil
+import sys
 import time
 from contextlib import nullcontext
 from typing import Any, cast
@@ -48,7 +49,8 @@ def train(run: Run) -> Any:
     if main:
         tokens.tokenizer.save(str(run.folder / "tokenizer.json"))
         metrics, wandb_run = tracking.Metrics(run.folder / "metrics.jsonl", start), tracking.start(run)
-    bar = tqdm(desc=run.name, total=config.steps, initial=start, unit=" steps", disable=None if main else True)
+    every = 0.1 if sys.stderr.isatty() else 30.0  # seconds; a log file wants fewer lines
+    bar = tqdm(desc=run.name, total=config.steps, initial=start, unit=" steps", mininterval=every, disable=not main)
     seen = sum(tokens_at(config, lengths.length_at(step)) for step in range(start))
 
     for step in range(start, config.steps):
@@ -80,8 +82,8 @@ def train(run: Run) -> Any:
                 tracking.mirror(wandb_run, row)
             if done % config.checkpoint_every == 0 and done < config.steps:
                 checkpoint.save(run.folder / "checkpoints", done, model, optimizer)
+        bar.set_postfix(loss=f"{loss:.3f}", length=length, tokens_per_second=f"{rate:,.0f}", refresh=False)
         bar.update()
-        bar.set_postfix(loss=f"{loss:.3f}", length=length, tokens_per_second=f"{rate:,.0f}")
 
     bar.close()
     if main:

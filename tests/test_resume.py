@@ -33,6 +33,7 @@ def rows(name: str) -> list[dict]:
         ["+pe=yarn", "length=progressive"],  # stages end at 8, 9 and 10 steps
         ["+pe=learned", "length.stages=[{multiple:1,share:0.3},{multiple:2,share:0.7}]", "pe.max_length=32"],
         ["+pe=alibi", "micro_batch_tokens=64", "precision=bf16"],
+        pytest.param(["+pe=t5", "length=progressive", "compile=true", "precision=bf16"], marks=pytest.mark.slow),
     ],
     ids=" ".join,
 )
