@@ -1,6 +1,7 @@
 """From a command line to a typed config: hydra underneath, one clear message instead of a traceback on top."""
 
 import difflib
+import logging
 import os
 import re
 import sys
@@ -23,6 +24,7 @@ def entry(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     """Run `job` on the composed config. What the user can mend ends in one message and exit code 2; HYDRA_FULL_ERROR=1
     shows the traceback. In a sweep the other jobs go on first, and hydra adds which job it was.
     """
+    say_once()
     plain = os.environ.get("HYDRA_FULL_ERROR", "0") == "0"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra passes errors on instead of printing them
     sys.argv[1:] = [re.sub(r"^pe(@\w+)?=", r"+pe\1=", argument) for argument in sys.argv[1:]]
@@ -46,6 +48,22 @@ def entry(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     finally:
         if plain:
             del os.environ["HYDRA_FULL_ERROR"]
+
+
+class Terminal(logging.StreamHandler):
+    """Writes to whatever standard error is now; sweeps and tests replace it."""
+
+    stream = property(lambda self: sys.stderr, lambda self, value: None)  # type: ignore[assignment]
+
+
+def say_once() -> None:
+    """Show the package's warnings on the terminal, each text once, however often a scheme is built."""
+    logger, said = logging.getLogger("posext"), set()
+    if not logger.handlers:
+        handler = Terminal()
+        handler.setFormatter(logging.Formatter("posext: %(message)s"))
+        handler.addFilter(lambda record: not (record.getMessage() in said or said.add(record.getMessage())))
+        logger.addHandler(handler)
 
 
 MENDABLE = (HydraException, OmegaConfBaseException, ValueError, FloatingPointError)

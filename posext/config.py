@@ -1,6 +1,7 @@
 """Every setting, its type and default. Hydra composes these from `configs/`; the choice of scheme alone stays open."""
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -153,6 +154,8 @@ class TrainConfig:
             raise ValueError(
                 f"a sequence of {self.train_length * multiples[-1]} tokens does not fit tokens_per_step={self.tokens_per_step}"
             )
+        if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):
+            raise ValueError(f"name must be letters, digits, and . _ - after the first, not {self.name!r}")
         check_lengths(self.context_lengths)
 
 

@@ -110,9 +110,13 @@ def table_rows(path: Path, kind: str, column: str) -> Iterator[str]:
         rows: Any = load_dataset(kind, data_files=str(path), split="train")
     except Exception as error:  # datasets wraps what went wrong in errors of its own
         raise ValueError(f"{path} cannot be read as {kind}: {root_cause(error)}") from error
-    if column not in rows.column_names:
-        raise ValueError(f"{path} has no column {column!r}; it has {', '.join(rows.column_names)} (data.column)")
+    check_column(rows.column_names, column, str(path))
     return (row[column] for row in rows)
+
+
+def check_column(columns: list[str], wanted: str, where: str) -> None:
+    if wanted not in columns:
+        raise ValueError(f"{where} has no column {wanted!r}; it has {', '.join(columns)} (data.column)")
 
 
 def from_hub(config: DataConfig) -> Iterator[Document]:
@@ -126,6 +130,7 @@ def from_hub(config: DataConfig) -> Iterator[Document]:
                 f"the data set {config.path} could not be loaded from the hub ({root_cause(error)}); "
                 "without a network use data=python or data=text data.path=..."
             ) from error
+        check_column(rows.column_names, config.column, str(config.path))
         for index, text in enumerate(joined((row[config.column] for row in rows), config.document_start)):
             yield Document(f"{split}#{index}", text, split == "validation")
 

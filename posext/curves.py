@@ -18,27 +18,8 @@ COLUMNS = (
 ).split()
 TEXT = {name: str for name in ("study", "run", "scheme", "extend", "factor", "model", "protocol", "commit")}
 NUMBERS = [name for name in COLUMNS if name not in TEXT]
-STATISTICS = [
-    "nll",
-    "nll_low",
-    "nll_high",
-    "perplexity",
-    "bits_per_byte",
-    "documents",
-    "tokens",
-    "tokens_per_second",
-]
-ONE_CURVE = [
-    "study",
-    "run",
-    "scheme",
-    "extend",
-    "factor",
-    "original_length",
-    "train_length",
-    "seed",
-    "protocol",
-]
+STATISTICS = "nll nll_low nll_high perplexity bits_per_byte documents tokens".split()
+ONE_CURVE = "study run scheme extend factor original_length train_length seed protocol".split()
 
 
 def read(path: Path | str) -> pd.DataFrame:
@@ -83,7 +64,7 @@ def with_statistics(rows: pd.DataFrame, sums: pd.DataFrame, bootstrap: int, seed
         nll, low, high = interval(nll_L[index], resampled_SL[:, index])
         bits = nll * tokens_D.sum() / first.bytes.sum() / np.log(2)
         counts = (len(tokens_D), int(tokens_D.sum()))
-        rows.loc[length, STATISTICS[:-1]] = (nll, low, high, np.exp(nll), bits, *counts)
+        rows.loc[length, STATISTICS] = (nll, low, high, np.exp(nll), bits, *counts)
     return rows.reset_index()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
-from posext import command, curves, device, plot, tracking
+from posext import command, curves, data, device, plot, tracking
 from posext.config import EvaluateConfig, check_lengths
 from posext.measure import Plan, make_plan, measure_curve
 from posext.run import Run, commit, load, write_text
@@ -57,7 +57,10 @@ def measure(run: Run, extension: dict[str, Any] | None = None, wandb_run: Any = 
     `wandb_run` is the run's own, where training left it open: the run's curve goes there, and it is finished.
     """
     accelerator = device.accelerator(run.config.precision)
-    plan = make_plan(run, accelerator.is_main_process)
+    tokens = data.load(run.config.data, accelerator.is_main_process)
+    if run.record["data"] != tokens.fingerprint:
+        raise ValueError(f"{run.folder} was trained on other data ({run.record['data']}, now {tokens.fingerprint})")
+    plan = make_plan(run, tokens)
     rows = []
     for settings in settings_to_measure(extension or run.config.pe, plan, run.config.train_length):
         replaced = settings if settings != run.config.pe else None
@@ -99,9 +102,9 @@ def write_curve(
         "commit": commit(),
     }
     rows = rows.assign(**fixed, **dict.fromkeys(curves.STATISTICS, np.nan))
+    rows["tokens_per_second"] = len(plan.targets) * rows.context_length / rows.seconds
     if len(sums):
         rows = curves.with_statistics(rows, sums, run.config.evaluation.bootstrap, run.config.evaluation.seed)
-        rows["tokens_per_second"] = len(plan.targets) * rows.context_length / rows.seconds
     rows = rows.loc[:, curves.COLUMNS]
     file = run.folder / "curves.csv"
     write_text(file, curves.replace(curves.read(file), rows).to_csv(index=False))

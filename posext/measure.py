@@ -32,14 +32,12 @@ class Plan:
     tokens: data.Data
 
 
-def make_plan(run: Run, progress: bool) -> Plan:
+def make_plan(run: Run, tokens: data.Data) -> Plan:
+    """What a run's curves are measured on. Raises ValueError where the corpus cannot give it."""
     lengths, config = context_lengths(run), run.config.evaluation
     size = config.targets or min(64, lengths[0] // 2)
     if size > lengths[0] // 2:
         raise ValueError(f"evaluation.targets={size} exceeds half the shortest context length, {lengths[0]}")
-    tokens = data.load(run.config.data, progress)
-    if run.record["data"] != tokens.fingerprint:
-        raise ValueError(f"{run.folder} was trained on other data ({run.record['data']}, now {tokens.fingerprint})")
     held_out = tokens.validation.lengths.tolist()
     targets = fixed_targets(held_out, lengths[-1], size, config.blocks, config.seed, config.documents)
     return Plan(lengths, size, targets, tokens)

@@ -20,17 +20,7 @@ from posext.length import LengthSchedule, schedule
 from posext.pe import PositionalEncoding, Shape, from_config
 
 # Settings that do not change what is trained: they may differ when a run is taken up again, and are not in its name.
-BESIDE = (
-    "name",
-    "study",
-    "results",
-    "evaluate",
-    "context_lengths",
-    "evaluation",
-    "tracking",
-    "validate_every",
-)
-BESIDE += ("checkpoint_every",)
+BESIDE = "name study results evaluate context_lengths evaluation tracking validate_every checkpoint_every".split()
 IN_THE_NAME = ("pe", "model", "train_length", "seed", "length")
 
 
@@ -63,8 +53,8 @@ class Run:
         return from_config(settings or self.config.pe, shape)
 
 
-def prepare(config: TrainConfig) -> Run:
-    """The run of a config: a new folder, or the one that holds the same config.
+def prepare(config: TrainConfig, write: bool = True) -> Run:
+    """The run of a config: a new folder, or the one that holds the same config. Of several processes one writes.
 
     Raises ValueError where the folder holds another config, naming what differs, and, before anything is written, where
     the scheme cannot be built or ends before the longest length of the schedule.
@@ -82,8 +72,9 @@ def prepare(config: TrainConfig) -> Run:
         if differing:
             changes = ", ".join(f"{key} was {before.get(key)}, is {now.get(key)}" for key in differing[:5])
             raise ValueError(f"{folder} holds another config ({changes}); choose another name=")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(file, OmegaConf.to_yaml(asdict(config)))
+    if write:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(file, OmegaConf.to_yaml(asdict(config)))
     return Run(folder, config)
 
 
@@ -130,8 +121,10 @@ def write_text(path: Path, text: str) -> None:
 @cache
 def commit() -> str:
     """The commit of the code that runs, marked -dirty where it has changes; empty outside a checkout."""
-    here = Path(__file__).resolve().parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=10"]
+    checkout = Path(__file__).resolve().parent.parent
+    if not (checkout / ".git").exists():  # an installed package may lie inside somebody else's checkout
+        return ""
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=10"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

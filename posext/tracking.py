@@ -77,10 +77,11 @@ def start(run: Run, extension: str = "") -> Any:
 
 def logged_in() -> bool:
     import wandb
+    from wandb.errors import UsageError
 
     try:
         return bool(wandb.Api().api_key)
-    except wandb.errors.UsageError:
+    except UsageError:
         return False
 
 

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from omegaconf import DictConfig
 from safetensors.torch import save_file
 from torch import Tensor
@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from posext import checkpoint, command, data, device, evaluate, tracking
 from posext.config import TrainConfig
+from posext.measure import make_plan
 from posext.model import GPT
 from posext.optim import adamw, lr_at
 from posext.run import Run, commit, name_of, prepare, write_text
@@ -35,6 +36,10 @@ def train(run: Run) -> Any:
     accelerator = device.accelerator(config.precision)
     main = accelerator.is_main_process
     tokens = data.load(config.data, progress=main)
+    for split in (tokens.train, tokens.validation):  # what the corpus cannot give is said now, not hours later
+        split.batch(0, 0, lengths.longest, 1)
+    if config.evaluate:
+        make_plan(run, tokens)
 
     torch.manual_seed(config.seed)
     scheme = run.scheme()
@@ -159,7 +164,9 @@ def job(composed: DictConfig) -> None:
     config: TrainConfig = command.typed(composed)
     config.check()
     config.name = config.name or name_of(config, command.overrides())
-    run = prepare(config)
+    state = PartialState()
+    with state.main_process_first():
+        run = prepare(config, write=state.is_main_process)
     wandb_run = None
     if run.trained:
         print(f"{run.folder} is trained already")
