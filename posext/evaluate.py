@@ -61,10 +61,10 @@ def measure(run: Run, extension: dict[str, Any] | None = None, wandb_run: Any = 
     if run.record["data"] != tokens.fingerprint:
         raise ValueError(f"{run.folder} was trained on other data ({run.record['data']}, now {tokens.fingerprint})")
     plan = make_plan(run, tokens)
-    rows = []
+    rows, known = [], []
     for settings in settings_to_measure(extension or run.config.pe, plan, run.config.train_length):
         replaced = settings if settings != run.config.pe else None
-        sums, costs = measure_curve(run, plan, settings, accelerator)
+        sums, costs = measure_curve(run, plan, settings, accelerator, known)
         if accelerator.is_main_process:
             rows.append(write_curve(run, plan, replaced, sums, costs))
     if not accelerator.is_main_process:

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from posext import data
 from posext.config import EvaluationConfig
 from posext.memory import PeakMemory
 from posext.model import GPT
+from posext.pe import PositionalEncoding
 from posext.perplexity import Target, fixed_targets, score
 from posext.run import Run
 
@@ -53,10 +54,23 @@ def context_lengths(run: Run) -> list[int]:
     return lengths
 
 
+class Measured(NamedTuple):
+    """One scheme at one length."""
+
+    scheme: PositionalEncoding
+    length: int
+    nll_NK: np.ndarray
+    seconds: float
+    peak_bytes: int
+
+
 def measure_curve(
-    run: Run, plan: Plan, settings: dict[str, Any], accelerator: Accelerator
+    run: Run, plan: Plan, settings: dict[str, Any], accelerator: Accelerator, known: list[Measured]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Sums per document, and cost, at every length; lengths at which the scheme is undefined are left out."""
+    """Sums per document, and cost, at every length; lengths at which the scheme is undefined are left out.
+
+    What is measured joins `known`; a length at which a scheme turns as one that is known there is not measured again.
+    """
     scheme = run.scheme(settings)
     scheme.trained_length = run.schedule.longest
     model = GPT(run.config.model, plan.tokens.vocab_size, scheme)
@@ -76,11 +90,22 @@ def measure_curve(
         bar.set_postfix(context=length)
         if scheme.max_length is not None and length > scheme.max_length:
             continue
-        nll_NK, seconds, peak = measure_length(model, plan, length, run.config.evaluation, accelerator)
-        costs.append({"context_length": length, "seconds": seconds, "peak_memory_bytes": peak})
-        sums.append(document_sums(plan, nll_NK).assign(context_length=length))
+        at = next((m for m in known if m.length == length and same_rotation(m.scheme, scheme, length)), None)
+        if at is None:
+            at = Measured(scheme, length, *measure_length(model, plan, length, run.config.evaluation, accelerator))
+            known.append(at)
+        costs.append({"context_length": length, "seconds": at.seconds, "peak_memory_bytes": at.peak_bytes})
+        sums.append(document_sums(plan, at.nll_NK).assign(context_length=length))
     empty = pd.DataFrame(columns=["document", "nll", "tokens", "bytes", "context_length"])
     return (pd.concat(sums, ignore_index=True) if sums else empty), pd.DataFrame(costs, columns=COST)
+
+
+def same_rotation(one: PositionalEncoding, other: PositionalEncoding, length: int) -> bool:
+    """Whether two schemes of one class, which have no parameters, give the same rotation at a length."""
+    if type(one) is not type(other) or one.state_dict() or other.state_dict():
+        return False
+    turns = [scheme.rotation(scheme.positions(length), length) for scheme in (one, other)]
+    return None not in turns and all(torch.equal(a, b) for a, b in zip(*(t[:2] for t in turns if t), strict=True))
 
 
 def measure_length(

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import wandb_records
 
-from posext import curves
+from posext import curves, measure
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
@@ -83,6 +83,16 @@ def test_rope_weights_under_other_schemes(command, small):
     assert not np.array_equal(rows.loc[("linear", "16")].nll, rows.loc[("", "")].nll)
     assert set(rows.scheme) == {"rope"}
     assert set(rows.tokens) == {rows.tokens.iloc[0]}
+
+
+def test_a_length_at_which_matched_and_fixed_factor_meet_is_measured_once(command, small, monkeypatch):
+    measured, measure_length = [], measure.measure_length
+    monkeypatch.setattr(measure, "measure_length", lambda *a: measured.append(a[2]) or measure_length(*a))
+    command("train", "+pe=ntk", *small, "name=mine")
+    assert measured == [8, 16, 32, 64, 128, 256, 8, 16, 32, 64, 128]
+    rows = rows_of("results/runs/mine").set_index(["factor", "context_length"])
+    assert rows.nll[("auto", 256)] == rows.nll[("16", 256)]
+    assert rows.nll[("auto", 128)] != rows.nll[("16", 128)]
 
 
 @pytest.mark.parametrize(("trained", "extension"), [("alibi", "yarn"), ("learned", "rope"), ("rope", "alibi")])
