@@ -99,7 +99,7 @@ def explicit(
     """All scores at once, softmax in float32; the queries are those from `start` on. Memory: queries times keys."""
     scores = (q_BHTD @ k_BHTD.transpose(-1, -2)).float() * q_BHTD.shape[-1] ** -0.5
     if isinstance(bias, KeyBias):
-        scores = scores + from_the_end(bias).float()[:, None, :]
+        scores = scores + from_the_end(bias).float()[..., None, :]
     elif bias is not None:
         scores = scores + bias.values_HQK
     mask_QK = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q_BHTD.device).triu(start + 1)
@@ -109,11 +109,11 @@ def explicit(
 def chunked(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, bias: DistanceBias | PlacedBias) -> Tensor:
     """Explicit scores of a chunk of queries at a time, without the keys after it. Memory: chunk times keys."""
     length, attended = q_BHTD.shape[2], []
-    for start in range(0, length, CHUNK):
+    for start in reversed(range(0, length, CHUNK)):  # the largest first: what it frees, the others fit in
         stop = min(start + CHUNK, length)
         part = DenseBias(rows(bias, start, stop))
         attended.append(explicit(q_BHTD[:, :, start:stop], k_BHTD[:, :, :stop], v_BHTD[:, :, :stop], part, start))
-    return torch.cat(attended, dim=2)
+    return torch.cat(attended[::-1], dim=2)
 
 
 def folded(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, bias: KeyBias) -> Tensor:
@@ -135,7 +135,7 @@ def folded(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, bias: KeyBias) -> Ten
 
 def from_the_end(bias: KeyBias) -> Tensor:
     """The bias relative to the last key (the same under softmax): small, so precise, where contexts are longest."""
-    return bias.values_HK - bias.values_HK[:, -1:]
+    return bias.values_HK - bias.values_HK[..., -1:]
 
 
 def split(values_HK: Tensor, dtype: torch.dtype) -> Tensor:

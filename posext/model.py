@@ -28,14 +28,16 @@ class RMSNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    def __init__(self, config: ModelConfig):
+    def __init__(self, config: ModelConfig, content_bias: nn.Module | None):
         super().__init__()
-        self.n_heads = config.n_heads
+        self.n_heads, self.content_bias = config.n_heads, content_bias
         self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=False)
         self.out = nn.Linear(config.d_model, config.d_model, bias=False)
 
     def forward(self, x_BTC: Tensor, order: Order) -> Tensor:
         batch, length, width = x_BTC.shape
+        if self.content_bias is not None:
+            order = order._replace(bias=self.content_bias(x_BTC))
         heads = self.qkv(x_BTC).view(batch, length, 3, self.n_heads, width // self.n_heads)
         q_BHTD, k_BHTD, v_BHTD = heads.permute(2, 0, 3, 1, 4).unbind(0)
         return self.out(attend(q_BHTD, k_BHTD, v_BHTD, order).transpose(1, 2).reshape(batch, length, width))
@@ -55,9 +57,9 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, config: ModelConfig):
+    def __init__(self, config: ModelConfig, content_bias: nn.Module | None):
         super().__init__()
-        self.attention_norm, self.attention = RMSNorm(config.d_model), Attention(config)
+        self.attention_norm, self.attention = RMSNorm(config.d_model), Attention(config, content_bias)
         self.mlp_norm, self.mlp = RMSNorm(config.d_model), MLP(config)
 
     def forward(self, x_BTC: Tensor, order: Order) -> Tensor:
@@ -71,6 +73,11 @@ def summed_nll(x_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), targets_BT.flatten(), reduction="sum")
 
 
+def belongs_to_scheme(name: str) -> bool:
+    """Whether a parameter of a GPT, by its name, is the positional scheme's own."""
+    return name.startswith("pe.") or ".content_bias." in name
+
+
 class GPT(nn.Module):
     """The network. Raises ValueError where n_heads does not divide d_model."""
 
@@ -79,7 +86,7 @@ class GPT(nn.Module):
         config.head_dim()  # refuses a width that the heads do not divide
         self.config, self.pe = config, pe
         self.embedding = nn.Embedding(vocab_size, config.d_model)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.blocks = nn.ModuleList(Block(config, pe.per_layer()) for _ in range(config.n_layers))
         self.norm = RMSNorm(config.d_model)
         self.summed_nll = summed_nll
 
@@ -90,7 +97,7 @@ class GPT(nn.Module):
         """
         generator = torch.Generator().manual_seed(seed)
         for name, parameter in self.named_parameters():
-            if name.startswith("pe.") or parameter.ndim < 2:
+            if belongs_to_scheme(name) or parameter.ndim < 2:
                 continue
             writes = name.endswith(("attention.out.weight", "mlp.down.weight"))
             std = 0.02 / (2 * self.config.n_layers) ** 0.5 if writes else 0.02

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from posext.config import OptimizerConfig
+from posext.model import belongs_to_scheme
 
 
 def lr_at(step: int, steps: int, peak: float, config: OptimizerConfig) -> float:
@@ -24,7 +25,7 @@ def lr_at(step: int, steps: int, peak: float, config: OptimizerConfig) -> float:
 def adamw(model: nn.Module, learning_rate: float, config: OptimizerConfig) -> torch.optim.AdamW:
     """Fused AdamW; weight decay on the network's matrices, not on gains nor on what belongs to the positional scheme."""
     named = list(model.named_parameters())
-    decayed = [p for n, p in named if p.ndim >= 2 and not n.startswith("pe.")]
-    rest = [p for n, p in named if p.ndim < 2 or n.startswith("pe.")]
+    decayed = [p for n, p in named if p.ndim >= 2 and not belongs_to_scheme(n)]
+    rest = [p for n, p in named if p.ndim < 2 or belongs_to_scheme(n)]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=learning_rate, betas=(config.beta1, config.beta2), fused=True)

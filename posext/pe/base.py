@@ -38,7 +38,10 @@ class Rotation(NamedTuple):
 
 
 class KeyBias(NamedTuple):
-    """A term of the attention logits that depends on head and key alone; float64 (H, K). Not scaled by 1/sqrt(head_dim)."""
+    """A term of the attention logits that depends on head and key alone, not scaled by 1/sqrt(head_dim).
+
+    float64 (H, K), or (B, H, K) where it is made from the content.
+    """
 
     values_HK: Tensor
 
@@ -90,6 +93,10 @@ class PositionalEncoding(nn.Module):
 
     def bias(self, positions_K: Tensor) -> KeyBias | DistanceBias | PairBias | None:
         """What is added to the attention logits."""
+        return None
+
+    def per_layer(self) -> nn.Module | None:
+        """A new module for one layer, which maps what its attention reads (B, T, C) to a KeyBias (B, H, K)."""
         return None
 
     def tables(self, positions_T: Tensor) -> Tables:
