@@ -12,7 +12,8 @@ for extend in linear ntk yarn; do
   python -m posext.evaluate run=results/runs/rope-tiny-128-seed0 "+pe@extend=$extend"
 done
 
-runs=(results/runs/{rope,none,sinusoidal,alibi,yarn}-tiny-128*seed0)
+runs=(results/runs/{rope-tiny-128,none-tiny-128,sinusoidal-tiny-128,alibi-tiny-128,yarn-tiny-128to512}-seed0)
 python scripts/plot_curves.py "${runs[@]}" --factor matched --out results/quickstart/figure.png
+python scripts/plot_curves.py "${runs[@]}" --out results/quickstart/figure_fixed.png
 python scripts/make_table.py "${runs[@]}" > results/quickstart/table.md
 python scripts/collect.py "${runs[@]}" --out results/quickstart
