@@ -17,7 +17,7 @@ def test_a_choice_works_with_and_without_the_plus(command, small):
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        ([], "choose a positional encoding: +pe=NAME, one of alibi, clipped"),
+        ([], "choose a positional encoding: +pe=NAME, one of alibi, "),
         (["+pe=yarnn"], "unknown pe=yarnn; choose one of alibi"),
         (["+pe=rope", "model=huge"], "unknown model=huge; choose one of base, nano, small, tiny"),
         (["+pe=rope", "lenght=progressive"], "did you mean length?"),
