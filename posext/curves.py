@@ -80,23 +80,39 @@ def label(row: Any) -> str:
     return name
 
 
-def summary(curve: pd.DataFrame) -> dict[str, Any]:
-    """Numbers derived from one curve; empty where the training length was not measured."""
-    curve = curve.sort_values("context_length")
+def crop_baseline(curve: pd.DataFrame, known: pd.DataFrame) -> float:
+    """The NLL of a curve's run as trained, at the training length: what cutting the context gives, with no extension.
+
+    Looked up among the `known` curves; without it, the curve's own value there, and nan where that was not measured.
+    """
+    first = curve.iloc[0]
+    of_run = known.loc[(known.run == first.run) & (known.protocol == first.protocol) & (known.extend == "")]
+    for rows in (of_run, curve):
+        at = rows.loc[rows.context_length == first.train_length, "nll"]
+        if len(at):
+            return float(at.iloc[0])
+    return float("nan")
+
+
+def summary(curve: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any]:
+    """Numbers derived from one curve, and its crop baseline among the known ones."""
+    curve, crop_nll = curve.sort_values("context_length"), crop_baseline(curve, known)
     lengths, train_length = curve.context_length.tolist(), int(curve.train_length.iloc[0])
-    if train_length not in lengths:
-        return {}
-    return {"usable_length": usable_length(lengths, curve.nll.to_numpy(float), train_length)}
+    usable = usable_length(lengths, curve.nll.to_numpy(float), train_length, crop_nll)
+    return {"crop_nll": crop_nll, "usable_length": usable}
 
 
-def table(curves: pd.DataFrame, style: str = "simple") -> str:
-    """Perplexity by curve (rows) and context length (columns), with half the width of its interval; `style` is tabulate's."""
+def table(curves: pd.DataFrame, style: str = "simple", known: pd.DataFrame | None = None) -> str:
+    """Perplexity by curve (rows) and context length (columns), with half the width of its interval.
+
+    `style` is tabulate's; crop baselines are looked up among the `known` curves, or these.
+    """
     lengths = sorted(curves.context_length.unique())
     rows = []
     for _, curve in curves.groupby(ONE_CURVE, sort=False, dropna=False):
         at = curve.set_index("context_length")
         cells = [cell(at.loc[length]) if length in at.index else "" for length in lengths]
-        usable = summary(curve).get("usable_length", "")
+        usable = summary(curve, curves if known is None else known)["usable_length"] or "nowhere"
         rows.append([label(curve.iloc[0]), int(curve.seed.iloc[0]), *cells, usable])
     return tabulate(
         rows,

@@ -124,10 +124,10 @@ def report(run: Run, measured: pd.DataFrame, wandb_run: Any) -> None:
         extend, factor = cast(tuple[str, str], key)
         extension = f"{extend}-{factor}".strip("-") if extend else ""
         started = wandb_run if wandb_run is not None and not extension else tracking.start(run, extension)
-        tracking.mirror_curve(started, curve, figure, curves.summary(curve))
+        tracking.mirror_curve(started, curve, figure, curves.summary(curve, everything))
         if started is not None:
             started.finish()
-    print(f"\n{curves.table(measured)}\n")
+    print(f"\n{curves.table(measured, known=everything)}\n")
     count, documents = int(measured.tokens.max()), int(measured.documents.max())
     print(
         f"Perplexity of the same {count:,} tokens in {documents} held-out documents, ± half the 95 % interval over documents."

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from posext.curves import label
+from posext.curves import crop_baseline, label
 
 ONE_LINE = ["scheme", "extend", "factor", "original_length", "train_length"]  # over seeds
 
@@ -19,7 +19,7 @@ ONE_LINE = ["scheme", "extend", "factor", "original_length", "train_length"]  # 
 def draw(curves: pd.DataFrame, path: Path, title: str = "") -> None:
     """Write the chart of some curves: one colour a scheme, a fixed factor dashed; several seeds as mean and range.
 
-    A thin dotted line carries each curve's crop baseline on: what cutting the context to the training length gives.
+    A thin dotted line is each run's crop baseline: what cutting the context to the training length gives, as trained.
     """
     figure, axes = plt.subplots(figsize=(9.5, 5), layout="constrained")
     colours: dict[tuple, str] = {}
@@ -28,6 +28,7 @@ def draw(curves: pd.DataFrame, path: Path, title: str = "") -> None:
         scheme = (first.scheme, first.extend or first.scheme, first.original_length, first.train_length)
         colour = colours.setdefault(scheme, f"C{len(colours) % 10}")
         one_curve(axes, group, colour, "-" if first.factor in ("", "auto") else "--")
+        crop_lines(axes, group, curves, colour)
     for length in sorted(curves.original_length.unique()):
         axes.axvline(length, color="0.6", linewidth=0.8, zorder=0)
         axes.annotate(
@@ -62,9 +63,13 @@ def one_curve(axes: Axes, group: pd.DataFrame, colour: str, style: str) -> None:
     first = group.iloc[0]
     axes.plot(lengths, np.exp(nll), style, color=colour, marker="o", markersize=3, label=label(first) + seeds)
     axes.fill_between(lengths, np.exp(low), np.exp(high), color=colour, alpha=0.12, linewidth=0)
-    if first.train_length in lengths:
-        crop = np.exp(nll[lengths == first.train_length][0])
-        axes.plot([first.train_length, lengths[-1]], [crop, crop], ":", color=colour, linewidth=1, alpha=0.7)
+
+
+def crop_lines(axes: Axes, group: pd.DataFrame, known: pd.DataFrame, colour: str) -> None:
+    """The crop baseline from the training length on: the mean over seeds of the runs as trained."""
+    crop = np.exp(np.mean([crop_baseline(curve, known) for _, curve in group.groupby("run")]))
+    reach = [group.train_length.iloc[0], group.context_length.max()]
+    axes.plot(reach, [crop, crop], ":", color=colour, linewidth=1, alpha=0.7)
 
 
 def plain_log_ticks(axes: Axes) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 LEVEL = 0.95
-TOLERANCE = 0.01  # of the NLL at the training length, within which a context length is usable
+TOLERANCE = 0.01  # of the crop baseline's NLL, within which a context length is usable
 
 
 class Estimate(NamedTuple):
@@ -38,18 +38,15 @@ def interval(value: float, resampled_S: np.ndarray) -> Estimate:
     return Estimate(float(value), float(low), float(high))
 
 
-def usable_length(lengths: list[int], nll_L: np.ndarray, train_length: int) -> int:
-    """The largest length up to which every length from the training length on stays within 1 % of the NLL there.
+def usable_length(lengths: list[int], nll_L: np.ndarray, train_length: int, crop_nll: float) -> int | None:
+    """The largest length up to which every length from the training length on stays within 1 % of the crop baseline.
 
-    Raises ValueError where the training length was not measured.
+    None where that fails at the training length already, or where it was not measured.
     """
-    if train_length not in lengths:
-        raise ValueError(f"usable length needs the training length {train_length} among the context lengths {lengths}")
-    limit = nll_L[lengths.index(train_length)] * (1 + TOLERANCE)
-    usable = train_length
+    usable = None
     for length, nll in zip(lengths, nll_L, strict=True):
-        if length >= train_length:
-            if not nll <= limit:  # also where undefined (nan)
+        if length >= train_length and (usable is not None or length == train_length):
+            if not nll <= crop_nll * (1 + TOLERANCE):  # also where undefined (nan)
                 break
             usable = length
     return usable

@@ -49,12 +49,13 @@ def test_differences_on_the_same_documents_are_far_narrower_than_the_values():
         ([3.0, 2.0, 2.019, 2.021, 1.0], 32),  # within 1 %, then not; a later return does not count
         ([3.0, 2.0, 2.1, 2.0, 2.0], 16),
         ([3.0, 2.0, 1.9, float("nan"), 1.0], 32),
+        ([3.0, 2.5, 2.0, 2.0, 2.0], None),  # an extension that spoils the training length itself
     ],
 )
-def test_usable_length_ends_where_the_loss_first_rises_by_a_hundredth(nll, usable):
-    assert usable_length([8, 16, 32, 64, 128], np.array(nll), 16) == usable
+def test_usable_length_ends_where_the_loss_first_exceeds_the_crop_baseline_by_a_hundredth(nll, usable):
+    assert usable_length([8, 16, 32, 64, 128], np.array(nll), 16, crop_nll=2.0) == usable
 
 
 def test_usable_length_needs_the_training_length():
-    with pytest.raises(ValueError, match="training length 16"):
-        usable_length([8, 32], np.array([1.0, 1.0]), 16)
+    assert usable_length([8, 32], np.array([1.0, 1.0]), 16, crop_nll=1.0) is None
+    assert usable_length([8, 16, 32], np.array([1.0, 1.0, 1.0]), 16, crop_nll=float("nan")) is None
