@@ -45,6 +45,12 @@ def of_runs(paths: Iterable[Path]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def with_factor(curves: pd.DataFrame, which: str) -> pd.DataFrame:
+    """Of the scalings, the curves with a `matched` or a `fixed` factor, or `all`; schemes without a factor in any case."""
+    matched = curves.factor == "auto"
+    return curves.loc[(which == "all") | (curves.factor == "") | (matched if which == "matched" else ~matched)]
+
+
 def replace(before: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that were there, but for those of the same extensions and protocols as the new ones, and then the new ones."""
     key = ["extend", "factor", "protocol"]

@@ -16,10 +16,11 @@ from posext.curves import crop_baseline, label
 ONE_LINE = ["scheme", "extend", "factor", "original_length", "train_length"]  # over seeds
 
 
-def draw(curves: pd.DataFrame, path: Path, title: str = "") -> None:
+def draw(curves: pd.DataFrame, path: Path, title: str = "", known: pd.DataFrame | None = None) -> None:
     """Write the chart of some curves: one colour a scheme, a fixed factor dashed; several seeds as mean and range.
 
-    A thin dotted line is each run's crop baseline: what cutting the context to the training length gives, as trained.
+    A thin dotted line is each run's crop baseline: what cutting the context to the training length gives, as trained;
+    it is looked up among the `known` curves, or these.
     """
     figure, axes = plt.subplots(figsize=(9.5, 5), layout="constrained")
     colours: dict[tuple, str] = {}
@@ -28,7 +29,7 @@ def draw(curves: pd.DataFrame, path: Path, title: str = "") -> None:
         scheme = (first.scheme, first.extend or first.scheme, first.original_length, first.train_length)
         colour = colours.setdefault(scheme, f"C{len(colours) % 10}")
         one_curve(axes, group, colour, "-" if first.factor in ("", "auto") else "--")
-        crop_lines(axes, group, curves, colour)
+        crop_lines(axes, group, curves if known is None else known, colour)
     for length in sorted(curves.original_length.unique()):
         axes.axvline(length, color="0.6", linewidth=0.8, zorder=0)
         axes.annotate(

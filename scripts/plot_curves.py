@@ -13,11 +13,8 @@ def main() -> None:
     parser.add_argument("--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings")
     parser.add_argument("--title", default="")
     options = parser.parse_args()
-    table = curves.of_runs(options.runs)
-    if options.factor != "all":
-        kept = "auto" if options.factor == "matched" else table.factor.where(table.factor != "auto")
-        table = table.loc[(table.factor == "") | (table.factor == kept)]
-    plot.draw(table, options.out, options.title)
+    known = curves.of_runs(options.runs)
+    plot.draw(curves.with_factor(known, options.factor), options.out, options.title, known)
     print(options.out)
 
 
