@@ -7,7 +7,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 log = logging.getLogger(__name__)
-COMPILE_REPAID_AFTER = 300  # steps of the tiny preset on 2 cores: 10-20 s of compilation against a third of the step
+COMPILE_REPAID_AFTER = 300  # steps; on 2 cores compilation takes 10-20 s
 
 
 def accelerator(precision: str) -> Accelerator:
@@ -26,14 +26,17 @@ def resolve(precision: str) -> str:
     return "bf16" if has.get("avx512_bf16") or has.get("amx_bf16") else "fp32"
 
 
-def should_compile(choice: str, steps_left: int) -> bool:
-    """Whether to compile: as told, or where the steps left repay it and a small trial shows that this machine can."""
-    if choice == "false" or (choice == "auto" and steps_left < COMPILE_REPAID_AFTER):
+def should_compile(choice: str, steps: int) -> bool:
+    """Whether to compile: as told, or where a run of so many steps repays it and a small trial shows that this machine can.
+
+    The steps are the whole run's, never those left: a resumed run must round as one that was not stopped.
+    """
+    if choice == "false" or (choice == "auto" and steps < COMPILE_REPAID_AFTER):
         return False
     try:
         torch.compile(torch.sin)(torch.zeros(8))
     except Exception as error:  # no C++ compiler, no Python headers: inductor has many ways to say so
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        log.warning("this machine cannot compile (%s), so training runs without, about a third slower", reason)
+        log.warning("this machine cannot compile (%s), so training runs without, more slowly", reason)
         return False
     return True

@@ -30,7 +30,7 @@ def fixed_targets(
     """Up to `blocks` disjoint blocks of `size` targets in every document (given by its tokens) of over `longest` tokens.
 
     Every block ends where a context of `longest` tokens fits before it. With `documents`, at most so many, drawn with the
-    seed. Raises ValueError where no document is long enough, and where the blocks would not fit the shortest context.
+    seed. Raises ValueError where no document is long enough.
     """
     kept = [index for index, length in enumerate(lengths) if length > longest]
     if not kept:
@@ -64,6 +64,7 @@ def score(
 
     `model` maps tokens (B, T) to logits (B, T, V) or to an object with `.logits`; where its signature takes `last` or
     `logits_to_keep` it is asked for the last `size` positions only. `document(i)` gives the tokens of document i.
+    Raises ValueError for a context shorter than a block.
     """
     if size > length:
         raise ValueError(f"a block of {size} targets does not fit a context of {length} tokens")

@@ -46,7 +46,7 @@ def train(run: Run) -> Any:
     model = GPT(config.model, tokens.vocab_size, scheme).initialize(config.seed).to(accelerator.device)
     optimizer = adamw(model, config.learning_rate, config.optimizer)
     start = checkpoint.restore(run.folder / "checkpoints", model, optimizer)
-    if device.should_compile(config.compile.lower(), config.steps - start):
+    if device.should_compile(config.compile.lower(), config.steps):
         model.compile_parts()
     network, stepper = accelerator.prepare(model, optimizer)
 

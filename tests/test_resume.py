@@ -52,6 +52,18 @@ def test_ten_steps_equal_some_then_a_resume_then_the_rest(command, small, monkey
     assert [row["step"] for row in rows("resumed") if "loss" in row] == list(range(1, 11))
 
 
+def test_a_resumed_run_compiles_iff_the_whole_run_would(command, small, monkeypatch):
+    """Compiled and plain code round differently, so the choice must not hang on the steps that are left."""
+    asked = []
+    monkeypatch.setattr(train.device, "should_compile", lambda *question: bool(asked.append(question)))
+    typed = ["+pe=rope", *small, "compile=auto", "steps=10", "checkpoint_every=1", "evaluate=false", "name=mine"]
+    with monkeypatch.context() as patched:
+        stop_after(patched, 7)
+        command("train", *typed)
+    command("train", *typed)
+    assert asked == [("auto", 10)] * 2
+
+
 def test_rows_after_the_checkpoint_are_written_again_not_twice(command, small, monkeypatch):
     typed = ["+pe=rope", *small, "steps=10", "checkpoint_every=3", "evaluate=false", "name=mine"]
     with monkeypatch.context() as patched:
