@@ -2,118 +2,162 @@
 
 Short contexts on a CPU: explicit scores, which compile into fewer passes over memory than the fused kernel's backward.
 Otherwise torch's fused causal attention, memory linear in length; a bias that depends on the key alone is folded into
-extra head dimensions of it, exact under softmax. Any other bias: explicit scores while all of them fit, then a chunk of
-queries at a time, memory linear in length.
+extra head dimensions of it, exact under softmax. Any other bias, views of the keys, or weights that are no softmax:
+explicit scores while all of them fit, then a chunk of queries at a time, memory linear in length.
 
 Shape suffixes: B batch, H heads, T tokens, D head_dim, R rotated pairs, Q queries, K keys, P parts.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from posext.pe.base import DistanceBias, KeyBias, PairBias, Rotation, Tables
+from posext.pe.tables import DenseBias, DistanceBias, KeyBias, PairBias, Rotation, Tables
 
 EXPLICIT_LENGTH = 256  # up to here explicit scores win on a CPU
 DENSE_LENGTH = 1024  # up to here a bias that is not of the key alone is one matrix for all layers
 CHUNK = 128  # queries at a time beyond
 
 
-class DenseBias(NamedTuple):
-    """Any bias, written out: float32 (H, T, T)."""
+def prepare(tables: Tables) -> Tables:
+    """What all layers share, made once: a bias that is not of the key alone is written out where it is not too large.
 
-    values_HQK: Tensor
-
-
-class PlacedBias(NamedTuple):
-    """A bias of pairs with the positions that it is asked at."""
-
-    bias: PairBias
-    positions_T: Tensor
-
-
-class Order(NamedTuple):
-    """A scheme's tables, made ready for the layers."""
-
-    rotation: Rotation | None
-    bias: KeyBias | DistanceBias | PlacedBias | DenseBias | None
+    Raises ValueError for what no path computes: views together with weights that are no softmax.
+    """
+    if tables.views and tables.weights is not None:
+        raise ValueError("a window needs attention weights that are a softmax of scores")
+    length = len(tables.positions_T)
+    if not isinstance(tables.bias, DistanceBias | PairBias) or length > DENSE_LENGTH:
+        return tables
+    return tables._replace(bias=DenseBias(rows(tables, tables.bias, 0, length)))
 
 
-def prepare(tables: Tables, positions_T: Tensor) -> Order:
-    """What all layers share, made once: a bias that is not of the key alone is written out, or given its positions."""
-    bias = PlacedBias(tables.bias, positions_T) if isinstance(tables.bias, PairBias) else tables.bias
-    if not isinstance(bias, DistanceBias | PlacedBias) or len(positions_T) > DENSE_LENGTH:
-        return Order(tables.rotation, bias)
-    return Order(tables.rotation, DenseBias(rows(bias, 0, len(positions_T))))
-
-
-def rows(bias: DistanceBias | PlacedBias, start: int, stop: int) -> Tensor:
-    """The bias of the queries `start` to `stop` and all keys up to there: float32 (H, stop - start, stop)."""
+def rows(tables: Tables, bias: KeyBias | DistanceBias | PairBias | DenseBias, start: int, stop: int) -> Tensor:
+    """The bias of the queries `start` to `stop` and all keys up to there: (H, stop - start, stop), 0 at the query's own
+    key where it is one of the key alone.
+    """
+    if isinstance(bias, KeyBias):
+        return (bias.values_HK[..., None, :stop] - bias.values_HK[..., start:stop, None]).float()
+    if isinstance(bias, DenseBias):
+        return bias.values_HQK[:, start:stop, :stop]
+    positions_Q, positions_K = tables.positions_T[start:stop], tables.positions_T[:stop]
     if isinstance(bias, DistanceBias):
-        keys_K = torch.arange(stop, device=bias.values_HT.device)
-        return bias.values_HT[:, (keys_K[start:, None] - keys_K).clamp(min=0)]
-    with torch.autocast(bias.positions_T.device.type, enabled=False):
-        return bias.bias.rows(bias.positions_T[start:stop], bias.positions_T[:stop])
+        return bias.values_HL[:, (positions_Q[:, None] - positions_K).clamp(min=0)]
+    with torch.autocast(positions_K.device.type, enabled=False):
+        return bias.rows(positions_Q, positions_K)
 
 
-def rotate(x_BHTD: Tensor, rotation: Rotation, exponent: int) -> Tensor:
-    """Turn the half-split pairs (i, i + R) of the first 2 R dimensions, times gain^exponent.
+def turn(x_BHTD: Tensor, rotation: Rotation | None, exponent: int, gain_D: Tensor | None = None) -> Tensor:
+    """Turn the half-split pairs (i, i + R) of the first 2 R dimensions, times its gain^exponent, times `gain_D`.
 
     Computed in float32, returned in the dtype that came in.
     """
+    if rotation is None:
+        return x_BHTD if gain_D is None else (x_BHTD.float() * gain_D).to(x_BHTD.dtype)
     cos_TR, sin_TR, gain_TR = rotation
     if gain_TR is not None:
         cos_TR, sin_TR = cos_TR * gain_TR**exponent, sin_TR * gain_TR**exponent
     pairs = cos_TR.shape[-1]
     first, second, rest = x_BHTD.float().split((pairs, pairs, x_BHTD.shape[-1] - 2 * pairs), dim=-1)
     turned = (first * cos_TR - second * sin_TR, second * cos_TR + first * sin_TR, rest)
-    return torch.cat(turned if rest.shape[-1] else turned[:2], dim=-1).to(x_BHTD.dtype)
+    turned = torch.cat(turned if rest.shape[-1] else turned[:2], dim=-1)
+    return (turned if gain_D is None else turned * gain_D).to(x_BHTD.dtype)
 
 
-def attend(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, order: Order) -> Tensor:
+def attend(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: Tables) -> Tensor:
     """Causal attention of every token to itself and those before it: (B, H, T, D), logits scaled by 1/sqrt(D)."""
-    rotation, bias = order
-    if rotation is not None:
-        q_BHTD, k_BHTD = rotate(q_BHTD, rotation, 1), rotate(k_BHTD, rotation, -1)
-    on_cpu = q_BHTD.device.type == "cpu"
-    if isinstance(bias, DenseBias):
-        return explicit(q_BHTD, k_BHTD, v_BHTD, bias)
-    if on_cpu and q_BHTD.shape[2] <= EXPLICIT_LENGTH and not isinstance(bias, DistanceBias | PlacedBias):
-        return explicit(q_BHTD, k_BHTD, v_BHTD, bias)
-    dtype = torch.float32 if on_cpu else v_BHTD.dtype  # no slower on a CPU, and more precise
+    length, on_cpu = q_BHTD.shape[2], q_BHTD.device.type == "cpu"
+    if tables.multiplier is not None:
+        q_BHTD = (q_BHTD.float() * tables.multiplier[..., None]).to(q_BHTD.dtype)
+    if tables.views:
+        return in_chunks(viewed, q_BHTD, k_BHTD, v_BHTD, tables)
+    q_BHTD, k_BHTD = (turn(x, tables.rotation, exponent, tables.gain_D) for x, exponent in ((q_BHTD, 1), (k_BHTD, -1)))
+    of_the_key = tables.bias is None or isinstance(tables.bias, KeyBias)
+    if tables.weights is not None or not of_the_key or (on_cpu and length <= EXPLICIT_LENGTH):
+        return in_chunks(explicit, q_BHTD, k_BHTD, v_BHTD, tables)
     with torch.autocast(q_BHTD.device.type, enabled=False):
-        qkv = (q_BHTD.to(dtype), k_BHTD.to(dtype), v_BHTD.to(dtype))
-        if bias is None:
-            attended = F.scaled_dot_product_attention(*qkv, is_causal=True)
+        qkv = precise(q_BHTD, k_BHTD, v_BHTD)
+        if isinstance(tables.bias, KeyBias):
+            return folded(*qkv, tables.bias).to(v_BHTD.dtype)
+        return F.scaled_dot_product_attention(*qkv, is_causal=True).to(v_BHTD.dtype)
+
+
+def precise(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """All three in the dtype of long contexts: float32 on a CPU, no slower there and more precise; else that of values."""
+    dtype = torch.float32 if v_BHTD.device.type == "cpu" else v_BHTD.dtype
+    return q_BHTD.to(dtype), k_BHTD.to(dtype), v_BHTD.to(dtype)
+
+
+Path = Callable[[Tensor, Tensor, Tensor, Tables], Callable[[int, int], Tensor]]
+
+
+def in_chunks(path: Path, q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: Tables) -> Tensor:
+    """A path gives the queries `start` to `stop`: all at once, or a chunk at a time where that would be too large."""
+    length = q_BHTD.shape[2]
+    if length <= DENSE_LENGTH:
+        return path(q_BHTD, k_BHTD, v_BHTD, tables)(0, length)
+    with torch.autocast(q_BHTD.device.type, enabled=False):
+        part = path(*precise(q_BHTD, k_BHTD, v_BHTD), tables)
+        starts = reversed(range(0, length, CHUNK))  # the largest first: what it frees, the others fit in
+        chunks = [part(start, min(start + CHUNK, length)) for start in starts]
+        return torch.cat(chunks[::-1], dim=2).to(v_BHTD.dtype)
+
+
+def scores(q_BHQD: Tensor, k_BHKD: Tensor) -> Tensor:
+    return (q_BHQD @ k_BHKD.transpose(-1, -2)).float() * q_BHQD.shape[-1] ** -0.5
+
+
+def explicit(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: Tables) -> Callable[[int, int], Tensor]:
+    """All scores of some queries and the keys up to them, weights in float32. Memory: queries times keys."""
+
+    def part(start: int, stop: int) -> Tensor:
+        q_BHQD, bias = q_BHTD[:, :, start:stop], tables.bias
+        scores_BHQK = scores(q_BHQD, k_BHTD[:, :, :stop])
+        hidden_QK = torch.ones(scores_BHQK.shape[-2:], dtype=torch.bool, device=q_BHTD.device).triu(start + 1)
+        if tables.weights is not None:
+            bias_HQK = None if bias is None else rows(tables, bias, start, stop)
+            weights_BHQK = tables.weights(q_BHQD, scores_BHQK, bias_HQK, hidden_QK)
         else:
-            attended = folded(*qkv, bias) if isinstance(bias, KeyBias) else chunked(*qkv, bias)
-        return attended.to(v_BHTD.dtype)
+            if isinstance(bias, KeyBias):  # what is constant along a row drops out
+                scores_BHQK = scores_BHQK + from_the_end(bias).float()[..., None, :stop]
+            elif bias is not None:
+                scores_BHQK = scores_BHQK + rows(tables, bias, start, stop)
+            weights_BHQK = scores_BHQK.masked_fill(hidden_QK, -math.inf).softmax(dim=-1)
+        return weights_BHQK.to(v_BHTD.dtype) @ v_BHTD[:, :, :stop]
+
+    return part
 
 
-def explicit(
-    q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, bias: KeyBias | DenseBias | None, start: int = 0
-) -> Tensor:
-    """All scores at once, softmax in float32; the queries are those from `start` on. Memory: queries times keys."""
-    scores = (q_BHTD @ k_BHTD.transpose(-1, -2)).float() * q_BHTD.shape[-1] ** -0.5
-    if isinstance(bias, KeyBias):
-        scores = scores + from_the_end(bias).float()[..., None, :]
-    elif bias is not None:
-        scores = scores + bias.values_HQK
-    mask_QK = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q_BHTD.device).triu(start + 1)
-    return scores.masked_fill(mask_QK, -math.inf).softmax(dim=-1).to(v_BHTD.dtype) @ v_BHTD
+def viewed(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: Tables) -> Callable[[int, int], Tensor]:
+    """The scores of every view's keys beside each other, one softmax over all of them. Memory: queries times keys seen."""
+    turned = [
+        (
+            turn(q_BHTD, tables.rotation if view.queries is None else view.queries, 1, tables.gain_D),
+            turn(k_BHTD, tables.rotation if view.keys is None else view.keys, -1, tables.gain_D),
+        )
+        for view in tables.views
+    ]
 
+    def part(start: int, stop: int) -> Tensor:
+        all_scores, all_values = [], []
+        queries_Q1 = torch.arange(start, stop, device=q_BHTD.device)[:, None]
+        bias_HQK = None if tables.bias is None else rows(tables, tables.bias, start, stop)
+        for view, (q, k) in zip(tables.views, turned, strict=True):
+            begin = 0 if view.span is None else max(0, start - view.span + 1)
+            end = stop if view.first is None else min(stop, view.first)
+            keys_1K = torch.arange(begin, max(begin, end), device=q_BHTD.device)
+            seen_QK = view.sees(queries_Q1, keys_1K) & (keys_1K <= queries_Q1)
+            scores_BHQK = scores(q[:, :, start:stop], k[:, :, begin:end])
+            if bias_HQK is not None:
+                scores_BHQK = scores_BHQK + bias_HQK[..., begin:end]
+            all_scores.append(scores_BHQK.masked_fill(~seen_QK, -math.inf))
+            all_values.append(v_BHTD[:, :, begin:end])
+        return torch.cat(all_scores, dim=-1).softmax(dim=-1).to(v_BHTD.dtype) @ torch.cat(all_values, dim=2)
 
-def chunked(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, bias: DistanceBias | PlacedBias) -> Tensor:
-    """Explicit scores of a chunk of queries at a time, without the keys after it. Memory: chunk times keys."""
-    length, attended = q_BHTD.shape[2], []
-    for start in reversed(range(0, length, CHUNK)):  # the largest first: what it frees, the others fit in
-        stop = min(start + CHUNK, length)
-        part = DenseBias(rows(bias, start, stop))
-        attended.append(explicit(q_BHTD[:, :, start:stop], k_BHTD[:, :, :stop], v_BHTD[:, :, :stop], part, start))
-    return torch.cat(attended[::-1], dim=2)
+    return part
 
 
 def folded(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, bias: KeyBias) -> Tensor:

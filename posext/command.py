@@ -15,8 +15,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from posext.pe import CONFIGS, names
+from posext.config import AXES
+from posext.pe import CONFIGS, allow, names
 
+GROUPS = "|".join(("pe", *AXES))  # chosen with a plus, as they have no default; it may be left out
 CHOOSE = "choose a positional encoding: +pe=NAME, one of"
 
 
@@ -27,7 +29,7 @@ def entry(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     say_once()
     plain = os.environ.get("HYDRA_FULL_ERROR", "0") == "0"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra passes errors on instead of printing them
-    sys.argv[1:] = [re.sub(r"^pe(@\w+)?=", r"+pe\1=", argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = [re.sub(rf"^((?:{GROUPS})(?:@\w+)?=)", r"+\1", argument) for argument in sys.argv[1:]]
 
     def alone_or_swept(composed: DictConfig) -> Any:
         try:
@@ -84,11 +86,12 @@ def typed(composed: DictConfig) -> Any:
     if OmegaConf.is_missing(composed, "run"):
         raise ValueError("name the run to measure: run=results/runs/NAME")
     choices = HydraConfig.get().runtime.choices
-    for key, choice in (("pe", choices.get("pe")), ("extend", choices.get("pe@extend"))):
+    for key, group in (("pe", "pe"), ("extend", "pe@extend"), *((axis, axis) for axis in AXES)):
         if composed.get(key) is not None:
             if not OmegaConf.is_dict(composed[key]):
-                raise ValueError(f"{key}={composed[key]} is not a scheme; {CHOOSE} {', '.join(names())}")
-            OmegaConf.update(composed, f"{key}.name", choice, force_add=True)
+                raise ValueError(f"{key}={composed[key]} is none of {', '.join(names(group.partition('@')[0]))}")
+            OmegaConf.update(composed, f"{key}.name", choices.get(group), force_add=True)
+    allow(list(composed.own_modules))
     return OmegaConf.to_object(composed)
 
 
@@ -97,9 +100,10 @@ def overrides() -> list[str]:
     return list(HydraConfig.get().overrides.task)
 
 
-def given() -> set[str]:
-    """The dotted keys that were typed."""
-    return {override.lstrip("+~").partition("=")[0] for override in overrides()}
+def given() -> dict[str, str]:
+    """The dotted keys that were typed, and what was typed for them."""
+    pairs = (override.lstrip("+~").partition("=") for override in overrides())
+    return {key: value for key, _, value in pairs}
 
 
 def explain(error: BaseException) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+AXES = ("window", "attention_scale", "qk_gain", "position_ids")  # groups beside pe, each absent unless named
+
 
 @dataclass
 class ModelConfig:
@@ -84,6 +86,10 @@ class TrackingConfig:
 @dataclass
 class TrainConfig:
     pe: Any = MISSING
+    window: Any = None  # which keys a query sees: +window=NAME
+    attention_scale: Any = None  # temperature: +attention_scale=NAME
+    qk_gain: Any = None  # magnitudes on queries and keys: +qk_gain=NAME
+    position_ids: Any = None  # positions in training: +position_ids=NAME
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     length: LengthConfig = field(default_factory=LengthConfig)
@@ -105,6 +111,16 @@ class TrainConfig:
     name: str | None = None  # of the run's folder; null: made from the config
     study: str = "default"  # groups runs in tables and on wandb
     results: str = "results/runs"
+    own_modules: list[str] = field(default_factory=list)  # modules outside posext whose schemes are allowed to run
+
+    def axes(self) -> dict[str, dict[str, Any]]:
+        """What was chosen beside the scheme, by group."""
+        chosen = {group: getattr(self, group) for group in AXES}
+        return {group: settings for group, settings in chosen.items() if settings is not None}
+
+    def title(self) -> str:
+        """The scheme with its axes, as in rope+logn."""
+        return "+".join(part["name"] for part in (self.pe, *self.axes().values()))
 
     def check(self) -> None:
         """Raise ValueError for what types alone do not catch, naming the value and what would do."""
@@ -165,10 +181,13 @@ class EvaluateConfig:
 
     run: str = MISSING  # the folder of a finished run
     extend: Any = None  # a scheme to measure the same weights with: +pe@extend=NAME
+    window: Any = None
+    attention_scale: Any = None
     context_lengths: list[int] | None = None
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     precision: str = "auto"
+    own_modules: list[str] = field(default_factory=list)
 
 
 def one_of(key: str, value: str, valid: tuple[str, ...]) -> None:

@@ -14,7 +14,8 @@ from posext.statistics import interval, mean_nll, resamples, usable_length
 log = logging.getLogger(__name__)
 COLUMNS = (
     "study run scheme extend factor model parameters original_length train_length seed protocol context_length "
-    "nll nll_low nll_high perplexity bits_per_byte documents tokens seconds tokens_per_second peak_memory_bytes commit"
+    "logit_multiplier nll nll_low nll_high perplexity bits_per_byte documents tokens "
+    "seconds tokens_per_second peak_memory_bytes commit"
 ).split()
 TEXT = {name: str for name in ("study", "run", "scheme", "extend", "factor", "model", "protocol", "commit")}
 NUMBERS = [name for name in COLUMNS if name not in TEXT]
@@ -28,7 +29,7 @@ def read(path: Path | str) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     blank: Any = {name: [""] for name in NUMBERS}
     table = pd.read_csv(path, dtype=cast(Any, TEXT), keep_default_na=False, na_values=blank)
-    return table.loc[:, COLUMNS]
+    return table.reindex(columns=COLUMNS)
 
 
 def of_runs(paths: Iterable[Path]) -> pd.DataFrame:

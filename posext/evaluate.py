@@ -4,22 +4,22 @@ python -m posext.evaluate run=results/runs/NAME [+pe@extend=yarn extend.factor=8
 """
 
 import dataclasses
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
 from posext import command, curves, data, device, plot, tracking
-from posext.config import EvaluateConfig, check_lengths
+from posext.config import EvaluateConfig, TrainConfig, check_lengths
 from posext.measure import Plan, make_plan, measure_curve
 from posext.run import Run, commit, load, write_text
 
 PROTOCOL = "fixed_target"
 
 
-def evaluate(config: EvaluateConfig, given: set[str]) -> Run:
-    """Measure a finished run again, as it was measured but for the settings `given` (dotted keys that were typed)."""
+def evaluate(config: EvaluateConfig, given: dict[str, str]) -> Run:
+    """Measure a finished run again, as it was measured but for the settings `given` (dotted keys, and what was typed)."""
     check_lengths(config.context_lengths)
     run = load(config.run)
     if not run.trained:
@@ -30,28 +30,51 @@ def evaluate(config: EvaluateConfig, given: set[str]) -> Run:
     changed |= {name: getattr(config, name) for name in ("context_lengths", "precision") if name in given}
     run = dataclasses.replace(run, config=dataclasses.replace(run.config, tracking=config.tracking, **changed))
     run.config.check()
-    measure(run, extended(run, config.extend, given) if config.extend else None)
+    measure(run, extended(run, config, given))
     return run
 
 
-def extended(run: Run, extension: dict[str, Any], given: set[str]) -> dict[str, Any]:
-    """The settings of an extension: what belongs to the weights (a rotary base) is the run's, unless it was typed.
+class Extension(NamedTuple):
+    """What is measured on a run's weights in place of what it was trained with: its config, and what it is called."""
 
-    Raises ValueError for a scheme of another family than the run's, as its weights mean nothing to it.
+    config: TrainConfig
+    name: str
+
+
+def extended(run: Run, config: EvaluateConfig, given: dict[str, str]) -> Extension | None:
+    """The run's config with the scheme and the axes of `config` in place of its own; None where there are none.
+
+    What belongs to the weights (a rotary base) is the run's, unless it was typed. The name holds what was typed, but for the
+    factor. Raises ValueError for a scheme of another family than the run's, as its weights mean nothing to it.
     """
+    chosen: dict[str, Any] = {group: getattr(config, group) for group in ("window", "attention_scale")}
+    changes = {group: settings for group, settings in chosen.items() if settings is not None}
     own = run.scheme()
-    kept = {k: run.config.pe[k] for k in own.of_the_weights if k in extension and f"extend.{k}" not in given}
-    settings = {**extension, **kept}
-    family = run.scheme(settings).family
+    if config.extend is not None:
+        kept = {k: run.config.pe[k] for k in own.of_the_weights if k in config.extend and f"extend.{k}" not in given}
+        changes = {"pe": {**config.extend, **kept}, **changes}
+    if not changes:
+        return None
+    replaced = dataclasses.replace(run.config, **changes)
+    family = run.scheme(replaced).family
     if family not in (own.family, "none"):
         raise ValueError(
-            f"{settings['name']} ({family}) cannot extend a run of {run.config.pe['name']} ({own.family}): "
+            f"{replaced.pe['name']} ({family}) cannot extend a run of {run.config.pe['name']} ({own.family}): "
             f"choose a scheme of the family {own.family}, or none"
         )
-    return settings
+    return Extension(replaced, "+".join(named(key, changes[key]["name"], given) for key in changes))
 
 
-def measure(run: Run, extension: dict[str, Any] | None = None, wandb_run: Any = None) -> pd.DataFrame:
+def named(key: str, name: str, given: dict[str, str]) -> str:
+    """A choice with what was typed for it: yarn, or yarn(beta_fast=4)."""
+    prefix = "extend." if key == "pe" else f"{key}."
+    typed = [
+        f"{k.removeprefix(prefix)}={v}" for k, v in given.items() if k.startswith(prefix) and k != f"{prefix}factor"
+    ]
+    return f"{name}({' '.join(typed)})" if typed else name
+
+
+def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None) -> pd.DataFrame:
     """Measure one scheme on a run's weights, with a matched and a fixed factor where it has one, and write all it leaves.
 
     `wandb_run` is the run's own, where training left it open: the run's curve goes there, and it is finished.
@@ -62,11 +85,11 @@ def measure(run: Run, extension: dict[str, Any] | None = None, wandb_run: Any = 
         raise ValueError(f"{run.folder} was trained on other data ({run.record['data']}, now {tokens.fingerprint})")
     plan = make_plan(run, tokens)
     rows, known = [], []
-    for settings in settings_to_measure(extension or run.config.pe, plan, run.config.train_length):
-        replaced = settings if settings != run.config.pe else None
-        sums, costs = measure_curve(run, plan, settings, accelerator, known)
+    for config in configs_to_measure(extension.config if extension else run.config, plan):
+        sums, costs = measure_curve(run, plan, config, accelerator, known)
         if accelerator.is_main_process:
-            rows.append(write_curve(run, plan, replaced, sums, costs))
+            name = extension.name if extension else "" if config == run.config else config.pe["name"]
+            rows.append(write_curve(run, plan, config, name, sums, costs))
     if not accelerator.is_main_process:
         return pd.DataFrame(columns=curves.COLUMNS)
     measured = pd.concat(rows, ignore_index=True)
@@ -74,24 +97,25 @@ def measure(run: Run, extension: dict[str, Any] | None = None, wandb_run: Any = 
     return measured
 
 
-def settings_to_measure(settings: dict[str, Any], plan: Plan, original_length: int) -> list[dict[str, Any]]:
+def configs_to_measure(config: TrainConfig, plan: Plan) -> list[TrainConfig]:
     """A scheme as set; where its factor follows the length, also with the factor fixed at what the longest context asks."""
-    if settings.get("factor") != "auto":
-        return [settings]
-    return [settings, {**settings, "factor": max(1.0, plan.lengths[-1] / original_length)}]
+    if config.pe.get("factor") != "auto":
+        return [config]
+    fixed = {**config.pe, "factor": max(1.0, plan.lengths[-1] / config.train_length)}
+    return [config, dataclasses.replace(config, pe=fixed)]
 
 
 def write_curve(
-    run: Run, plan: Plan, replaced: dict[str, Any] | None, sums: pd.DataFrame, costs: pd.DataFrame
+    run: Run, plan: Plan, config: TrainConfig, extend: str, sums: pd.DataFrame, costs: pd.DataFrame
 ) -> pd.DataFrame:
     """Intervals from the sums; rows into curves.csv, sums into documents.parquet. Undefined lengths have empty numbers."""
-    factor = (replaced or run.config.pe).get("factor", "")
+    factor = config.pe.get("factor", "")
     rows = costs.set_index("context_length").reindex(plan.lengths).reset_index()
     fixed = {
         "study": run.config.study,
         "run": run.name,
-        "scheme": run.config.pe["name"],
-        "extend": replaced["name"] if replaced else "",
+        "scheme": run.config.title(),
+        "extend": extend,
         "factor": factor if isinstance(factor, str) else f"{factor:g}",
         "model": run.config.model.name,
         "parameters": run.record["parameters"],

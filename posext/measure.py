@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,14 +13,14 @@ from safetensors.torch import load_file
 from tqdm import tqdm
 
 from posext import data
-from posext.config import EvaluationConfig
+from posext.config import EvaluationConfig, TrainConfig
 from posext.memory import PeakMemory
 from posext.model import GPT
 from posext.pe import PositionalEncoding
 from posext.perplexity import Target, fixed_targets, score
 from posext.run import Run
 
-COST = ["context_length", "seconds", "peak_memory_bytes"]
+COST = ["context_length", "logit_multiplier", "seconds", "peak_memory_bytes"]
 
 
 @dataclass(frozen=True)
@@ -65,24 +65,24 @@ class Measured(NamedTuple):
 
 
 def measure_curve(
-    run: Run, plan: Plan, settings: dict[str, Any], accelerator: Accelerator, known: list[Measured]
+    run: Run, plan: Plan, config: TrainConfig, accelerator: Accelerator, known: list[Measured]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Sums per document, and cost, at every length; lengths at which the scheme is undefined are left out.
 
     What is measured joins `known`; a length at which a scheme turns as one that is known there is not measured again.
     """
-    scheme = run.scheme(settings)
-    scheme.trained_length = run.schedule.longest
+    scheme = run.scheme(config)
+    scheme.stage(trained_length=scheme.reach(run.schedule.longest))
     model = GPT(run.config.model, plan.tokens.vocab_size, scheme)
     try:
         model.load_state_dict(load_file(run.folder / "model.safetensors"))
     except RuntimeError as error:
-        raise ValueError(f"the weights of {run.folder} do not fit {settings['name']}: {error}") from error
+        raise ValueError(f"the weights of {run.folder} do not fit {config.title()}: {error}") from error
     model.to(accelerator.device).eval()
     sums, costs = [], []
     bar = tqdm(
         plan.lengths,
-        desc=settings["name"],
+        desc=config.title(),
         unit=" lengths",
         disable=None if accelerator.is_main_process else True,
     )
@@ -94,7 +94,8 @@ def measure_curve(
         if at is None:
             at = Measured(scheme, length, *measure_length(model, plan, length, run.config.evaluation, accelerator))
             known.append(at)
-        costs.append({"context_length": length, "seconds": at.seconds, "peak_memory_bytes": at.peak_bytes})
+        cost = {"context_length": length, "seconds": at.seconds, "peak_memory_bytes": at.peak_bytes}
+        costs.append(cost | {"logit_multiplier": model.logit_multiplier(length)})
         sums.append(document_sums(plan, at.nll_NK).assign(context_length=length))
     empty = pd.DataFrame(columns=["document", "nll", "tokens", "bytes", "context_length"])
     return (pd.concat(sums, ignore_index=True) if sums else empty), pd.DataFrame(costs, columns=COST)

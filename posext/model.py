@@ -5,13 +5,16 @@ It holds a positional scheme and asks it for tables; it never asks which one it 
 Shape suffixes: B batch, T tokens, C model width, H heads, D head_dim, V vocabulary.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posext.attention import Order, attend, prepare
+from posext.attention import attend, prepare
 from posext.config import ModelConfig
 from posext.pe.base import PositionalEncoding
+from posext.pe.tables import Tables
 
 NORM_EPSILON = 1e-5
 
@@ -28,19 +31,19 @@ class RMSNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    def __init__(self, config: ModelConfig, content_bias: nn.Module | None):
+    def __init__(self, config: ModelConfig, order: list[nn.Module]):
         super().__init__()
-        self.n_heads, self.content_bias = config.n_heads, content_bias
+        self.n_heads, self.order = config.n_heads, nn.ModuleList(order)
         self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=False)
         self.out = nn.Linear(config.d_model, config.d_model, bias=False)
 
-    def forward(self, x_BTC: Tensor, order: Order) -> Tensor:
+    def forward(self, x_BTC: Tensor, tables: Tables) -> Tensor:
         batch, length, width = x_BTC.shape
-        if self.content_bias is not None:
-            order = order._replace(bias=self.content_bias(x_BTC))
+        for module in self.order:
+            tables = module(x_BTC, tables)
         heads = self.qkv(x_BTC).view(batch, length, 3, self.n_heads, width // self.n_heads)
         q_BHTD, k_BHTD, v_BHTD = heads.permute(2, 0, 3, 1, 4).unbind(0)
-        return self.out(attend(q_BHTD, k_BHTD, v_BHTD, order).transpose(1, 2).reshape(batch, length, width))
+        return self.out(attend(q_BHTD, k_BHTD, v_BHTD, tables).transpose(1, 2).reshape(batch, length, width))
 
 
 class MLP(nn.Module):
@@ -57,13 +60,13 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, config: ModelConfig, content_bias: nn.Module | None):
+    def __init__(self, config: ModelConfig, order: list[nn.Module]):
         super().__init__()
-        self.attention_norm, self.attention = RMSNorm(config.d_model), Attention(config, content_bias)
+        self.attention_norm, self.attention = RMSNorm(config.d_model), Attention(config, order)
         self.mlp_norm, self.mlp = RMSNorm(config.d_model), MLP(config)
 
-    def forward(self, x_BTC: Tensor, order: Order) -> Tensor:
-        x_BTC = x_BTC + self.attention(self.attention_norm(x_BTC), order)
+    def forward(self, x_BTC: Tensor, tables: Tables) -> Tensor:
+        x_BTC = x_BTC + self.attention(self.attention_norm(x_BTC), tables)
         return x_BTC + self.mlp(self.mlp_norm(x_BTC))
 
 
@@ -75,7 +78,7 @@ def summed_nll(x_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor) -> Tensor:
 
 def belongs_to_scheme(name: str) -> bool:
     """Whether a parameter of a GPT, by its name, is the positional scheme's own."""
-    return name.startswith("pe.") or ".content_bias." in name
+    return name.startswith("pe.") or ".order." in name
 
 
 class GPT(nn.Module):
@@ -86,7 +89,8 @@ class GPT(nn.Module):
         config.head_dim()  # refuses a width that the heads do not divide
         self.config, self.pe = config, pe
         self.embedding = nn.Embedding(vocab_size, config.d_model)
-        self.blocks = nn.ModuleList(Block(config, pe.per_layer()) for _ in range(config.n_layers))
+        self.schemes = pe.layers(config.n_layers)
+        self.blocks = nn.ModuleList(Block(config, scheme.modules_of_a_layer()) for scheme in self.schemes)
         self.norm = RMSNorm(config.d_model)
         self.summed_nll = summed_nll
 
@@ -118,14 +122,33 @@ class GPT(nn.Module):
         """Given targets, their summed NLL (scalar, nats); otherwise logits (B, `last` or T, V), float32."""
         positions_T = self.pe.positions(tokens_BT.shape[1], tokens_BT.device)
         x_BTC = self.pe.embed(self.embedding(tokens_BT), positions_T)
-        order = prepare(self.pe.tables(positions_T), positions_T)
-        for block in self.blocks:
-            x_BTC = block(x_BTC, order)
+        tables = {scheme: prepare(scheme.tables(positions_T)) for scheme in dict.fromkeys(self.schemes)}
+        for block, scheme in zip(self.blocks, self.schemes, strict=True):
+            x_BTC = block(x_BTC, tables[scheme])
         if targets_BT is not None:
             return self.summed_nll(self.norm(x_BTC), self.embedding.weight, targets_BT)
         x_BTC = self.norm(x_BTC if last is None else x_BTC[:, -last:])
         with torch.autocast(x_BTC.device.type, enabled=False):  # half-precision logits would round away 1e-2 nats
             return x_BTC.float() @ self.embedding.weight.float().T
+
+    @torch.no_grad()
+    def logit_multiplier(self, length: int) -> float:
+        """What the last query's scores are multiplied by beyond 1/sqrt(head_dim), in a context of `length` tokens: the squared
+        factor on cos and sin times the temperature, the mean over heads and layers.
+        """
+        positions_T, total = self.pe.positions(length, self.embedding.weight.device), 0.0
+        nothing_BTC = self.embedding.weight.new_zeros(1, length, self.config.d_model)
+        for block, scheme in zip(self.blocks, self.schemes, strict=True):
+            tables = scheme.tables(positions_T)
+            for module in cast(Block, block).attention.order:
+                tables = module(nothing_BTC, tables)
+            turned = (
+                1.0
+                if tables.rotation is None
+                else float((tables.rotation.cos_TR**2 + tables.rotation.sin_TR**2)[-1, 0])
+            )
+            total += turned * (1.0 if tables.multiplier is None else float(tables.multiplier[..., -1].mean()))
+        return total / len(self.schemes)
 
     def n_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())

@@ -15,13 +15,13 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from posext.config import TrainConfig
+from posext.config import AXES, TrainConfig
 from posext.length import LengthSchedule, schedule
 from posext.pe import PositionalEncoding, Shape, from_config
 
 # Settings that do not change what is trained: they may differ when a run is taken up again, and are not in its name.
-BESIDE = "name study results evaluate context_lengths evaluation tracking validate_every checkpoint_every".split()
-IN_THE_NAME = ("pe", "model", "train_length", "seed", "length")
+BESIDE = "name study results evaluate context_lengths evaluation tracking validate_every checkpoint_every own_modules".split()
+IN_THE_NAME = ("pe", *AXES, "model", "train_length", "seed", "length")
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class Run:
         """What training left: parameters, seconds, data fingerprint, commit and versions."""
         return json.loads((self.folder / "run.json").read_text())
 
-    def scheme(self, settings: dict[str, Any] | None = None) -> PositionalEncoding:
-        """The run's scheme, or the one that `settings` describe, for its network and its original length."""
-        model = self.config.model
+    def scheme(self, config: TrainConfig | None = None) -> PositionalEncoding:
+        """The run's scheme with its axes, or those of another config, for its network and its original length."""
+        config, model = config or self.config, self.config.model
         shape = Shape(model.head_dim(), model.n_heads, model.d_model, self.config.train_length)
-        return from_config(settings or self.config.pe, shape)
+        return from_config(config.pe, shape, config.axes())
 
 
 def prepare(config: TrainConfig, write: bool = True) -> Run:
@@ -100,7 +100,7 @@ def name_of(config: TrainConfig, overrides: list[str]) -> str:
         key, _, value = override.lstrip("+~").partition("=")
         if key not in IN_THE_NAME and key.split(".")[0] not in BESIDE and key != "data.cache":
             extra.append(f"{key.removeprefix('pe.')}-{value}")
-    parts = [config.pe["name"], config.model.name, length, f"seed{config.seed}", *extra]
+    parts = [config.title(), config.model.name, length, f"seed{config.seed}", *extra]
     return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))[:200]
 
 

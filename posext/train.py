@@ -61,7 +61,8 @@ def train(run: Run) -> Any:
     for step in range(start, config.steps):
         begin = time.perf_counter()
         length = lengths.length_at(step)
-        scheme.trained_length = lengths.trained_length_at(step)
+        reached = scheme.reach(lengths.trained_length_at(step))
+        scheme.stage(trained_length=reached, progress=step / config.steps, draw=(config.seed, step))
         learning_rate = lr_at(step, config.steps, config.learning_rate, config.optimizer)
         for group in stepper.param_groups:
             group["lr"] = learning_rate
@@ -79,6 +80,7 @@ def train(run: Run) -> Any:
         row = {"step": done, "tokens": seen, "length": length, "loss": loss, "learning_rate": learning_rate}
         rows: list[dict[str, Any]] = [row | {"grad_norm": norm, "tokens_per_second": round(rate)}]
         if done % config.validate_every == 0 or done == config.steps:
+            scheme.stage(trained_length=reached, progress=step / config.steps)
             held_out = validate(network, tokens.validation, length, accelerator)
             rows.append({"step": done, "tokens": seen, "length": length, "validation_loss": held_out})
         if metrics is not None:

@@ -19,7 +19,7 @@ def tables(length: int, rotated: bool, slopes: tuple[float, ...] | None = None) 
     phases = positions[:, None] * 100.0 ** (-torch.arange(8) / 8)
     rotation = Rotation(phases.cos().float(), phases.sin().float()) if rotated else None
     bias = KeyBias(torch.tensor(slopes, dtype=torch.float64)[:, None] * positions) if slopes else None
-    return Tables(rotation, bias)
+    return Tables(torch.arange(length), rotation, bias)
 
 
 def reference(q, k, v, given: Tables, exact=None) -> torch.Tensor:
@@ -90,10 +90,7 @@ def test_a_learned_bias_and_its_gradient_equal_the_reference(monkeypatch, learne
         rate = torch.tensor([0.1, 0.5, 1.0, 3.0], requires_grad=True)
         bias, exact = learned(height, rate)
         given = tables(300, True)._replace(bias=bias)
-        if path == "engine":
-            out = attention.attend(*qkv, attention.prepare(given, torch.arange(300)))
-        else:
-            out = reference(*qkv, given, exact)
+        out = attention.attend(*qkv, attention.prepare(given)) if path == "engine" else reference(*qkv, given, exact)
         (out * torch.linspace(-1, 1, 16)).sum().backward()
         results.append([out.detach().double(), *(x.grad.double() for x in (*qkv, height, rate))])
     for mine, right in zip(*results, strict=True):
@@ -123,6 +120,6 @@ def test_memory_of_long_contexts_grows_linearly():
         qkv = [x[:1] for x in inputs(8192, torch.float32)]
         given = tables(8192, True)._replace(bias=bias)
         with PeakMemory(torch.device("cpu")) as peak, torch.no_grad():
-            attention.attend(*qkv, attention.prepare(given, torch.arange(8192)))
+            attention.attend(*qkv, attention.prepare(given))
         peaks.append(peak.bytes)
     assert max(peaks) < 250 * 2**20

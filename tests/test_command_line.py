@@ -35,7 +35,7 @@ def test_a_choice_works_with_and_without_the_plus(command, small):
         (["+pe=rope", "train_length=8192"], "does not fit tokens_per_step"),
         (["+pe=yarn", "pe.factor=0.5", "tokens_per_step=256", "train_length=16"], "factor must be a finite number"),
         (["+pe=yarn", "pe.ramp=sideways", "tokens_per_step=256", "train_length=16"], "ramp='sideways' of YaRN is not"),
-        (["+pe=rope", "pe._target_=os.system"], "refused: a scheme is a class inside posext.pe"),
+        (["+pe=rope", "pe._target_=os.system"], "is refused: it lies outside posext"),
         (["+pe=rope", "data=text", "data.path=nowhere"], "data.path=nowhere does not exist"),
         (["+pe=rope", "length.stages=[{multiple:1,share:0.5}]"], "sum to 1"),
         (["+pe=rope", "steps"], "missing EQUAL"),

@@ -9,16 +9,18 @@ from posext.config import ModelConfig, OptimizerConfig
 from posext.model import GPT
 from posext.optim import adamw
 from posext.pe import build
+from posext.pe.tables import Tables
 
 SHAPE = {"head_dim": 8, "n_heads": 4, "d_model": 32, "train_length": 16}
 CONFIG = ModelConfig(name="test", n_layers=2, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3)
 X = torch.randn(2, 9, 32, generator=torch.Generator().manual_seed(0))
+NOTHING = Tables(torch.arange(9))
 
 
 @pytest.mark.parametrize("name", ["fox", "cable"])
 def test_the_bias_between_two_tokens_is_the_sum_of_the_steps_between_them(name):
     module = build(name, **SHAPE).per_layer().requires_grad_(False)
-    bias = module(X).values_HK
+    bias = module(X, NOTHING).bias.values_HK
     for b, h, n, m in ((0, 0, 8, 0), (1, 3, 5, 4), (0, 2, 7, 7), (1, 1, 4, 1)):
         total = 0.0
         for token in range(m + 1, n + 1):
@@ -31,13 +33,13 @@ def test_the_bias_between_two_tokens_is_the_sum_of_the_steps_between_them(name):
 def test_cable_is_fox_with_the_sign_of_its_gate_turned():
     fox, cable = (build(name, **SHAPE).per_layer().requires_grad_(False) for name in ("fox", "cable"))
     fox.weight_HC.copy_(-cable.weight_HC)
-    torch.testing.assert_close(fox(X).values_HK, cable(X).values_HK)
+    torch.testing.assert_close(fox(X, NOTHING).bias.values_HK, cable(X, NOTHING).bias.values_HK)
 
 
 def test_every_layer_has_gates_of_its_own_that_start_alike_networks_and_do_not_decay():
     fox = GPT(CONFIG, 50, build("fox", **SHAPE)).initialize(0)
     rope = GPT(CONFIG, 50, build("rope", **SHAPE)).initialize(0).state_dict()
-    gates = [name for name in fox.state_dict() if ".content_bias." in name]
+    gates = [name for name in fox.state_dict() if ".order." in name]
     assert len(gates) == 2 * CONFIG.n_layers
     assert all(fox.state_dict()[name].equal(value) for name, value in rope.items())
     undecayed = {id(p) for p in adamw(fox, 1e-3, OptimizerConfig()).param_groups[1]["params"]}

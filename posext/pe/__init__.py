@@ -1,26 +1,51 @@
-"""Positional schemes by name: `build("yarn", head_dim=64, ...)` from the same yaml files that `+pe=yarn` reads."""
+"""Positional schemes by name: `build("yarn", head_dim=64, ...)` from the same yaml files that `+pe=yarn` reads.
+
+Beside the scheme stand its axes, chosen apart from it: window, attention_scale, qk_gain and position_ids.
+"""
 
 import inspect
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
-from posext.pe.base import PositionalEncoding, Shape
+from posext.config import AXES
+from posext.pe.base import Axis, PositionalEncoding, Shape
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CONFIGS = next(p for p in (PACKAGE / "configs", PACKAGE.parent / "configs") if (p / "pe").is_dir())
+OWN_MODULES: set[str] = set()  # top-level modules outside posext whose schemes are allowed: see `allow`
 
-__all__ = ["CONFIGS", "PositionalEncoding", "Shape", "build", "from_config", "names"]
+__all__ = [
+    "AXES",
+    "CONFIGS",
+    "PositionalEncoding",
+    "Shape",
+    "allow",
+    "axes_of",
+    "build",
+    "from_config",
+    "names",
+    "settings_of",
+]
+
+Part = TypeVar("Part", PositionalEncoding, Axis)
 
 
-def names() -> list[str]:
-    """Every scheme that can be chosen with +pe=NAME."""
-    return sorted(path.stem for path in (CONFIGS / "pe").glob("*.yaml"))
+def names(group: str = "pe") -> list[str]:
+    """Every scheme that can be chosen with +pe=NAME, or every choice of another group."""
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def allow(modules: list[str]) -> None:
+    """Accept schemes of these modules too. A config can come from anywhere and names code to run, so only what was typed
+    by whoever starts the command is accepted, never what a stored config says.
+    """
+    OWN_MODULES.update(modules)
 
 
 def build(
@@ -28,31 +53,71 @@ def build(
 ) -> PositionalEncoding:
     """The scheme `name` with the defaults of its yaml, for a network of this shape trained at `train_length` tokens.
 
+    Overrides are settings of the scheme, or axes by name: `window="rerope"`, `attention_scale={"name": "logn"}`.
     Raises ValueError for an unknown name, an unknown setting or a value that its type does not admit.
     """
-    if name not in names():
-        raise ValueError(f"unknown positional encoding {name!r}; choose one of {', '.join(names())}")
-    config = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(CONFIGS / "pe" / f"{name}.yaml")))
-    return from_config({**config, **overrides}, Shape(head_dim, n_heads, d_model, train_length))
+    axes = axes_of(overrides)
+    settings = {key: value for key, value in overrides.items() if key not in axes}
+    return from_config({**settings_of("pe", name), **settings}, Shape(head_dim, n_heads, d_model, train_length), axes)
 
 
-def from_config(config: Mapping[str, Any], shape: Shape) -> PositionalEncoding:
-    """The scheme that a composed `pe` section describes; only classes inside `posext.pe` are accepted as its target."""
+def settings_of(group: str, name: str) -> dict[str, Any]:
+    """The yaml of a choice in a group, with its name. Raises ValueError where there is none."""
+    if name not in names(group):
+        what = "positional encoding" if group == "pe" else group
+        raise ValueError(f"unknown {what} {name!r}; choose one of {', '.join(names(group))}")
+    loaded = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(CONFIGS / group / f"{name}.yaml")))
+    return {"name": name, **loaded}
+
+
+def axes_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The axes that a config chooses, each by name, as a mapping with a name, or as composed."""
+    chosen = {}
+    for group in AXES:
+        choice = config.get(group)
+        if isinstance(choice, str):
+            choice = settings_of(group, choice)
+        if choice is not None:
+            chosen[group] = (
+                choice if "_target_" in choice else {**settings_of(group, str(choice.get("name"))), **choice}
+            )
+    return chosen
+
+
+def from_config(
+    config: Mapping[str, Any], shape: Shape, axes: Mapping[str, Mapping[str, Any]] | None = None
+) -> PositionalEncoding:
+    """The scheme that a composed `pe` section describes, with the axes that others describe."""
+    scheme = instance(config, shape, PositionalEncoding)
+    for group, settings in (axes or {}).items():
+        scheme.attach(group, instance(settings, shape, Axis))
+    return scheme
+
+
+def instance(config: Mapping[str, Any], shape: Shape, kind: type[Part]) -> Part:
+    """What a section with a `_target_` describes: a class of this kind, inside posext or a module that was allowed.
+
+    Raises ValueError for any other target, an unknown setting or a value that its type does not admit.
+    """
     target = str(config["_target_"])
-    if not target.startswith("posext.pe."):
-        raise ValueError(f"_target_ {target!r} is refused: a scheme is a class inside posext.pe")
-    scheme = get_class(target)
-    hints = typing.get_type_hints(scheme.__init__)
-    admitted = [p for p in inspect.signature(scheme.__init__).parameters if p not in ("self", "shape")]
+    if target.partition(".")[0] not in {"posext", *OWN_MODULES}:
+        raise ValueError(
+            f"_target_ {target!r} is refused: it lies outside posext; own_modules=[{target.partition('.')[0]}] allows it"
+        )
+    made = get_class(target)
+    if not issubclass(made, kind):
+        raise ValueError(f"_target_ {target!r} is refused: it is no {kind.__name__}")
+    hints = typing.get_type_hints(made.__init__)
+    admitted = [p for p in inspect.signature(made.__init__).parameters if p not in ("self", "shape")]
     settings = {}
     for key, value in config.items():
         if key in ("_target_", "name"):
             continue
         if key not in admitted:
-            raise ValueError(f"unknown setting {key!r} of {scheme.__name__}; it has {', '.join(admitted) or 'none'}")
+            raise ValueError(f"unknown setting {key!r} of {made.__name__}; it has {', '.join(admitted) or 'none'}")
         try:
             settings[key] = TypeAdapter(hints[key]).validate_python(value)
         except ValidationError as error:
             admits = str(hints[key]).removeprefix("<class '").removesuffix("'>").replace("typing.", "")
-            raise ValueError(f"{key}={value!r} of {scheme.__name__} is not {admits}") from error
-    return scheme(shape, **settings)
+            raise ValueError(f"{key}={value!r} of {made.__name__} is not {admits}") from error
+    return made(shape, **settings)

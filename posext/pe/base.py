@@ -4,15 +4,21 @@ A scheme returns *tables* (a rotation, an additive bias), not code that runs ins
 forward pass in float64, and attention picks its path from their shape alone, so nothing outside this folder ever asks
 which scheme it has.
 
-Shape suffixes: B batch, T positions, C model width, H heads, Q queries, K keys, R rotated pairs (at most head_dim / 2).
+Shape suffixes: B batch, T positions, C model width, K keys, L distances.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
+
+from posext.pe.tables import DenseBias, DistanceBias, KeyBias, PairBias, Rotation, Tables, View
+
+__all__ = [
+    "Axis", "DenseBias", "DistanceBias", "KeyBias", "PairBias", "PositionIds", "PositionalEncoding", "Rotation", "Shape",
+    "Tables", "View", "distances",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -23,46 +29,6 @@ class Shape:
     n_heads: int
     d_model: int
     original_length: int
-
-
-class Rotation(NamedTuple):
-    """cos and sin of every position's phase, times the attention factor; float32 (T, R).
-
-    The first 2 R dimensions of a head turn, in half-split pairs (i, i + R); the rest stay. Queries are multiplied by the
-    gain, keys divided by it.
-    """
-
-    cos_TR: Tensor
-    sin_TR: Tensor
-    gain_TR: Tensor | None = None
-
-
-class KeyBias(NamedTuple):
-    """A term of the attention logits that depends on head and key alone, not scaled by 1/sqrt(head_dim).
-
-    float64 (H, K), or (B, H, K) where it is made from the content.
-    """
-
-    values_HK: Tensor
-
-
-class DistanceBias(NamedTuple):
-    """A term that depends on head and distance alone, for the distances 0 .. T - 1; float32 (H, T)."""
-
-    values_HT: Tensor
-
-
-class PairBias(NamedTuple):
-    """A term of query and key positions: a function of (Q,) and (K,) positions that gives float32 (H, Q, K)."""
-
-    rows: Callable[[Tensor, Tensor], Tensor]
-
-
-class Tables(NamedTuple):
-    """All that one layer's attention needs to know about order."""
-
-    rotation: Rotation | None = None
-    bias: KeyBias | DistanceBias | PairBias | None = None
 
 
 class PositionalEncoding(nn.Module):
@@ -77,11 +43,32 @@ class PositionalEncoding(nn.Module):
     def __init__(self, shape: Shape):
         super().__init__()
         self.shape = shape
-        self.trained_length = shape.original_length  # the trainer raises it at every stage of a length schedule
+        self.axes = nn.ModuleDict()  # what varies independently of the scheme: see configs/window and its like
+        self.trained_length, self.progress, self.draw = shape.original_length, 1.0, cast("tuple[int, int] | None", None)
+
+    def stage(self, *, trained_length: int, progress: float = 1.0, draw: tuple[int, int] | None = None) -> None:
+        """Say where training stands, as the trainer does at every step; until then a scheme is as at its end.
+
+        `trained_length`: the longest length reached, in tokens; `progress`: the share of the steps done; `draw`: (seed,
+        step), from which a training-time policy draws.
+        """
+        self.trained_length, self.progress, self.draw = trained_length, progress, draw
+
+    def layers(self, count: int) -> "list[PositionalEncoding]":
+        """The scheme of each of `count` layers; those that share one share what it makes."""
+        return [self] * count
 
     def positions(self, length: int, device: torch.device | None = None) -> Tensor:
-        """The position of every token of a context of `length` tokens: int64 (T,)."""
+        """The position of every token of a context of `length` tokens: int64 (T,), increasing."""
+        if "position_ids" in self.axes:
+            return cast("PositionIds", self.axes["position_ids"]).positions(length, self.draw).to(device)
         return torch.arange(length, device=device)
+
+    def reach(self, length: int) -> int:
+        """The length (tokens) that contexts of `length` tokens make a scheme know: longer where their positions are spread."""
+        if "position_ids" in self.axes:
+            return cast("PositionIds", self.axes["position_ids"]).reach(length)
+        return length
 
     def embed(self, x_BTC: Tensor, positions_T: Tensor) -> Tensor:
         """Token embeddings in, what the first layer sees out; the same shape."""
@@ -95,14 +82,70 @@ class PositionalEncoding(nn.Module):
         """What is added to the attention logits."""
         return None
 
+    def logit_factor(self, length: int) -> float:
+        """What the scheme itself multiplies the attention logits by, in a context of `length` tokens."""
+        return 1.0
+
     def per_layer(self) -> nn.Module | None:
-        """A new module for one layer, which maps what its attention reads (B, T, C) to a KeyBias (B, H, K)."""
+        """A new module for one layer, which maps what its attention reads (B, T, C) and its tables to its tables."""
         return None
+
+    def modules_of_a_layer(self) -> list[nn.Module]:
+        """New modules for one layer: the scheme's and its axes'."""
+        made = [part.per_layer() for part in (self, *cast("list[Axis]", self.axes.values()))]
+        return [module for module in made if module is not None]
 
     def tables(self, positions_T: Tensor) -> Tables:
         """Everything attention needs for one forward pass over these positions."""
-        return Tables(self.rotation(positions_T, len(positions_T)), self.bias(positions_T))
+        made = Tables(positions_T, self.rotation(positions_T, len(positions_T)), self.bias(positions_T))
+        for axis in cast("list[Axis]", self.axes.values()):
+            made = axis.apply(made, self)
+        return made
+
+    def attach(self, group: str, axis: "Axis") -> None:
+        """Add an axis, or replace that of the same group. Raises ValueError where the two do not go together."""
+        axis.check(self)
+        self.axes[group] = axis
+        self.length_dependent = self.length_dependent or axis.length_dependent
 
     def describe(self) -> dict[str, Any]:
         """What is worth recording beside a run: figures that the config does not show."""
         return {}
+
+
+class Axis(nn.Module):
+    """What varies independently of the scheme: it changes a scheme's tables. As it stands it changes nothing."""
+
+    length_dependent = False  # logits at a position depend on the length of the whole context
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        self.shape = shape
+
+    def check(self, scheme: PositionalEncoding) -> None:
+        """Raise ValueError where the axis means nothing on this scheme."""
+
+    def apply(self, tables: Tables, scheme: PositionalEncoding) -> Tables:
+        """The tables of `scheme` in, those that attention uses out."""
+        return tables
+
+    def per_layer(self) -> nn.Module | None:
+        """A new module for one layer, as a scheme's."""
+        return None
+
+
+class PositionIds(Axis):
+    """Which positions the tokens of a context have. As it stands, 0, 1, 2, .."""
+
+    def positions(self, length: int, draw: tuple[int, int] | None) -> Tensor:
+        """int64 (T,), increasing: drawn from (seed, step) in training, where `draw` is None those of evaluation."""
+        return torch.arange(length)
+
+    def reach(self, length: int) -> int:
+        """The length (tokens) that training on contexts of `length` tokens makes a scheme know."""
+        return length
+
+
+def distances(positions_K: Tensor) -> Tensor:
+    """Every distance that occurs between positions, 0 first: int64 (L,)."""
+    return torch.arange(int(positions_K[-1] - positions_K[0]) + 1, device=positions_K.device)

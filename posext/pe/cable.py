@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posext.pe.base import KeyBias, PositionalEncoding
+from posext.pe.base import KeyBias, PositionalEncoding, Tables
 
 
 class CABLE(PositionalEncoding):
@@ -25,7 +25,7 @@ class Weights(nn.Module):
         super().__init__()
         self.weight_HC = nn.Parameter(torch.empty(n_heads, d_model).normal_(std=0.02))
 
-    def forward(self, x_BTC: Tensor) -> KeyBias:
+    def forward(self, x_BTC: Tensor, tables: Tables) -> Tables:
         with torch.autocast(x_BTC.device.type, enabled=False):
             steps_BTH = F.softplus(F.linear(x_BTC.to(self.weight_HC.dtype), self.weight_HC))
-            return KeyBias(steps_BTH.double().cumsum(dim=1).transpose(1, 2))
+            return tables._replace(bias=KeyBias(steps_BTH.double().cumsum(dim=1).transpose(1, 2)))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from posext.pe.base import DistanceBias, PositionalEncoding, Shape
+from posext.pe.base import DistanceBias, PositionalEncoding, Shape, distances
 
 LEAST = 1e-2  # both parameters are kept above it
 
@@ -22,6 +22,6 @@ class KERPLELog(PositionalEncoding):
         self.rate_H = nn.Parameter(torch.empty(shape.n_heads).uniform_(0, 1))
 
     def bias(self, positions_K: Tensor) -> DistanceBias:
-        distances_L = (positions_K - positions_K[0]).float()
+        distances_L = distances(positions_K).float()
         rate_H, height_H = self.rate_H.clamp(min=LEAST), self.height_H.clamp(min=LEAST)
         return DistanceBias(-height_H[:, None] * torch.log1p(rate_H[:, None] * distances_L))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from posext.pe.base import DistanceBias, PositionalEncoding, Shape
+from posext.pe.base import DistanceBias, PositionalEncoding, Shape, distances
 from posext.pe.kerple_log import LEAST
 
 
@@ -21,6 +21,6 @@ class KERPLEPower(PositionalEncoding):
         self.power_H = nn.Parameter(torch.empty(shape.n_heads).uniform_(0, 2))
 
     def bias(self, positions_K: Tensor) -> DistanceBias:
-        distances_L = (positions_K - positions_K[0]).float()
+        distances_L = distances(positions_K).float()
         power_H, height_H = self.power_H.clamp(LEAST, 2), self.height_H.clamp(min=LEAST)
         return DistanceBias(-height_H[:, None] * distances_L ** power_H[:, None])

@@ -41,6 +41,9 @@ class RoPE(PositionalEncoding):
         phases_TR = positions_T.double()[:, None] * inv_freq_R.to(positions_T.device)
         return Rotation((phases_TR.cos() * attention_factor).float(), (phases_TR.sin() * attention_factor).float())
 
+    def logit_factor(self, length: int) -> float:
+        return self.frequencies(length)[1] ** 2
+
     def describe(self) -> dict[str, Any]:
         inv_freq_R, attention_factor = self.frequencies(self.trained_length)
         digest = hashlib.sha256(inv_freq_R.numpy().tobytes()).hexdigest()[:12]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from posext.pe.base import DistanceBias, PositionalEncoding, Shape
+from posext.pe.base import DistanceBias, PositionalEncoding, Shape, distances
 
 
 class Sandwich(PositionalEncoding):
@@ -22,7 +22,7 @@ class Sandwich(PositionalEncoding):
         self.width = width
 
     def bias(self, positions_K: Tensor) -> DistanceBias:
-        distances_L = (positions_K - positions_K[0]).double()
+        distances_L = distances(positions_K).double()
         pairs_J = torch.arange(1, self.width // 2 + 1, dtype=torch.float64, device=positions_K.device)
         phases_LJ = distances_L[:, None] * 10000.0 ** (-2 * pairs_J / self.width)
         decay_L = phases_LJ.cos().sum(-1) - self.width / 2

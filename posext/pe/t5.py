@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from posext.pe.base import DistanceBias, PositionalEncoding, Shape
+from posext.pe.base import DistanceBias, PositionalEncoding, Shape, distances
 
 
 class T5(PositionalEncoding):
@@ -27,7 +27,7 @@ class T5(PositionalEncoding):
         self.table_HB = nn.Parameter(torch.empty(shape.n_heads, buckets).normal_(std=0.02))
 
     def bias(self, positions_K: Tensor) -> DistanceBias:
-        return DistanceBias(self.table_HB[:, self.bucket(positions_K - positions_K[0])])
+        return DistanceBias(self.table_HB[:, self.bucket(distances(positions_K))])
 
     def bucket(self, distances_L: Tensor) -> Tensor:
         """The bucket of every distance (tokens back): int64."""

@@ -1,0 +1,38 @@
+"""Scalable softmax."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from posext.attention_scale.base import AttentionScale
+from posext.pe.base import Shape
+from posext.pe.tables import Tables
+
+
+class SSMax(AttentionScale):
+    """s ln(n + 1) for query n, which sees n + 1 keys, with s learned for every head and layer.
+
+    Nakanishi 2025, arXiv:2501.19399, equation 3. `start="auto"` makes the multiplier 1 at the original length. Class T.
+    Raises ValueError for a start that is not above 0.
+    """
+
+    def __init__(self, shape: Shape, *, start: float | Literal["auto"] = "auto"):
+        super().__init__(shape)
+        self.start = 1 / math.log(shape.original_length) if start == "auto" else start
+        if not 0 < self.start < math.inf:
+            raise ValueError(f"start must be a number above 0, or auto, not {start}")
+
+    def per_layer(self) -> nn.Module:
+        return Growth(self.shape.n_heads, self.start)
+
+
+class Growth(nn.Module):
+    def __init__(self, heads: int, start: float):
+        super().__init__()
+        self.s_H = nn.Parameter(torch.full((heads,), start))
+
+    def forward(self, x_BTC: Tensor, tables: Tables) -> Tables:
+        keys_T = torch.arange(1, len(tables.positions_T) + 1, device=self.s_H.device, dtype=self.s_H.dtype)
+        return tables._replace(multiplier=self.s_H[:, None] * keys_T.log())
