@@ -107,7 +107,9 @@ def in_chunks(path: Path, q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables
 
 
 def scores(q_BHQD: Tensor, k_BHKD: Tensor) -> Tensor:
-    return (q_BHQD @ k_BHKD.transpose(-1, -2)).float() * q_BHQD.shape[-1] ** -0.5
+    """q k / sqrt(head_dim): (B, H, Q, K), at least float32."""
+    products_BHQK = q_BHQD @ k_BHKD.transpose(-1, -2)
+    return products_BHQK.to(torch.promote_types(products_BHQK.dtype, torch.float32)) * q_BHQD.shape[-1] ** -0.5
 
 
 def explicit(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: Tables) -> Callable[[int, int], Tensor]:
@@ -122,7 +124,7 @@ def explicit(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: Tables) -> 
             weights_BHQK = tables.weights(q_BHQD, scores_BHQK, bias_HQK, hidden_QK)
         else:
             if isinstance(bias, KeyBias):  # what is constant along a row drops out
-                scores_BHQK = scores_BHQK + from_the_end(bias).float()[..., None, :stop]
+                scores_BHQK = scores_BHQK + from_the_end(bias).to(scores_BHQK.dtype)[..., None, :stop]
             elif bias is not None:
                 scores_BHQK = scores_BHQK + rows(tables, bias, start, stop)
             weights_BHQK = scores_BHQK.masked_fill(hidden_QK, -math.inf).softmax(dim=-1)

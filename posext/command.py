@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import hydra
@@ -91,7 +92,8 @@ def typed(composed: DictConfig) -> Any:
             if not OmegaConf.is_dict(composed[key]):
                 raise ValueError(f"{key}={composed[key]} is none of {', '.join(names(group.partition('@')[0]))}")
             OmegaConf.update(composed, f"{key}.name", choices.get(group), force_add=True)
-    allow(list(composed.own_modules))
+    folders = [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]
+    allow(list(composed.own_modules), folders)
     return OmegaConf.to_object(composed)
 
 

@@ -1,8 +1,28 @@
 import random
+from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
+
+from posext.pe import allow
 
 WORDS = "the of a to in is that it for on with as was at by from or an be this which had not are but have one".split()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--pe", type=Path, help="the yaml of a scheme of your own: run its contract, and nothing else")
+
+
+def pytest_configure(config):
+    if file := config.getoption("--pe"):
+        allow([str(OmegaConf.load(file)._target_).partition(".")[0]], [file.resolve().parent.parent])
+
+
+def pytest_collection_modifyitems(config, items):
+    if file := config.getoption("--pe"):
+        of_it = [i for i in items if hasattr(i, "callspec") and i.callspec.params.get("name") == file.stem]
+        config.hook.pytest_deselected(items=[i for i in items if i not in of_it])
+        items[:] = of_it
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,14 @@
 """What every scheme promises, whatever it is: found by its yaml, asked through the interface, never by name."""
 
+import re
+
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
+from posext import attention
 from posext.config import ModelConfig
-from posext.model import GPT
+from posext.model import GPT, belongs_to_scheme
 from posext.pe import Shape, build, from_config, names
 from posext.pe.base import PositionalEncoding
 
@@ -137,6 +141,54 @@ def test_training_and_evaluation_mode_agree(name):
     model, context = network(scheme(name)), tokens(TRAIN_LENGTH)
     with torch.no_grad():
         assert model.train()(context).equal(model.eval()(context))
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_chunk_of_queries_at_a_time_equals_all_at_once(name, monkeypatch):
+    model, context = network(scheme(name)), tokens(TRAIN_LENGTH)
+    with torch.no_grad():
+        whole = model(context)
+        for limit in ("EXPLICIT_LENGTH", "DENSE_LENGTH"):
+            monkeypatch.setattr(attention, limit, 4)
+        monkeypatch.setattr(attention, "CHUNK", 5)
+        torch.testing.assert_close(model(context), whole, atol=1e-3, rtol=1e-4)  # logits are tens
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_order_of_lengths_changes_nothing(name):
+    model = network(scheme(name))
+    lengths = [length for length in (4, 16, 64, 128) if defined(model.pe, length)]
+    with torch.no_grad():
+        upwards = {length: model(tokens(length)) for length in lengths}
+        assert all(model(tokens(length)).equal(upwards[length]) for length in reversed(lengths))
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_gradient_of_what_it_learns_equals_finite_differences(name):
+    """Along a random direction, through the whole network, in float64."""
+    torch.manual_seed(0)
+    model, context = network(scheme(name), spread=2.0).double(), tokens(TRAIN_LENGTH + 1)
+    model.summed_nll = lambda x, weight, targets: cross_entropy((x @ weight.T).flatten(0, 1), targets.flatten())
+    learned = [p for key, p in model.named_parameters() if belongs_to_scheme(key)]
+    if not learned:
+        pytest.skip("learns nothing of its own")
+    model(context[:, :-1], context[:, 1:]).backward()
+    directions = [torch.randn_like(p) for p in learned]
+    slope = sum(float((p.grad * d).sum()) for p, d in zip(learned, directions, strict=True))
+    sides = []
+    with torch.no_grad():
+        for step in (1e-5, -2e-5):  # there and back to the other side
+            for p, d in zip(learned, directions, strict=True):
+                p += step * d
+            sides.append(float(model(context[:, :-1], context[:, 1:])))
+    assert slope != 0
+    assert (sides[0] - sides[1]) / 2e-5 == pytest.approx(slope, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", names())
+def test_its_docstring_says_when_it_can_be_chosen(name):
+    """T: trained with; P: on a trained RoPE, then tuned; Z: the same, zero-shot; I: at inference only."""
+    assert re.search(r"Class [TPZI](, [TPZI])*\.", type(scheme(name)).__doc__ or "")
 
 
 @pytest.mark.parametrize("name", names())

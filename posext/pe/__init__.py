@@ -18,6 +18,7 @@ from posext.pe.base import Axis, PositionalEncoding, Shape
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CONFIGS = next(p for p in (PACKAGE / "configs", PACKAGE.parent / "configs") if (p / "pe").is_dir())
+FOLDERS = [CONFIGS]  # where choices are looked up: the package's, then any given by --config-dir
 OWN_MODULES: set[str] = set()  # top-level modules outside posext whose schemes are allowed: see `allow`
 
 __all__ = [
@@ -38,14 +39,17 @@ Part = TypeVar("Part", PositionalEncoding, Axis)
 
 def names(group: str = "pe") -> list[str]:
     """Every scheme that can be chosen with +pe=NAME, or every choice of another group."""
-    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+    return sorted({path.stem for folder in FOLDERS for path in (folder / group).glob("*.yaml")})
 
 
-def allow(modules: list[str]) -> None:
-    """Accept schemes of these modules too. A config can come from anywhere and names code to run, so only what was typed
-    by whoever starts the command is accepted, never what a stored config says.
+def allow(modules: list[str], folders: list[Path]) -> None:
+    """Accept schemes of these modules too, and their yaml files in these folders' `pe/`.
+
+    A config can come from anywhere and names code to run, so only what was typed by whoever starts the command is accepted,
+    never what a stored config says.
     """
     OWN_MODULES.update(modules)
+    FOLDERS.extend(folder for folder in folders if folder not in FOLDERS)
 
 
 def build(
@@ -66,7 +70,8 @@ def settings_of(group: str, name: str) -> dict[str, Any]:
     if name not in names(group):
         what = "positional encoding" if group == "pe" else group
         raise ValueError(f"unknown {what} {name!r}; choose one of {', '.join(names(group))}")
-    loaded = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(CONFIGS / group / f"{name}.yaml")))
+    file = next(f for folder in FOLDERS if (f := folder / group / f"{name}.yaml").is_file())
+    loaded = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file)))
     return {"name": name, **loaded}
 
 

@@ -25,9 +25,14 @@ class Learned(PositionalEncoding):
         self.table_TC = nn.Parameter(torch.empty(self.max_length, shape.d_model).normal_(std=0.02))
 
     def embed(self, x_BTC: Tensor, positions_T: Tensor) -> Tensor:
-        if x_BTC.shape[1] > self.table_TC.shape[0]:
+        if x_BTC.shape[1] > len(self.table_TC):
             raise ValueError(
                 f"a context of {x_BTC.shape[1]} tokens is undefined for learned positions: "
-                f"the table ends at {self.table_TC.shape[0]} (pe.max_length)"
+                f"the table ends at {len(self.table_TC)} (pe.max_length)"
+            )
+        if positions_T[-1] >= len(self.table_TC):
+            raise ValueError(
+                f"position {int(positions_T[-1])} is undefined for learned positions: "
+                f"the table ends at {len(self.table_TC)} (pe.max_length)"
             )
         return x_BTC + self.table_TC[positions_T]

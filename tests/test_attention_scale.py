@@ -1,0 +1,87 @@
+"""Temperatures against their formulas; never two of them."""
+
+import math
+
+import pytest
+import torch
+
+from posext.config import ModelConfig
+from posext.model import GPT
+from posext.pe import build, names
+
+L = 16
+SHAPE = {"head_dim": 8, "n_heads": 4, "d_model": 32, "train_length": L}
+CONFIG = ModelConfig(name="test", n_layers=2, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3)
+
+
+def multiplier(choice, length: int, pe: str = "rope", **settings) -> torch.Tensor:
+    scheme = build(pe, **SHAPE, attention_scale=choice, **settings)
+    tables = scheme.tables(torch.arange(length))
+    for module in scheme.modules_of_a_layer():
+        tables = module(torch.zeros(1, length, 32), tables)
+    return tables.multiplier.detach().double()
+
+
+FORMULAS = {
+    "logn": ({}, lambda n, length: max(1, math.log(n + 1) / math.log(L))),
+    "logn in range": ({"in_range": True}, lambda n, length: math.log(n + 1) / math.log(L)),
+    "llama4": ({}, lambda n, length: 1 + 0.1 * math.log(1 + (n + 1) // L)),
+    "llama4 of 8192": ({"floor": 5, "strength": 0.3}, lambda n, length: 1 + 0.3 * math.log(1 + (n + 1) // 5)),
+    "yarn": ({}, lambda n, length: (0.1 * math.log(max(1, length / L)) + 1) ** 2),
+    "yarn at 8": ({"factor": 8}, lambda n, length: 1.459129),
+    "ssmax": ({"start": 0.43}, lambda n, length: 0.43 * math.log(n + 1)),
+}
+
+
+@pytest.mark.parametrize("case", FORMULAS)
+@pytest.mark.parametrize("length", [3, 16, 70])
+def test_the_multiplier_of_every_query_is_the_formula_s(case, length):
+    settings, formula = FORMULAS[case]
+    values = multiplier({"name": case.split()[0], **settings}, length).expand(4, length)
+    for n in (0, 1, length - 1):
+        assert values[:, n].tolist() == pytest.approx([formula(n, length)] * 4, rel=1e-6)
+
+
+def test_the_multiplier_scales_scores_and_not_the_bias():
+    """Doubled queries under ALiBi equal a temperature of 2 on the scores alone."""
+    model = GPT(CONFIG, 50, build("alibi", **SHAPE, attention_scale={"name": "yarn", "factor": 4})).initialize(0).eval()
+    plain = GPT(CONFIG, 50, build("alibi", **SHAPE)).initialize(0).eval()
+    with torch.no_grad():
+        for block in plain.blocks:
+            block.attention.qkv.weight[:32] *= (0.1 * math.log(4) + 1) ** 2
+    tokens = torch.arange(20)[None]
+    torch.testing.assert_close(model(tokens), plain(tokens))
+
+
+@pytest.mark.parametrize("choice", [name for name in names("attention_scale") if name != "none"])
+@pytest.mark.parametrize("pe", ["yarn", "longrope", "mrrope"])
+def test_no_temperature_goes_on_top_of_another(choice, pe):
+    with pytest.raises(ValueError, match=r"temperature of its own .* would be a second"):
+        build(pe, **SHAPE, attention_scale=choice)
+    build(pe, **SHAPE, attention_scale="none")
+
+
+def test_yarn_without_its_own_temperature_takes_another_and_with_yarn_s_is_itself():
+    tokens, logits = torch.arange(40)[None], []
+    for pe in (
+        build("yarn", **SHAPE),
+        build("yarn", **SHAPE, attention_factor=1, attention_scale="yarn"),
+    ):
+        logits.append(GPT(CONFIG, 50, pe).initialize(0)(tokens))
+    torch.testing.assert_close(*logits)
+
+
+@pytest.mark.parametrize(
+    ("pe", "axes", "length", "expected"),
+    [
+        ("rope", {}, 128, 1.0),
+        ("yarn", {}, 128, 1.459129),
+        ("yarn", {"factor": 2}, 128, 1.143434),
+        ("none", {"attention_scale": "logn"}, 256, 2.0),
+        ("alibi", {"attention_scale": {"name": "ssmax", "start": 0.5}}, 99, 0.5 * math.log(99)),
+        ("irope", {}, 128, (1 + 1 + 0.0 + 0.0) / 2),  # two layers: the pattern's first two
+    ],
+)
+def test_the_effective_multiplier_is_what_the_last_query_gets(pe, axes, length, expected):
+    model = GPT(CONFIG, 50, build(pe, **SHAPE, **axes))
+    assert model.logit_multiplier(length) == pytest.approx(expected, rel=1e-5)

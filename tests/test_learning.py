@@ -1,0 +1,39 @@
+"""Every scheme, and every axis, learns: fifty steps of the smallest preset on the bytes of this file's folder."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from posext.config import ModelConfig, OptimizerConfig
+from posext.model import GPT
+from posext.optim import adamw
+from posext.pe import CONFIGS, build, names
+
+LENGTH, STEPS = 32, 50
+TEXT = torch.tensor(list(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))))
+NANO = ModelConfig(**OmegaConf.load(CONFIGS / "model" / "nano.yaml"))
+CASES = [(name, {}) for name in names()]
+CASES += [("rope", {axis: choice}) for axis in ("window", "attention_scale", "qk_gain") for choice in names(axis)]
+CASES += [("t5", {"position_ids": choice}) for choice in names("position_ids")]
+
+
+@pytest.mark.parametrize(("name", "axes"), CASES, ids=["-".join([name, *axes.values()]) for name, axes in CASES])
+def test_its_loss_falls(name, axes):
+    torch.manual_seed(0)
+    scheme = build(name, head_dim=NANO.head_dim(), n_heads=4, d_model=128, train_length=LENGTH, **axes)
+    model = GPT(NANO, 256, scheme).initialize(0)
+    optimizer = adamw(model, 2e-3, OptimizerConfig())
+    losses = []
+    for step in range(STEPS):
+        scheme.stage(trained_length=scheme.reach(LENGTH), progress=step / STEPS, draw=(0, step))
+        starts = torch.randint(len(TEXT) - LENGTH - 1, (8,))
+        windows = TEXT[starts[:, None] + torch.arange(LENGTH + 1)]
+        loss = model(windows[:, :-1], windows[:, 1:]) / (8 * LENGTH)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(loss.detach()))
+    assert losses[0] == pytest.approx(5.55, abs=0.3)  # ln 256
+    assert sum(losses[-5:]) / 5 < 3.7
