@@ -5,6 +5,7 @@ Shape suffixes: D documents, L (extension, factor, context length), S resamples.
 
 import math
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,11 @@ from tabulate import tabulate
 
 from posext import run
 from posext.config import DRAWN
-from posext.curves import FLOOR, ONE_CURVE, label
+from posext.curves import FLOOR, ONE_CURVE, label, read
 from posext.floor import known
 from posext.statistics import Estimate, gain_share, interval, mean_nll, resamples
+
+CURVE = ["extend", "factor", "protocol"]
 
 
 def distances(sums: pd.DataFrame, train_length: int, bootstrap: int, seed: int) -> pd.DataFrame:
@@ -22,7 +25,7 @@ def distances(sums: pd.DataFrame, train_length: int, bootstrap: int, seed: int) 
 
     `distance` in nats a token, and `share`, the statistics.gain_share from the run as trained at its training length, are
     Estimates. Their intervals are paired: documents are resampled for the curve and the floor together. nan where one
-    of the two was not measured on these documents; no rows for a protocol without a floor.
+    of the two was not measured; no rows for a protocol without a floor. All curves are on the same targets.
     """
     rows = {}
     for protocol, part in sums.groupby("protocol", sort=False):
@@ -52,7 +55,8 @@ def at_length(nll: pd.DataFrame, extend: str, length: int) -> np.ndarray:
 def table(curves: pd.DataFrame, folders: list[Path], style: str = "simple") -> str:
     """Distance to the floor by curve (rows) and context length (columns), with half its paired interval and the share.
 
-    `style` is tabulate's. Raises ValueError where a folder is not a run's.
+    Empty where a curve was measured on other targets than the floor. `style` is tabulate's. Raises ValueError where a
+    folder is not that of a measured run on a corpus with a floor.
     """
     by_run = {folder.name: of_run(run.load(folder)) for folder in folders}
     curves = curves.loc[curves.extend != FLOOR]
@@ -73,7 +77,21 @@ def of_run(measured: run.Run) -> pd.DataFrame:
     if not known(measured.config.data) or not stored.exists():
         raise ValueError(f"{measured.folder} has no floor: it takes a measured run on data={' or '.join(DRAWN)}")
     config = measured.config.evaluation
-    return distances(pd.read_parquet(stored), measured.schedule.longest, config.bootstrap, config.seed)
+    sums, kept = pd.read_parquet(stored), on_its_targets(read(measured.folder / "curves.csv"))
+    same = pd.MultiIndex.from_frame(sums.loc[:, CURVE]).isin(kept)
+    return distances(sums.loc[same], measured.schedule.longest, config.bootstrap, config.seed)
+
+
+def on_its_targets(curves: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The curves of a run, as (extend, factor, protocol), with the lengths, documents and tokens of the floor beside them.
+
+    Others were measured on other targets, before or after: the difference would be one of documents, not of models.
+    """
+    plans = {
+        cast(tuple[str, ...], key): (sorted(curve.context_length), curve.documents.max(), curve.tokens.max())
+        for key, curve in curves.groupby(CURVE, sort=False)
+    }
+    return [key for key, plan in plans.items() if plan == plans.get((FLOOR, "", key[2]))]
 
 
 def cell(distance: Estimate, share: Estimate) -> str:

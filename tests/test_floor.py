@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from posext import curves, data, distance, drawn, floor, measure
+from posext import curves, data, distance, drawn, floor, measure, run
 from posext.config import DataConfig
 from posext.perplexity import fixed_targets, score
 from posext.statistics import gain_share
@@ -254,11 +254,25 @@ def test_a_run_on_markov_leaves_its_floor_beside_its_curve(command, small, tmp_p
     assert made.stdout.count("\n") == 2 + 4
 
 
+def test_curves_on_other_targets_than_the_floor_have_no_distance(command, small, tmp_path):
+    kept = [typed for typed in small if not typed.startswith(("data=", "data."))]
+    typed = ["data=markov", "data.documents=60", "data.document_tokens=300", f"data.cache={tmp_path}/cache", *kept]
+    folder = Path("results/runs/mine")
+    assert command("train", "+pe=rope", *typed, "steps=1", "name=mine", "data.validation_share=0.3")[0] == 0
+    before = distance.of_run(run.load(folder))
+    assert set(before.index.get_level_values("extend")) == {"", "floor"}
+    again = ["evaluate", f"run={folder}", "tracking.wandb=disabled", "+pe@extend=none"]
+    assert command(*again)[0] == 0
+    assert distance.of_run(run.load(folder)).loc[""].distance.tolist() == before.loc[""].distance.tolist()
+    assert command(*again, "context_lengths=[16,32]")[0] == 0
+    assert set(distance.of_run(run.load(folder)).index.get_level_values("extend")) == {"none", "floor"}
+
+
 def test_runs_on_the_same_targets_share_one_floor_in_tables():
     rows = pd.DataFrame(
         [
-            {"run": run, "extend": extend, "context_length": n, "nll": nll, "protocol": "p"}
-            for run, below in (("a", 1.0), ("b", 1.0), ("c", 1.1))
+            {"run": name, "extend": extend, "context_length": n, "nll": nll, "protocol": "p"}
+            for name, below in (("a", 1.0), ("b", 1.0), ("c", 1.1))
             for extend, nll in (("", 2.0), ("floor", below))
             for n in (8, 16)
         ]
