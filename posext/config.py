@@ -2,6 +2,7 @@
 
 import math
 import re
+import string
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,9 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 AXES = ("window", "attention_scale", "qk_gain", "position_ids")  # groups beside pe, each absent unless named
+LETTERS = string.ascii_letters + string.digits  # what the symbols of a drawn corpus are written as
+DRAWN = ("markov", "copy")  # sources whose law is known
+MOST_CELLS = 2**14  # in the transition table of one document
 
 
 @dataclass
@@ -29,15 +33,51 @@ class ModelConfig:
 
 @dataclass
 class DataConfig:
-    source: str = MISSING  # python, text or hub
+    source: str = MISSING  # python, text, hub, markov or copy
     path: str | None = None  # text: a file or folder; hub: the id of a data set
     subset: str | None = None  # hub: the data set's configuration
     column: str = "text"  # of .jsonl, .parquet and hub data
     document_start: str | None = None  # hub: a pattern of the rows at which a document begins; null: each row is one
-    tokenizer: str = "bpe"  # bpe (trained on the train split), bytes, a tokenizer.json or its folder, or a hub id
-    vocab_size: int = 2048  # of bpe
+    tokenizer: str = "bpe"  # bpe (trained on the train split), bytes, a tokenizer.json or its folder, or a hub id;
+    #                         letters, of markov and copy: one token a symbol
+    vocab_size: int = 2048  # of bpe and letters
     validation_share: float = 0.1  # of the documents, chosen by a hash of their names
     cache: str = "~/.cache/posext"
+    documents: int = 1100  # this and the rest: of markov and copy
+    document_tokens: int = 4200  # in each document
+    seed: int = 0  # of the documents; never the model's
+    symbols: int = 5
+    order: int = 1  # markov: how many symbols the next one hangs on
+    concentration: float = 0.3  # markov: of the symmetric Dirichlet that transition rows are drawn from
+    period_min: int = 16  # copy: the shortest and the longest block that a document repeats, in tokens
+    period_max: int = 512
+
+    def check_drawn(self) -> None:
+        """Raise ValueError for a corpus that cannot be drawn, naming the value and what would do."""
+        if (self.source in DRAWN) != (self.tokenizer == "letters"):
+            raise ValueError(
+                f"data={self.source} does not go with data.tokenizer={self.tokenizer}: letters is for markov, copy"
+            )
+        if self.source not in DRAWN:
+            return
+        for name in ("documents", "document_tokens", "order", "period_min"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"data.{name} must be at least 1, not {getattr(self, name)}")
+        if self.seed < 0:
+            raise ValueError(f"data.seed must be at least 0, not {self.seed}")
+        if not 2 <= self.symbols <= len(LETTERS):
+            raise ValueError(f"data.symbols must lie between 2 and {len(LETTERS)}, not {self.symbols}")
+        if self.vocab_size != self.symbols:
+            raise ValueError(f"data.vocab_size must be data.symbols={self.symbols}, not {self.vocab_size}")
+        if not 0 < self.concentration < math.inf:
+            raise ValueError(f"data.concentration must be a number above 0, not {self.concentration}")
+        if self.source == "markov" and self.symbols ** (self.order + 1) > MOST_CELLS:
+            largest = int(math.log(MOST_CELLS, self.symbols) + 1e-9) - 1
+            raise ValueError(f"data.order must be at most {largest} with {self.symbols} symbols, not {self.order}")
+        if self.period_max < self.period_min:
+            raise ValueError(
+                f"data.period_max must be at least data.period_min={self.period_min}, not {self.period_max}"
+            )
 
 
 @dataclass
@@ -151,7 +191,8 @@ class TrainConfig:
         one_of("compile", self.compile.lower(), ("auto", "true", "false"))
         one_of("optimizer.schedule", self.optimizer.schedule, ("cosine", "wsd"))
         one_of("tracking.wandb", self.tracking.wandb, ("offline", "online", "disabled"))
-        one_of("data.source", self.data.source, ("python", "text", "hub"))
+        one_of("data.source", self.data.source, ("python", "text", "hub", *DRAWN))
+        self.data.check_drawn()
         if self.data.source == "text" and not self.data.path:
             raise ValueError("data=text needs data.path, a file or folder of .txt, .md, .jsonl or .parquet")
         if not 0 < self.data.validation_share < 1:

@@ -1,4 +1,4 @@
-"""Documents from where they come: the running Python's standard library, local files, or a data set of the hub."""
+"""Documents from where they come: the running Python's standard library, local files, the hub, or a law that is drawn from."""
 
 import hashlib
 import re
@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from posext.config import DataConfig
+import numpy as np
+
+from posext import drawn
+from posext.config import DRAWN, LETTERS, DataConfig
 
 TABLES = {".jsonl": "json", ".parquet": "parquet"}  # and what `datasets` calls them
 FORMATS = (".txt", ".md", *TABLES)
@@ -26,16 +29,21 @@ def documents(config: DataConfig) -> Iterator[Document]:
         return python_library(config)
     if config.source == "text":
         return local_files(config)
+    if config.source in DRAWN:
+        return drawn_documents(config)
     return from_hub(config)
 
 
 def fingerprint(config: DataConfig) -> str:
-    """What the corpus is, without reading more than needed: content for local files, the identity of a hub data set."""
+    """What the corpus is, without reading more than needed: content of what is local, the identity of a hub data set."""
     digest = hashlib.sha256(
         f"{config.source} {config.column} {config.validation_share} {config.document_start}".encode()
     )
     if config.source == "hub":
         digest.update(f"{config.path} {config.subset}".encode())
+    elif config.source in DRAWN:
+        for tokens in drawn.documents(config):
+            digest.update(tokens.tobytes())
     else:
         root, files = python_files() if config.source == "python" else text_files(config)
         for path in files:
@@ -87,6 +95,13 @@ def local_files(config: DataConfig) -> Iterator[Document]:
             if len(files) == 1:  # one text is cut in two; its end is held out
                 yield from halves(*next(named), config.validation_share)
         yield from (Document(key, text, held_out(key, config.validation_share)) for key, text in named if text)
+
+
+def drawn_documents(config: DataConfig) -> Iterator[Document]:
+    letters = np.frombuffer(LETTERS.encode(), dtype=np.uint8)
+    for index, tokens in enumerate(drawn.documents(config)):
+        name = f"{config.source}#{index}"
+        yield Document(name, letters[tokens].tobytes().decode(), held_out(name, config.validation_share))
 
 
 def halves(name: str, text: str, share: float) -> Iterator[Document]:

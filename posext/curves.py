@@ -20,6 +20,7 @@ COLUMNS = (
 TEXT = {name: str for name in ("study", "run", "scheme", "extend", "factor", "model", "protocol", "commit")}
 NUMBERS = [name for name in COLUMNS if name not in TEXT]
 STATISTICS = "nll nll_low nll_high perplexity bits_per_byte documents tokens".split()
+FLOOR = "floor"  # as an extension: the best possible loss on a run's targets, where it is known
 ONE_CURVE = "study run scheme extend factor original_length train_length seed protocol".split()
 
 
@@ -75,8 +76,16 @@ def with_statistics(rows: pd.DataFrame, sums: pd.DataFrame, bootstrap: int, seed
     return rows.reset_index()
 
 
+def once(curves: pd.DataFrame) -> pd.DataFrame:
+    """The curves with each floor once: runs on the same targets have the same."""
+    floors = curves.loc[curves.extend == FLOOR].drop_duplicates(["protocol", "context_length", "nll"])
+    return pd.concat([curves.loc[curves.extend != FLOOR], floors])
+
+
 def label(row: Any) -> str:
     """What a curve is called: the scheme, what replaced it, and which factor it was measured with."""
+    if row.extend == FLOOR:
+        return FLOOR
     name = row.scheme
     if row.extend and row.extend != row.scheme:
         name += f" → {row.extend}"
@@ -116,7 +125,7 @@ def table(curves: pd.DataFrame, style: str = "simple", known: pd.DataFrame | Non
     """
     lengths = sorted(curves.context_length.unique())
     rows = []
-    for _, curve in curves.groupby(ONE_CURVE, sort=False, dropna=False):
+    for _, curve in once(curves).groupby(ONE_CURVE, sort=False, dropna=False):
         at = curve.set_index("context_length")
         cells = [cell(at.loc[length]) if length in at.index else "" for length in lengths]
         usable = summary(curve, curves if known is None else known)["usable_length"] or "nowhere"

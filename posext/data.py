@@ -126,7 +126,7 @@ def tokenizer_key(config: DataConfig) -> list[str]:
     path = Path(config.tokenizer).expanduser()
     file = path / "tokenizer.json" if path.is_dir() else path
     content = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
-    return [config.tokenizer, str(config.vocab_size) if config.tokenizer == "bpe" else "", content]
+    return [config.tokenizer, str(config.vocab_size) if config.tokenizer in ("bpe", "letters") else "", content]
 
 
 def tokenize(config: DataConfig, folder: Path, progress: bool) -> None:

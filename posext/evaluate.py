@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
-from posext import command, curves, data, device, plot, tracking
+from posext import command, curves, data, device, floor, plot, tracking
 from posext.config import EvaluateConfig, TrainConfig, check_lengths
 from posext.measure import Plan, make_plan, measure_curve
 from posext.run import Run, commit, load, write_text
@@ -92,7 +92,11 @@ def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None)
             rows.append(write_curve(run, plan, config, name, sums, costs))
     if not accelerator.is_main_process:
         return pd.DataFrame(columns=curves.COLUMNS)
+    if floor.known(run.config.data):
+        without_factor = dataclasses.replace(run.config, pe={"name": curves.FLOOR})
+        rows.append(write_curve(run, plan, without_factor, curves.FLOOR, *floor.curve(plan, run.config.data)))
     measured = pd.concat(rows, ignore_index=True)
+    floor.warn_if_far(measured, run.config.data.symbols)
     report(run, measured, wandb_run)
     return measured
 
@@ -144,7 +148,7 @@ def report(run: Run, measured: pd.DataFrame, wandb_run: Any) -> None:
     everything = curves.read(run.folder / "curves.csv")
     figure = run.folder / "curve.png"
     plot.draw(everything, figure, title=run.name)
-    for key, curve in measured.groupby(["extend", "factor"], sort=False):
+    for key, curve in measured.loc[measured.extend != curves.FLOOR].groupby(["extend", "factor"], sort=False):
         extend, factor = cast(tuple[str, str], key)
         extension = f"{extend}-{factor}".strip("-") if extend else ""
         started = wandb_run if wandb_run is not None and not extension else tracking.start(run, extension)

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from posext.curves import crop_baseline, label
+from posext.curves import FLOOR, crop_baseline, label, once
 
 ONE_LINE = ["scheme", "extend", "factor", "original_length", "train_length"]  # over seeds
 
@@ -20,12 +20,15 @@ def draw(curves: pd.DataFrame, path: Path, title: str = "", known: pd.DataFrame 
     """Write the chart of some curves: one colour a scheme, a fixed factor dashed; several seeds as mean and range.
 
     A thin dotted line is each run's crop baseline: what cutting the context to the training length gives, as trained;
-    it is looked up among the `known` curves, or these.
+    it is looked up among the `known` curves, or these. A known floor is dashed black.
     """
     figure, axes = plt.subplots(figsize=(9.5, 5), layout="constrained")
     colours: dict[tuple, str] = {}
-    for _, group in curves.groupby(ONE_LINE, sort=False, dropna=False):
+    for _, group in once(curves).groupby(ONE_LINE, sort=False, dropna=False):
         first = group.iloc[0]
+        if first.extend == FLOOR:
+            one_curve(axes, group, "black", "--")
+            continue
         scheme = (first.scheme, first.extend or first.scheme, first.original_length, first.train_length)
         colour = colours.setdefault(scheme, f"C{len(colours) % 10}")
         one_curve(axes, group, colour, "-" if first.factor in ("", "auto") else "--")

@@ -38,6 +38,15 @@ def interval(value: float, resampled_S: np.ndarray) -> Estimate:
     return Estimate(float(value), float(low), float(high))
 
 
+def gain_share(nll: np.ndarray, floor: np.ndarray, start_nll: np.ndarray, start_floor: np.ndarray) -> np.ndarray:
+    """Of what a longer context could lower the loss by, the share that it does: (start - nll) / (the same of the floor).
+
+    `start` is at the training length. nan where the floor is no lower than there, as up to the training length.
+    """
+    could = np.asarray(start_floor - floor, dtype=float)
+    return np.divide(start_nll - nll, could, out=np.full(np.broadcast(nll, could).shape, np.nan), where=could > 0)
+
+
 def usable_length(lengths: list[int], nll_L: np.ndarray, train_length: int, crop_nll: float) -> int | None:
     """The largest length up to which every length from the training length on stays within 1 % of the crop baseline.
 

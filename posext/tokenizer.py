@@ -1,4 +1,4 @@
-"""Text to token ids and back to bytes: a BPE trained on the spot, plain bytes, or any tokenizer that `tokenizers` loads."""
+"""Text to token ids and back to bytes: a BPE trained on the spot, bytes, letters, or any tokenizer that `tokenizers` loads."""
 
 import re
 from collections.abc import Iterator
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from posext.config import LETTERS
 
 TRAINING_CHARACTERS = 64_000_000  # more text no longer moves the merges
 
@@ -16,6 +18,10 @@ def make(kind: str, vocab_size: int, texts: Iterator[str]) -> Tokenizer:
         return trained_bpe(vocab_size, texts)
     if kind == "bytes":
         return byte_level(models.BPE(vocab={c: i for i, c in enumerate(alphabet())}, merges=[]))
+    if kind == "letters":
+        tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(LETTERS[:vocab_size])}, merges=[]))
+        tokenizer.decoder = decoders.Fuse()
+        return tokenizer
     path = Path(kind).expanduser()
     file = path / "tokenizer.json" if path.is_dir() else path
     try:

@@ -3,16 +3,19 @@
 import argparse
 from pathlib import Path
 
-from posext import curves
+from posext import curves, distance
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or curves.csv files")
     parser.add_argument("--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings")
+    parser.add_argument("--floor", action="store_true", help="distance to the best possible loss, where it is known")
     options = parser.parse_args()
     known = curves.of_runs(options.runs)
-    print(curves.table(curves.with_factor(known, options.factor), "github", known))
+    chosen = curves.with_factor(known, options.factor)
+    made = distance.table(chosen, options.runs, "github") if options.floor else curves.table(chosen, "github", known)
+    print(made)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,101 @@
+"""How far the curves of a run lie above the floor of its corpus, and what share of the possible gain they get.
+
+Shape suffixes: D documents, L (extension, factor, context length), S resamples.
+"""
+
+import math
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pandas as pd
+from tabulate import tabulate
+
+from posext import run
+from posext.config import DRAWN
+from posext.curves import FLOOR, ONE_CURVE, label, read
+from posext.floor import known
+from posext.statistics import Estimate, gain_share, interval, mean_nll, resamples
+
+CURVE = ["extend", "factor", "protocol"]
+
+
+def distances(sums: pd.DataFrame, train_length: int, bootstrap: int, seed: int) -> pd.DataFrame:
+    """How far every curve lies above the floor, from sums per document: indexed by (extend, factor, protocol, length).
+
+    `distance` in nats a token, and `share`, the statistics.gain_share from the run as trained at its training length, are
+    Estimates. Their intervals are paired: documents are resampled for the curve and the floor together. nan where one
+    of the two was not measured; no rows for a protocol without a floor. All curves are on the same targets.
+    """
+    rows = {}
+    for protocol, part in sums.groupby("protocol", sort=False):
+        if FLOOR not in set(part.extend):
+            continue
+        keys = ["extend", "factor", "context_length"]
+        measured = pd.MultiIndex.from_frame(part.loc[:, keys].drop_duplicates())
+        nll_LD = part.pivot(index=keys, columns="document", values="nll").reindex(measured)
+        tokens_D = part.groupby("document").tokens.first().loc[nll_LD.columns].to_numpy()
+        nll_L, resampled_SL = mean_nll(nll_LD.to_numpy(), tokens_D, resamples(len(tokens_D), bootstrap, seed))
+        nll = pd.DataFrame(np.vstack([nll_L, resampled_SL]).T, index=measured)  # the mean, and behind it the resamples
+        start, start_floor = (at_length(nll, extend, train_length) for extend in ("", FLOOR))
+        for (extend, factor, length), values in zip(measured, nll.to_numpy(), strict=True):
+            floor = at_length(nll, FLOOR, length)
+            both = values - floor, gain_share(values, floor, start, start_floor)
+            rows[extend, factor, protocol, length] = [interval(each[0], each[1:]) for each in both]
+    index = pd.MultiIndex.from_tuples(list(rows), names=["extend", "factor", "protocol", "context_length"])
+    return pd.DataFrame(list(rows.values()), index=index, columns=["distance", "share"], dtype=object)
+
+
+def at_length(nll: pd.DataFrame, extend: str, length: int) -> np.ndarray:
+    """The row of an extension's first curve at a length; nan where it was not measured."""
+    curve = nll.loc[nll.index.get_level_values("extend") == extend].droplevel(["extend", "factor"])
+    return curve.loc[~curve.index.duplicated()].reindex([length]).to_numpy()[0]
+
+
+def table(curves: pd.DataFrame, folders: list[Path], style: str = "simple") -> str:
+    """Distance to the floor by curve (rows) and context length (columns), with half its paired interval and the share.
+
+    Empty where a curve was measured on other targets than the floor. `style` is tabulate's. Raises ValueError where a
+    folder is not that of a measured run on a corpus with a floor.
+    """
+    by_run = {folder.name: of_run(run.load(folder)) for folder in folders}
+    curves = curves.loc[curves.extend != FLOOR]
+    lengths = sorted(curves.context_length.unique())
+    rows = []
+    for _, curve in curves.groupby(ONE_CURVE, sort=False, dropna=False):
+        first = curve.iloc[0]
+        keys = [(first.extend, first.factor, first.protocol, length) for length in lengths]
+        found = by_run[first.run]
+        cells = [cell(*found.loc[key]) if key in found.index else "" for key in keys]
+        rows.append([label(first), int(first.seed), *cells])
+    return tabulate(rows, headers=["scheme", "seed", *map(str, lengths)], tablefmt=style, disable_numparse=True)
+
+
+def of_run(measured: run.Run) -> pd.DataFrame:
+    """The distances of a run's curves. Raises ValueError where its corpus has no floor, or it was not measured."""
+    stored = measured.folder / "documents.parquet"
+    if not known(measured.config.data) or not stored.exists():
+        raise ValueError(f"{measured.folder} has no floor: it takes a measured run on data={' or '.join(DRAWN)}")
+    config = measured.config.evaluation
+    sums, kept = pd.read_parquet(stored), on_its_targets(read(measured.folder / "curves.csv"))
+    same = pd.MultiIndex.from_frame(sums.loc[:, CURVE]).isin(kept)
+    return distances(sums.loc[same], measured.schedule.longest, config.bootstrap, config.seed)
+
+
+def on_its_targets(curves: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The curves of a run, as (extend, factor, protocol), with the lengths, documents and tokens of the floor beside them.
+
+    Others were measured on other targets, before or after: the difference would be one of documents, not of models.
+    """
+    plans = {
+        cast(tuple[str, ...], key): (sorted(curve.context_length), curve.documents.max(), curve.tokens.max())
+        for key, curve in curves.groupby(CURVE, sort=False)
+    }
+    return [key for key, plan in plans.items() if plan == plans.get((FLOOR, "", key[2]))]
+
+
+def cell(distance: Estimate, share: Estimate) -> str:
+    if math.isnan(distance.value):
+        return ""
+    text = f"{distance.value:.3f} ±{(distance.high - distance.low) / 2:.3f}"
+    return text if math.isnan(share.value) else f"{text} ({share.value:.0%})"
