@@ -1,0 +1,24 @@
+"""Protocols: how text is cut into windows, and which of their tokens are scored. One file each.
+
+`measure(PROTOCOLS[name], model, documents, lengths, settings)` gives the sums of any of them, for any causal model.
+"""
+
+from posext.protocols.compat import alibi, alibi_s1, longlora, pi, yarn_paper
+from posext.protocols.far_copy import far_copy
+from posext.protocols.fixed_target import fixed_target
+from posext.protocols.nonoverlap import nonoverlap
+from posext.protocols.per_position import per_position
+from posext.protocols.plan import Documents, MakePlan, Plan, Settings
+from posext.protocols.sliding import sliding
+from posext.protocols.sums import document_sums, measure
+
+COMPAT: dict[str, MakePlan] = {
+    "alibi": alibi, "alibi_s1": alibi_s1, "pi": pi, "yarn_paper": yarn_paper, "longlora": longlora,
+}  # fmt: skip
+PROTOCOLS: dict[str, MakePlan] = {
+    "fixed_target": fixed_target, "far_copy": far_copy, "sliding": sliding, "nonoverlap": nonoverlap,
+    "per_position": per_position, **COMPAT,
+}  # fmt: skip
+COMPARABLE = {"fixed_target", "far_copy", "sliding"}  # a difference between two lengths is the model's
+
+__all__ = ["COMPARABLE", "COMPAT", "PROTOCOLS", "Documents", "MakePlan", "Plan", "Settings", "document_sums", "measure"]

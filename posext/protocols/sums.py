@@ -1,0 +1,64 @@
+"""From scored windows to sums per (context length, group, document): all that statistics need."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+import torch
+
+from posext.protocols.plan import Documents, MakePlan, Plan, Settings
+from posext.scoring import Window, score_windows
+
+KEYS = ["context_length", "group", "document"]
+COLUMNS = [*KEYS, "nll", "weight", "tokens", "bytes"]
+
+
+def measure(
+    protocol: MakePlan,
+    model: Callable[..., object],
+    documents: Documents,
+    lengths: Sequence[int],
+    settings: Settings,
+    bytes_per_token: np.ndarray | None = None,
+    tokens_per_batch: int = 4096,
+    device: torch.device | str = "cpu",
+) -> pd.DataFrame:
+    """A protocol's sums at all its context lengths, for a model as `posext.scoring.target_nll` takes it."""
+    plan, frames = protocol(documents, lengths, settings), []
+    for length, windows in plan.windows.items():
+        nll = score_windows(model, documents.document, windows, tokens_per_batch, device)
+        frames.append(document_sums(documents, plan, length, windows, nll, bytes_per_token))
+    return pd.concat(frames, ignore_index=True)
+
+
+def document_sums(
+    documents: Documents,
+    plan: Plan,
+    length: int,
+    windows: Sequence[Window],
+    nll: Sequence[np.ndarray],
+    bytes_per_token: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """Sums over the labels of some windows, in COLUMNS: NLL in nats, weight, tokens and bytes of text (0 if not known).
+
+    The mean is the sum of `nll` over the sum of `weight`. That is the tokens, but where a protocol weighs windows instead:
+    there both sums are over weighted labels.
+    """
+    if not windows:
+        return pd.DataFrame(columns=COLUMNS)
+    document = lru_cache(32)(documents.document)
+    labels = [document(w.document)[w.labels] for w in windows] if bytes_per_token is not None else []
+    weights = np.repeat([w.weight for w in windows], [w.scored for w in windows])
+    per_label = pd.DataFrame(
+        {
+            "group": np.concatenate([plan.groups(w) for w in windows]),
+            "document": np.repeat([documents.names[w.document] for w in windows], [w.scored for w in windows]),
+            "nll": np.concatenate(nll) * weights,
+            "weight": weights,
+            "tokens": 1,
+            "bytes": bytes_per_token[np.concatenate(labels)] if bytes_per_token is not None else 0,
+        }
+    )
+    sums = pd.DataFrame(per_label.groupby(["group", "document"], as_index=False, sort=False).sum())
+    return sums.assign(context_length=length).loc[:, COLUMNS]

@@ -1,0 +1,120 @@
+"""Tables of differences, from folders that hold what a run stores and nothing else."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from posext import compare, curves, stored
+
+SCRIPT = Path(__file__).parent.parent / "scripts" / "compare.py"
+RISES = {"rope": [0.5, 0.0, 0.4, 0.9], "alibi": [0.6, 0.1, 0.05, 0.05]}  # above each document's own loss, by length
+LENGTHS, BOOTSTRAP = [8, 16, 32, 64], compare.Bootstrap(200)
+
+
+def run(folder, scheme="rope", seed=0, extend="", protocol="fixed_target", documents=range(30), **columns):
+    """Write a run whose loss on document d is 2 + d / 10 nats and what RISES says, 100 tokens each."""
+    folder.mkdir(exist_ok=True)
+    known = dict.fromkeys(curves.COLUMNS, "") | dict.fromkeys(curves.NUMBERS, 1.0)
+    known |= {"run": folder.name, "scheme": scheme, "extend": extend, "seed": seed, "protocol": protocol}
+    known |= {"train_length": 16, "original_length": 16}
+    rows = pd.DataFrame([known | {"context_length": length} for length in LENGTHS])
+    pd.concat([curves.read(folder / "curves.csv"), rows]).to_csv(folder / "curves.csv", index=False)
+    noise = np.random.default_rng(seed).normal(0, 0.01, size=(4, len(documents)))
+    sums = [
+        {"document": f"d{d}", "nll": 100 * (2 + d / 10 + RISES[extend or scheme][i] + 0.01 * seed + noise[i, k]),
+         "tokens": 100, "bytes": 300 + d, "context_length": length, "extend": extend, "factor": "",
+         "protocol": protocol, **columns}
+        for i, length in enumerate(LENGTHS)
+        for k, d in enumerate(documents)
+    ]  # fmt: skip
+    file = folder / "documents.parquet"
+    before = [pd.read_parquet(file)] if file.exists() else []
+    pd.concat([*before, pd.DataFrame(sums)]).to_parquet(file)
+    return folder
+
+
+def test_differences_are_paired_over_the_documents_that_both_runs_hold(tmp_path):
+    one, other = run(tmp_path / "one"), run(tmp_path / "other", "alibi", documents=range(10, 40))
+    table = compare.to_first(stored.read([one, other]), BOOTSTRAP).set_index("context")
+    assert table.documents.tolist() == [20] * 4
+    assert table.difference.tolist() == pytest.approx([0.1, 0.1, -0.35, -0.85], abs=0.02)
+    assert (table.high - table.low).max() < 0.05  # documents differ by nats
+    assert table.verdict.tolist() == ["higher", "higher", "lower", "lower"]
+    assert table.ratio.tolist() == pytest.approx(np.exp(table.difference).tolist())
+
+
+def test_documents_or_targets_that_differ_are_refused(tmp_path):
+    one, apart = run(tmp_path / "one"), run(tmp_path / "apart", "alibi", documents=range(30, 40))
+    with pytest.raises(ValueError, match="no document was scored in both"):
+        compare.to_first(stored.read([one, apart]), BOOTSTRAP)
+    with pytest.raises(ValueError, match=r"d0 has 99 tokens of 300 bytes in one curve and 100 tokens of 300"):
+        compare.to_first(stored.read([one, run(tmp_path / "fewer", "alibi", tokens=99)]), BOOTSTRAP)
+    with pytest.raises(ValueError, match="100 tokens of 7 bytes in one curve"):
+        compare.to_first(stored.read([one, run(tmp_path / "others", "alibi", bytes=7)]), BOOTSTRAP)
+    with pytest.raises(ValueError, match="nothing to compare"):
+        compare.to_first(stored.read([one]), BOOTSTRAP)
+
+
+def test_each_length_is_held_against_the_run_as_trained_at_its_training_length(tmp_path):
+    curve, extended = stored.read([run(run(tmp_path / "rope"), extend="alibi")])
+    assert compare.to_crop(curve, BOOTSTRAP).verdict.tolist() == ["survives", "fails", "fails"]
+    table = compare.to_crop(extended, BOOTSTRAP)
+    assert table.difference.tolist() == pytest.approx([0.1, 0.05, 0.05], abs=0.02)  # not against its own value at 16
+    numbers = compare.derived(extended, BOOTSTRAP)
+    assert (numbers["usable"], numbers["8x"], numbers["seed"]) == ("nowhere", None, 0)
+    assert numbers["gain"].low < 0.05 < numbers["gain"].high
+    assert numbers["4x"].value == pytest.approx(-0.05, abs=0.02)
+    assert compare.derived(curve, BOOTSTRAP)["share"] == 1
+
+
+def test_seeds_are_compared_with_their_own_and_their_range_is_kept_apart(tmp_path):
+    runs = [run(tmp_path / f"{scheme}{seed}", scheme, seed) for scheme in RISES for seed in (0, 1, 2)]
+    table = compare.to_first(stored.read(runs), BOOTSTRAP)
+    assert table.groupby("seed").difference.first().to_numpy() == pytest.approx([0.1] * 3, abs=1e-9)  # the same noise
+    seeds = compare.seeds(table)
+    assert seeds["count"].tolist() == [3] * 4
+    assert seeds["mean"].tolist() == pytest.approx([0.1, 0.1, -0.35, -0.85])
+    assert not len(compare.seeds(compare.to_first(stored.read([runs[0], runs[3]]), BOOTSTRAP)))
+
+
+def test_a_protocol_has_groups_and_weights(tmp_path):
+    folder = run(tmp_path / "one", protocol="far_copy", group="far", weight=50.0)
+    run(folder)
+    (curve,) = stored.read([folder], "far_copy", "far")
+    _, weight = stored.paired([curve.sums[16]])
+    assert set(weight) == {50}
+    assert set(stored.paired([stored.read([folder])[0].sums[16]])[1]) == {100}  # stored beside it, without either
+    with pytest.raises(ValueError, match="has no group 'near'; it has 'far'"):
+        stored.read([folder], "far_copy", "near")
+    with pytest.raises(ValueError, match="has no protocol 'sliding'; it has 'far_copy', 'fixed_target'"):
+        stored.read([folder], "sliding")
+    with pytest.raises(ValueError, match=r"holds no curves; python -m posext\.evaluate run="):
+        stored.read([tmp_path / "none"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "says"),
+    [
+        (["one", "other"], 0, "| alibi    | 16        | 0      | 64        | -0.8"),
+        (["one", "other", "--at-train"], 0, "survives"),
+        (["one"], "compare: nothing to compare", ""),
+        (
+            ["one", "--at-train", "--protocol", "nonoverlap"],
+            "lengths compare under far_copy, fixed_target, sliding",
+            "",
+        ),
+    ],
+)
+def test_the_script_prints_the_tables_or_one_sentence(typed, code, says, tmp_path, monkeypatch, capsys):
+    run(run(tmp_path / "one"), protocol="nonoverlap")
+    run(tmp_path / "other", "alibi")
+    monkeypatch.setattr("sys.argv", ["compare.py", *typed])
+    if code:
+        with pytest.raises(SystemExit, match=str(code)):
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+    else:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert says in capsys.readouterr().out
