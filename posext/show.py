@@ -14,6 +14,7 @@ from posext.pe.base import DistanceBias, KeyBias, PairBias, PositionalEncoding, 
 from posext.pe.rope import RoPE
 from posext.pe.scaling import ScaledRoPE
 
+PATTERN = 12  # layers, of which a scheme by layer is asked
 STILL = 1e12  # tokens: a pair with a longer wavelength stands still
 
 
@@ -28,6 +29,7 @@ class Line(NamedTuple):
 class Figure(NamedTuple):
     """Curves, values to mark on one of the axes, and what is said beside them in sentences."""
 
+    title: str
     x_label: str
     y_label: str
     lines: list[Line]
@@ -44,24 +46,40 @@ def figures(name: str, scheme: PositionalEncoding, length: int) -> list[Figure]:
     """
     if scheme.max_length is not None and length > scheme.max_length:
         raise ValueError(f"{name} is defined up to {scheme.max_length} tokens, so not at length={length}")
-    drawn, positions_T = [], torch.arange(length)
+    layers = scheme.layers(PATTERN)
+    kinds = dict.fromkeys(layers)
     with torch.no_grad():
-        rotation, bias = scheme.rotation(torch.arange(2), length), scheme.bias(positions_T)
-        encoding_TC = scheme.embed(torch.zeros(1, length, scheme.shape.d_model), positions_T)[0]
-        if rotation is not None:
-            drawn.append(of_rotation(name, scheme, rotation, length))
-        if bias is not None and not (isinstance(bias, KeyBias) and bias.values_HK.ndim == 3):
-            drawn.append(of_distance(scheme, length, "bias on the logit", bias_by_distance(bias, positions_T)))
-        if encoding_TC.any():
-            similarity = similarity_by_distance(encoding_TC)[None]
-            drawn.append(of_distance(scheme, length, "similarity (cosine) to the last position", similarity))
+        return [
+            figure._replace(title=numbered(layers, kind) if len(kinds) > 1 else "")
+            for kind in kinds
+            for figure in of_layer(name, kind, length)
+        ]
+
+
+def of_layer(name: str, scheme: PositionalEncoding, length: int) -> list[Figure]:
+    """The figures of one layer's scheme."""
+    drawn, positions_T = [], torch.arange(length)
+    rotation, bias = scheme.rotation(torch.arange(2), length), scheme.bias(positions_T)
+    encoding_TC = scheme.embed(torch.zeros(1, length, scheme.shape.d_model), positions_T)[0]
+    if rotation is not None:
+        drawn.append(of_rotation(name, scheme, rotation, length))
+    if isinstance(bias, DistanceBias | PairBias) or (isinstance(bias, KeyBias) and bias.values_HK.ndim == 2):
+        drawn.append(of_distance(scheme, "bias on the logit", bias_by_distance(bias, positions_T)))
+    if encoding_TC.any():
+        similarity_HT = similarity_by_distance(encoding_TC)[None]
+        drawn.append(of_distance(scheme, "similarity (cosine) to the last position", similarity_HT))
     return drawn
+
+
+def numbered(layers: list[PositionalEncoding], kind: PositionalEncoding) -> str:
+    """Which layers a scheme stands for, counted from 1."""
+    return f"layers {', '.join(str(i + 1) for i, layer in enumerate(layers) if layer is kind)} of {len(layers)}"
 
 
 def nothing_to_draw(name: str, scheme: PositionalEncoding) -> str:
     """Why a scheme has no figures, in a sentence."""
-    content = getattr(scheme, "per_layer", lambda: None)()
-    reason = "makes its bias in every layer from the content" if content else "adds nothing that positions alone decide"
+    content = any(layer.per_layer() is not None for layer in dict.fromkeys(scheme.layers(PATTERN)))
+    reason = "acts on the content, layer by layer" if content else "adds nothing that positions alone decide"
     return f"{name} {reason}, so without text there is nothing to draw."
 
 
@@ -82,18 +100,18 @@ def of_rotation(name: str, scheme: PositionalEncoding, rotation: Rotation, lengt
         notes.append(f"{still} of {len(own_R)} pairs stand still.")
     if rotation.gain_TR is not None:
         notes.append("Queries and keys also have a gain by position, which is not drawn.")
-    lines = [Line(f"rope, base {base:g}", counted(ropes_R), ropes_R), Line(name, counted(own_R), own_R)]
+    lines = [Line(f"rope, base {base:,.10g}", counted(ropes_R), ropes_R), Line(name, counted(own_R), own_R)]
     marks = {"original length": original, "length": length}
-    return Figure("pair", "wavelength (tokens)", lines, marks, "y", True, notes)
+    return Figure("", "pair", "wavelength (tokens)", lines, marks, "y", True, notes)
 
 
-def of_distance(scheme: PositionalEncoding, length: int, what: str, values_HT: Tensor) -> Figure:
+def of_distance(scheme: PositionalEncoding, what: str, values_HT: Tensor) -> Figure:
     """A value by distance from the last position, a curve a head."""
     heads = [f"head {h + 1}" for h in range(len(values_HT))] if len(values_HT) > 1 else [what]
     lines = [Line(label, counted(row), row) for label, row in zip(heads, values_HT, strict=True)]
     notes = ["Learned: as initialised, before any training."] if any(True for _ in scheme.parameters()) else []
     marks = {"original length": scheme.shape.original_length}
-    return Figure("distance (tokens)", what, lines, marks, "x", False, notes)
+    return Figure("", "distance (tokens)", what, lines, marks, "x", False, notes)
 
 
 def wavelengths(rotation: Rotation) -> Tensor:
@@ -114,7 +132,7 @@ def bias_by_distance(bias: KeyBias | DistanceBias | PairBias, positions_T: Tenso
     A bias of the key alone is defined but for a constant, and taken to be 0 at distance 0.
     """
     if isinstance(bias, DistanceBias):
-        return bias.values_HT.double()
+        return bias.values_HL.double()
     if isinstance(bias, PairBias):
         return bias.rows(positions_T[-1:], positions_T)[:, 0].flip(-1).double()
     return (bias.values_HK - bias.values_HK[:, -1:]).flip(-1).double()

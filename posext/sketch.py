@@ -40,7 +40,7 @@ def terminal(figure: Figure) -> str:
     if figure.logarithmic:
         powers = list(range(math.ceil(y_ends[0]), math.floor(y_ends[1]) + 1))
         canvas.ruler("y").ticks(powers, [f"{10**power:,}" for power in powers])
-    canvas.title(figure.y_label)
+    canvas.title(f"{figure.title}  {figure.y_label}".strip())
     canvas.label(figure.x_label, "x")
     key = [f"{marker} {label}" for marker, (label, *_) in zip(MARKERS, curves, strict=False)]
     marks = [f"{'--' if across else '|'} {label} {value:,}" for label, value in figure.marks.items()]
@@ -74,6 +74,7 @@ def panel(figure: Figure, axes: Axes) -> None:
     if figure.logarithmic:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axes.set_title(figure.title, fontsize=9, loc="left")
     axes.set_xlabel(figure.x_label)
     axes.set_ylabel(figure.y_label)
     axes.spines[["top", "right"]].set_visible(False)

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from posext.attention import prepare
 from posext.pe import __main__ as pe
 from posext.pe import build, names
 from posext.show import attention_factor, figures, wavelengths
@@ -57,14 +58,9 @@ def test_alibi_falls_by_its_slope():
 
 @pytest.mark.parametrize("name", ["kerple_log", "t5", "fire"])
 def test_a_learned_bias_is_that_of_the_last_query(name):
-    from posext.attention import Order, PlacedBias, rows
-    from posext.pe.base import PairBias
-
     scheme = build(name, **SHAPE)
     with torch.no_grad():
-        bias = scheme.bias(torch.arange(64))
-        placed = PlacedBias(bias, torch.arange(64)) if isinstance(bias, PairBias) else bias
-        last = rows(Order(None, placed).bias, 63, 64)[:, 0].flip(-1).double()
+        last = prepare(scheme.tables(torch.arange(64))).bias.values_HQK[:, -1].flip(-1).double()
     shown = torch.stack([line.y for line in figures(name, scheme, 64)[0].lines])
     torch.testing.assert_close(shown, last)
 
@@ -75,6 +71,12 @@ def test_the_similarity_of_sinusoidal_positions_is_the_mean_of_cosines():
     torch.testing.assert_close(
         similarity, torch.cos(torch.arange(256)[:, None] * frequencies).mean(-1), atol=1e-6, rtol=0
     )
+
+
+def test_a_pattern_over_layers_is_drawn_for_each_of_its_kinds():
+    slow, fast = drawn("dual_base")
+    assert (slow.title, fast.title) == ("layers 1, 2, 3, 4, 5, 7, 8, 9, 10, 11 of 12", "layers 6, 12 of 12")
+    assert float(fast.lines[1].y[-1]) == pytest.approx(2 * math.pi * 1e6 ** (31 / 32), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", names())

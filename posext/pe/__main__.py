@@ -19,7 +19,7 @@ from yaml import YAMLError
 
 from posext import command, sketch
 from posext.pe import CONFIGS, PositionalEncoding, build, names
-from posext.show import figures, nothing_to_draw
+from posext.show import PATTERN, figures, nothing_to_draw
 
 SHAPE = {"head_dim": 64, "n_heads": 4, "d_model": 256, "train_length": 128}
 SOURCE = r"arXiv:\d{4}\.\d{5}|kexue\.fm/archives/\d+|github\.com/[\w-]+/[\w-]+"
@@ -60,9 +60,10 @@ def listed() -> str:
 
 
 def row(name: str, scheme: PositionalEncoding) -> list[str]:
-    text = inspect.getdoc(type(scheme)) or ""
+    comment = (CONFIGS / "pe" / f"{name}.yaml").read_text().partition("_target_")[0].lstrip("# ").strip()
+    text = "\n".join(filter(None, (comment, inspect.getdoc(type(scheme)))))
     papers = ["/\n".join(p.rsplit("/", 1)) if len(p) > 18 else p for p in dict.fromkeys(re.findall(SOURCE, text))]
-    first = re.sub(rf" \([^()]*(?:{SOURCE})[^()]*\)", "", text.splitlines()[0] if text else "")
+    first = re.sub(rf" \([^()]*(?:{SOURCE})[^()]*\)", "", text.partition("\n")[0])
     return [name, class_of(text), "yes" if scheme.relative else "no", parameters(scheme), "\n".join(papers), first]
 
 
@@ -73,10 +74,10 @@ def class_of(docstring: str) -> str:
 
 
 def parameters(scheme: PositionalEncoding) -> str:
-    """How many parameters a scheme adds, and how many for every layer."""
-    module = getattr(scheme, "per_layer", lambda: None)()
-    counts = [sum(p.numel() for p in part.parameters()) if part is not None else 0 for part in (scheme, module)]
-    shared, each = counts
+    """How many parameters a scheme adds, and how many at most for every layer."""
+    shared = sum(parameter.numel() for parameter in scheme.parameters())
+    modules = [layer.per_layer() for layer in dict.fromkeys(scheme.layers(PATTERN))]
+    each = max(sum(parameter.numel() for parameter in module.parameters()) if module else 0 for module in modules)
     return " + ".join([f"{shared:,}"] * bool(shared) + [f"{each:,} a layer"] * bool(each))
 
 
