@@ -10,6 +10,7 @@ class ALiBi(PositionalEncoding):
     """-m_h (n - j) on the logit of query n and key j, with fixed slopes (Press et al. 2021, arXiv:2108.12409, section 3).
 
     Under softmax the part -m_h n is constant along a row and drops out, so m_h j is returned, a bias of the key alone.
+    Class T.
     """
 
     family = "bias"

@@ -13,7 +13,7 @@ class DynamicNTK(RoPE):
 
     `semantics="paper"`: emozilla 2023; Peng et al. 2023, arXiv:2309.00071, section 3.3.
     `semantics="hf"`: transformers' form, s = f L / original - (f - 1) with f = hf_factor; the two agree for f = 1 only.
-    Raises ValueError for an hf_factor other than 1 with the paper's semantics, which has none.
+    Class Z. Raises ValueError for an hf_factor other than 1 with the paper's semantics, which has none.
     """
 
     length_dependent = True

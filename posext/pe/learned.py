@@ -11,7 +11,7 @@ from posext.pe.base import PositionalEncoding, Shape
 class Learned(PositionalEncoding):
     """A trained vector for every position (Gehring et al. 2017, arXiv:1705.03122; GPT). Undefined past its table.
 
-    Raises ValueError where a context is longer than the table: it is never clamped or wrapped.
+    Class T. Raises ValueError where a context is longer than the table: it is never clamped or wrapped.
     """
 
     family = "absolute"

@@ -7,8 +7,10 @@ from posext.pe.rope import RoPE
 
 
 class NoteUniform(RoPE):
-    """theta'_i = alpha theta_i, verbatim from the design note, which calls it NTK-aware. It is position interpolation by
-    1/alpha, and for alpha > 1 its opposite. Class P. Raises ValueError for an alpha of 0 or less.
+    """theta'_i = alpha theta_i, verbatim from the design note, which calls it NTK-aware.
+
+    It is position interpolation by 1/alpha, and for alpha > 1 its opposite. Class P. Raises ValueError for an alpha of 0
+    or less.
     """
 
     def __init__(self, shape: Shape, *, base: float = 10000.0, alpha: float = 0.125):

@@ -9,7 +9,7 @@ from posext.pe.scaling import ScaledRoPE
 class NTK(ScaledRoPE):
     """base' = base s^(d/(d-2)): the fastest pair keeps its speed, the slowest is divided by s exactly.
 
-    bloc97 2023; Peng et al. 2023, arXiv:2309.00071, section 3.1, equations 9-10 (static form, "NTK-aware").
+    bloc97 2023; Peng et al. 2023, arXiv:2309.00071, section 3.1, equations 9-10 (static form, "NTK-aware"). Class Z.
     """
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:

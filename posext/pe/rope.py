@@ -13,7 +13,7 @@ class RoPE(PositionalEncoding):
     """theta_i = base^(-2i/d): pair i of queries and keys turns by n theta_i at position n.
 
     Su et al. 2021, arXiv:2104.09864, equations 14-15, with half-split pairs (i, i + d/2). Scalings override `frequencies`.
-    Raises ValueError for an odd head_dim or a base that is not above 1.
+    Class T. Raises ValueError for an odd head_dim or a base that is not above 1.
     """
 
     family = "rotary"

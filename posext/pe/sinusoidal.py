@@ -11,7 +11,7 @@ from posext.pe.base import PositionalEncoding
 class Sinusoidal(PositionalEncoding):
     """PE[n, 2i] = sin(n 10000^(-2i/C)), PE[n, 2i+1] = cos(same), added to embeddings scaled by sqrt(C).
 
-    Vaswani et al. 2017, arXiv:1706.03762, section 3.5 (and 3.4 for the scale).
+    Vaswani et al. 2017, arXiv:1706.03762, section 3.5 (and 3.4 for the scale). Class T.
     """
 
     family = "absolute"

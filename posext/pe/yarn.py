@@ -16,14 +16,13 @@ log = logging.getLogger(__name__)
 class YaRN(ScaledRoPE):
     """Fast pairs stay, slow pairs are divided by s, a ramp between; cos and sin are multiplied by 0.1 ln s + 1.
 
-    Peng et al. 2023, arXiv:2309.00071. With r_i = original_length theta_i / 2 pi turns of pair i and a ramp from 0 (keep)
-    to 1 (divide by s), theta'_i = theta_i (1 - ramp_i (1 - 1/s)). `ramp="rotations"` is the paper's equation 18, linear in
-    r_i; `ramp="index"` is the authors' code (and transformers), linear in i between the pairs that make beta_fast and
-    beta_slow turns, rounded outwards when `truncate`. The factor on cos and sin is equation 22, squared in the logits.
+    Peng et al. 2023, arXiv:2309.00071: theta'_i = theta_i (1 - ramp_i (1 - 1/s)). `ramp="rotations"` is equation 18, linear
+    in r_i = original_length theta_i / 2 pi; `ramp="index"` is the authors' code (and transformers), linear in i between the
+    pairs that turn beta_fast and beta_slow times, rounded outwards when `truncate`. The factor is equation 22.
 
-    `beta_fast="auto"` is ours, for short lengths at which no pair turns 32 times: the geometric mean of beta_slow and the
-    turns of the fastest pair. `mscale` and `mscale_all_dim` are DeepSeek's: (0.1 mscale ln s + 1) over the same of the other.
-    Raises ValueError unless beta_fast > beta_slow > 0, and for settings that would have no effect. Class P, Z.
+    `beta_fast="auto"` is ours, for short lengths: the geometric mean of beta_slow and the turns of the fastest pair. `mscale`
+    over `mscale_all_dim` is DeepSeek's: (0.1 mscale ln s + 1) over the same of the other. Class P, Z.
+    Raises ValueError unless beta_fast > beta_slow > 0, and for settings that would have no effect.
     """
 
     def __init__(
@@ -42,32 +41,21 @@ class YaRN(ScaledRoPE):
     ):
         super().__init__(shape, base=base, factor=factor)
         most_turns = shape.original_length / (2 * math.pi)
-        fast = math.sqrt(beta_slow * most_turns) if beta_fast == "auto" else beta_fast
+        fast = math.sqrt(max(beta_slow, 0) * most_turns) if beta_fast == "auto" else beta_fast
         if not 0 < beta_slow < fast < math.inf:
             raise ValueError(f"beta_fast must exceed beta_slow, and both 0: got {beta_fast} and {beta_slow}")
         if attention_factor != "auto" and not 0 < attention_factor < math.inf:
             raise ValueError(f"attention_factor must be a number above 0, or auto, not {attention_factor}")
         if (mscale is None) != (mscale_all_dim is None) or (mscale is not None and attention_factor != "auto"):
-            raise ValueError(
-                "mscale and mscale_all_dim go together, and without attention_factor: "
-                f"got {mscale}, {mscale_all_dim} and {attention_factor}"
-            )
+            raise ValueError("mscale and mscale_all_dim go together, and without attention_factor")
         if fast > most_turns:
-            log.warning(
-                "yarn: beta_fast=%g, but at original length %d the fastest pair turns only %.1f times, so the ramp starts "
-                "at the first pair; beta_fast=auto would take %.1f",
-                fast,
-                shape.original_length,
-                most_turns,
-                math.sqrt(beta_slow * most_turns),
-            )
-        self.beta_fast, self.beta_slow = fast, beta_slow
-        self.truncate, self.ramp_over, self.attention_factor = truncate, ramp, attention_factor
-        self.mscales = (mscale or 1.0, mscale_all_dim or 0.0)
+            message = "yarn: no pair turns beta_fast=%g times in %d tokens, so the ramp starts at once; try auto"
+            log.warning(message, fast, shape.original_length)
+        self.beta_fast, self.beta_slow, self.truncate, self.ramp_over = fast, beta_slow, truncate, ramp
+        self.attention_factor, self.mscales = attention_factor, (mscale or 1.0, mscale_all_dim or 0.0)
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
-        s = self.scale(length)
-        return self.inv_freq(self.base) * (1 - self.ramp() * (1 - 1 / s)), self.temperature(length)
+        return self.inv_freq(self.base) * (1 - self.ramp() * (1 - 1 / self.scale(length))), self.temperature(length)
 
     def temperature(self, length: int) -> float:
         """The factor on cos and sin, whose square is on the logits."""
@@ -78,17 +66,13 @@ class YaRN(ScaledRoPE):
 
     def ramp(self) -> Tensor:
         """0 where a pair keeps its speed, 1 where it is divided by s: float64 (R,)."""
+        d, length = self.shape.head_dim, self.shape.original_length
         if self.ramp_over == "rotations":
-            turns_R = self.shape.original_length * self.inv_freq(self.base) / (2 * math.pi)
+            turns_R = length * self.inv_freq(self.base) / (2 * math.pi)
             return 1 - ((turns_R - self.beta_slow) / (self.beta_fast - self.beta_slow)).clamp(0, 1)
-        low, high = self.pair_turning(self.beta_fast), self.pair_turning(self.beta_slow)
+        betas = (self.beta_fast, self.beta_slow)  # and the pairs, in fractions, that turn so often
+        low, high = (d * math.log(length / (2 * math.pi * beta)) / (2 * math.log(self.base)) for beta in betas)
         if self.truncate:
             low, high = math.floor(low), math.ceil(high)
-        low, high = max(low, 0), min(high, self.shape.head_dim - 1)
-        pairs_R = torch.arange(self.shape.head_dim // 2, dtype=torch.float64)
-        return ((pairs_R - low) / max(high - low, 1e-3)).clamp(0, 1)
-
-    def pair_turning(self, turns: float) -> float:
-        """The (fractional) index of the pair that makes this many turns within the original length."""
-        ratio = self.shape.original_length / (2 * math.pi * turns)
-        return self.shape.head_dim * math.log(ratio) / (2 * math.log(self.base))
+        low, high = max(low, 0), min(high, d - 1)
+        return ((torch.arange(d // 2, dtype=torch.float64) - low) / max(high - low, 1e-3)).clamp(0, 1)
