@@ -2,8 +2,9 @@
 # Every scheme at one size, one length and the same number of tokens: results/zoo. About an hour on 2 cores; typed again it
 # resumes. Those that are trained come first, then those that are put on the weights of the RoPE run.
 set -euo pipefail
-common=(model=nano train_length=64 steps=500 study=zoo results=results/runs/zoo evaluation.blocks=2 checkpoint_every=1000)
-rope=results/runs/zoo/rope-nano-64-seed0-steps-500
+common=(model=nano train_length=64 steps=600 tokens_per_step=2048 study=zoo results=results/runs/zoo
+  evaluation.blocks=2 evaluation.documents=64 checkpoint_every=1000)
+rope=results/runs/zoo/rope-nano-64-seed0-steps-600-tokens_per_step-2048
 
 python -m posext.train -m "${common[@]}" \
   +pe=rope,none,alibi,sinusoidal,learned,t5,kerple_log,kerple_power,sandwich,fire,fox,cable,partial,proportional,xpos
