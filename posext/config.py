@@ -9,6 +9,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from posext.protocols import PROTOCOLS
+
 AXES = ("window", "attention_scale", "qk_gain", "position_ids")  # groups beside pe, each absent unless named
 LETTERS = string.ascii_letters + string.digits  # what the symbols of a drawn corpus are written as
 DRAWN = ("markov", "copy")  # sources whose law is known
@@ -115,6 +117,8 @@ class EvaluationConfig:
     tokens_per_batch: int | None = None  # null: 4,096 on a CPU, whose caches are small, 65,536 on a GPU
     bootstrap: int = 1000  # resamples of the documents
     seed: int = 0  # of the choice of targets and of the bootstrap; never the model's
+    stride: int | None = None  # tokens by which protocol sliding moves on; null: an eighth of the context length
+    ngram: int = 3  # protocol far_copy: tokens before a target that must recur with it
 
 
 @dataclass
@@ -146,6 +150,7 @@ class TrainConfig:
     compile: str = "auto"  # true, false; auto: where the steps left repay it
     evaluate: bool = True
     context_lengths: list[int] | None = None  # null: train_length / 2 .. 16 times the longest length trained
+    protocols: list[str] = field(default_factory=lambda: ["fixed_target"])  # posext/protocols
     validate_every: int = 200  # steps
     checkpoint_every: int = 200  # steps
     name: str | None = None  # of the run's folder; null: made from the config
@@ -178,7 +183,8 @@ class TrainConfig:
             f"evaluation.{k}": getattr(self.evaluation, k) for k in ("blocks", "tokens_per_batch", "bootstrap")
         }
         at_least_one |= {
-            f"evaluation.{k}": getattr(self.evaluation, k) for k in ("targets", "documents", "tokens_per_batch")
+            f"evaluation.{k}": getattr(self.evaluation, k)
+            for k in ("targets", "documents", "stride", "tokens_per_batch")
         }
         at_least_one |= {f"model.{k}": getattr(self.model, k) for k in ("n_layers", "n_heads", "d_model", "d_ff")}
         for key, value in at_least_one.items():
@@ -187,6 +193,12 @@ class TrainConfig:
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate must be a number above 0, not {self.learning_rate}")
         self.model.head_dim()
+        for name in self.protocols:
+            one_of("protocols", name, tuple(PROTOCOLS))
+        if not self.protocols:
+            raise ValueError(f"protocols must name at least one of {', '.join(PROTOCOLS)}")
+        if self.evaluation.ngram < 3:
+            raise ValueError(f"evaluation.ngram must be at least 3, not {self.evaluation.ngram}")
         one_of("precision", self.precision, ("auto", "fp32", "bf16"))
         one_of("compile", self.compile.lower(), ("auto", "true", "false"))
         one_of("optimizer.schedule", self.optimizer.schedule, ("cosine", "wsd"))
@@ -225,6 +237,7 @@ class EvaluateConfig:
     window: Any = None
     attention_scale: Any = None
     context_lengths: list[int] | None = None
+    protocols: list[str] = field(default_factory=lambda: ["fixed_target"])
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     precision: str = "auto"

@@ -9,19 +9,21 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
+from posext.protocols import COMPARABLE
 from posext.statistics import interval, mean_nll, resamples, usable_length
 
 log = logging.getLogger(__name__)
 COLUMNS = (
-    "study run scheme extend factor model parameters original_length train_length seed protocol context_length "
-    "logit_multiplier nll nll_low nll_high perplexity bits_per_byte documents tokens "
+    "study run scheme extend factor model parameters original_length train_length seed protocol group "
+    "context_length logit_multiplier nll nll_low nll_high perplexity bits_per_byte documents tokens "
     "seconds tokens_per_second peak_memory_bytes commit"
 ).split()
-TEXT = {name: str for name in ("study", "run", "scheme", "extend", "factor", "model", "protocol", "commit")}
+TEXT = {name: str for name in ("study", "run", "scheme", "extend", "factor", "model", "protocol", "group", "commit")}
 NUMBERS = [name for name in COLUMNS if name not in TEXT]
 STATISTICS = "nll nll_low nll_high perplexity bits_per_byte documents tokens".split()
+HEADLINE = "fixed_target"  # the protocol of charts, unless another is asked for
 FLOOR = "floor"  # as an extension: the best possible loss on a run's targets, where it is known
-ONE_CURVE = "study run scheme extend factor original_length train_length seed protocol".split()
+ONE_CURVE = "study run scheme extend factor original_length train_length seed protocol group".split()
 
 
 def read(path: Path | str) -> pd.DataFrame:
@@ -30,7 +32,7 @@ def read(path: Path | str) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     blank: Any = {name: [""] for name in NUMBERS}
     table = pd.read_csv(path, dtype=cast(Any, TEXT), keep_default_na=False, na_values=blank)
-    return table.reindex(columns=COLUMNS)
+    return table.reindex(columns=COLUMNS).fillna({name: "" for name in TEXT})
 
 
 def of_runs(paths: Iterable[Path]) -> pd.DataFrame:
@@ -62,17 +64,17 @@ def replace(before: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_statistics(rows: pd.DataFrame, sums: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
-    """Fill in NLL with its interval, perplexity, bits per byte and counts, from sums per (length, document)."""
-    nll_LD = sums.pivot(index="context_length", columns="document", values="nll").sort_index()
-    first = sums[sums.context_length == nll_LD.index[0]].set_index("document").loc[nll_LD.columns]
-    tokens_D = first.tokens.to_numpy()
-    nll_L, resampled_SL = mean_nll(nll_LD.to_numpy(), tokens_D, resamples(len(tokens_D), bootstrap, seed))
-    rows = rows.set_index("context_length")
-    for index, length in enumerate(nll_LD.index):
-        nll, low, high = interval(nll_L[index], resampled_SL[:, index])
-        bits = nll * tokens_D.sum() / first.bytes.sum() / np.log(2)
-        counts = (len(tokens_D), int(tokens_D.sum()))
-        rows.loc[length, STATISTICS] = (nll, low, high, np.exp(nll), bits, *counts)
+    """Fill in NLL with its interval, perplexity, bits per byte and counts, from sums per length, group and document."""
+    key = ["protocol", "context_length", "group"]
+    rows = rows.set_index(key)
+    for at, documents in sums.groupby(key, sort=False):
+        documents = documents.sort_values("document")
+        weight_D, tokens = documents.weight.to_numpy(float), documents.tokens.sum()
+        draws_SD = resamples(len(documents), bootstrap, seed)
+        nll_L, resampled_SL = mean_nll(documents[["nll"]].to_numpy(float).T, weight_D, draws_SD)
+        nll, low, high = interval(nll_L[0], resampled_SL[:, 0])
+        bits = nll * tokens / documents.bytes.sum() / np.log(2)
+        rows.loc[cast(Any, at), STATISTICS] = (nll, low, high, np.exp(nll), bits, len(documents), int(tokens))
     return rows.reset_index()
 
 
@@ -93,7 +95,7 @@ def label(row: Any) -> str:
         name += f", trained to {row.train_length}"
     if row.factor:
         name += ", s matched" if row.factor == "auto" else f", s = {float(row.factor):g}"
-    return name
+    return name + (f" [{row.protocol} {row.group}".rstrip() + "]" if row.protocol != HEADLINE else "")
 
 
 def crop_baseline(curve: pd.DataFrame, known: pd.DataFrame) -> float:
@@ -102,7 +104,8 @@ def crop_baseline(curve: pd.DataFrame, known: pd.DataFrame) -> float:
     Looked up among the `known` curves; without it, the curve's own value there, and nan where that was not measured.
     """
     first = curve.iloc[0]
-    of_run = known.loc[(known.run == first.run) & (known.protocol == first.protocol) & (known.extend == "")]
+    same = (known.run == first.run) & (known.protocol == first.protocol) & (known.group == first.group)
+    of_run = known.loc[same & (known.extend == "")]
     for rows in (of_run, curve):
         at = rows.loc[rows.context_length == first.train_length, "nll"]
         if len(at):
@@ -129,6 +132,7 @@ def table(curves: pd.DataFrame, style: str = "simple", known: pd.DataFrame | Non
         at = curve.set_index("context_length")
         cells = [cell(at.loc[length]) if length in at.index else "" for length in lengths]
         usable = summary(curve, curves if known is None else known)["usable_length"] or "nowhere"
+        usable = usable if curve.protocol.iloc[0] in COMPARABLE else ""
         rows.append([label(curve.iloc[0]), int(curve.seed.iloc[0]), *cells, usable])
     return tabulate(
         rows,

@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from posext import run
 from posext.config import DRAWN
-from posext.curves import FLOOR, ONE_CURVE, label, read
+from posext.curves import FLOOR, HEADLINE, ONE_CURVE, label, read
 from posext.floor import known
 from posext.statistics import Estimate, gain_share, interval, mean_nll, resamples
 
@@ -77,7 +77,8 @@ def of_run(measured: run.Run) -> pd.DataFrame:
     if not known(measured.config.data) or not stored.exists():
         raise ValueError(f"{measured.folder} has no floor: it takes a measured run on data={' or '.join(DRAWN)}")
     config = measured.config.evaluation
-    sums, kept = pd.read_parquet(stored), on_its_targets(read(measured.folder / "curves.csv"))
+    sums, rows = pd.read_parquet(stored), read(measured.folder / "curves.csv")
+    kept = on_its_targets(rows.loc[rows.protocol == HEADLINE])
     same = pd.MultiIndex.from_frame(sums.loc[:, CURVE]).isin(kept)
     return distances(sums.loc[same], measured.schedule.longest, config.bootstrap, config.seed)
 

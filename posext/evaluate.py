@@ -4,18 +4,16 @@ python -m posext.evaluate run=results/runs/NAME [+pe@extend=yarn extend.factor=8
 """
 
 import dataclasses
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
-from posext import command, curves, data, device, floor, plot, tracking
+from posext import command, curves, data, device, floor
 from posext.config import EvaluateConfig, TrainConfig, check_lengths
-from posext.measure import Plan, make_plan, measure_curve
-from posext.run import Run, commit, load, write_text
-
-PROTOCOL = "fixed_target"
+from posext.measure import Plan, measure_curve, network, plan_of
+from posext.record import report, write_curve
+from posext.run import Run, load
 
 
 def evaluate(config: EvaluateConfig, given: dict[str, str]) -> Run:
@@ -27,7 +25,7 @@ def evaluate(config: EvaluateConfig, given: dict[str, str]) -> Run:
     fields = {field.name for field in dataclasses.fields(config.evaluation)}
     typed = {name: getattr(config.evaluation, name) for name in fields if f"evaluation.{name}" in given}
     changed: dict[str, Any] = {"evaluation": dataclasses.replace(run.config.evaluation, **typed)}
-    changed |= {name: getattr(config, name) for name in ("context_lengths", "precision") if name in given}
+    changed |= {name: getattr(config, name) for name in ("context_lengths", "protocols", "precision") if name in given}
     run = dataclasses.replace(run, config=dataclasses.replace(run.config, tracking=config.tracking, **changed))
     run.config.check()
     measure(run, extended(run, config, given))
@@ -83,18 +81,18 @@ def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None)
     tokens = data.load(run.config.data, accelerator.is_main_process)
     if run.record["data"] != tokens.fingerprint:
         raise ValueError(f"{run.folder} was trained on other data ({run.record['data']}, now {tokens.fingerprint})")
-    plan = make_plan(run, tokens)
+    plan = plan_of(run, tokens)
     rows, known = [], []
     for config in configs_to_measure(extension.config if extension else run.config, plan):
-        sums, costs = measure_curve(run, plan, config, accelerator, known)
+        model = network(run, config, plan, accelerator)
+        sums, costs = measure_curve(model, plan, config.evaluation, accelerator, known, config.title())
         if accelerator.is_main_process:
             name = extension.name if extension else "" if config == run.config else config.pe["name"]
-            rows.append(write_curve(run, plan, config, name, sums, costs))
+            rows.append(write_curve(run, plan, config.pe.get("factor", ""), name, sums, costs))
     if not accelerator.is_main_process:
         return pd.DataFrame(columns=curves.COLUMNS)
     if floor.known(run.config.data):
-        without_factor = dataclasses.replace(run.config, pe={"name": curves.FLOOR})
-        rows.append(write_curve(run, plan, without_factor, curves.FLOOR, *floor.curve(plan, run.config.data)))
+        rows.append(write_curve(run, plan, "", curves.FLOOR, *floor.curve(plan, run.config.data)))
     measured = pd.concat(rows, ignore_index=True)
     floor.warn_if_far(measured, run.config.data.symbols)
     report(run, measured, wandb_run)
@@ -107,60 +105,6 @@ def configs_to_measure(config: TrainConfig, plan: Plan) -> list[TrainConfig]:
         return [config]
     fixed = {**config.pe, "factor": max(1.0, plan.lengths[-1] / config.train_length)}
     return [config, dataclasses.replace(config, pe=fixed)]
-
-
-def write_curve(
-    run: Run, plan: Plan, config: TrainConfig, extend: str, sums: pd.DataFrame, costs: pd.DataFrame
-) -> pd.DataFrame:
-    """Intervals from the sums; rows into curves.csv, sums into documents.parquet. Undefined lengths have empty numbers."""
-    factor = config.pe.get("factor", "")
-    rows = costs.set_index("context_length").reindex(plan.lengths).reset_index()
-    fixed = {
-        "study": run.config.study,
-        "run": run.name,
-        "scheme": run.config.title(),
-        "extend": extend,
-        "factor": factor if isinstance(factor, str) else f"{factor:g}",
-        "model": run.config.model.name,
-        "parameters": run.record["parameters"],
-        "original_length": run.config.train_length,
-        "train_length": run.schedule.longest,
-        "seed": run.config.seed,
-        "protocol": PROTOCOL,
-        "commit": commit(),
-    }
-    rows = rows.assign(**fixed, **dict.fromkeys(curves.STATISTICS, np.nan))
-    rows["tokens_per_second"] = len(plan.targets) * rows.context_length / rows.seconds
-    if len(sums):
-        rows = curves.with_statistics(rows, sums, run.config.evaluation.bootstrap, run.config.evaluation.seed)
-    rows = rows.loc[:, curves.COLUMNS]
-    file = run.folder / "curves.csv"
-    write_text(file, curves.replace(curves.read(file), rows).to_csv(index=False))
-    stored = run.folder / "documents.parquet"
-    labelled = sums.assign(**{name: fixed[name] for name in ("extend", "factor", "protocol")})
-    before = pd.read_parquet(stored) if stored.exists() else labelled.head(0)
-    curves.replace(before, labelled).to_parquet(stored, index=False)
-    return rows
-
-
-def report(run: Run, measured: pd.DataFrame, wandb_run: Any) -> None:
-    """The chart of all that the run has, the table of what was measured now, and both on wandb."""
-    everything = curves.read(run.folder / "curves.csv")
-    figure = run.folder / "curve.png"
-    plot.draw(everything, figure, title=run.name)
-    for key, curve in measured.loc[measured.extend != curves.FLOOR].groupby(["extend", "factor"], sort=False):
-        extend, factor = cast(tuple[str, str], key)
-        extension = f"{extend}-{factor}".strip("-") if extend else ""
-        started = wandb_run if wandb_run is not None and not extension else tracking.start(run, extension)
-        tracking.mirror_curve(started, curve, figure, curves.summary(curve, everything))
-        if started is not None:
-            started.finish()
-    print(f"\n{curves.table(measured, known=everything)}\n")
-    count, documents = int(measured.tokens.max()), int(measured.documents.max())
-    print(
-        f"Perplexity of the same {count:,} tokens in {documents} held-out documents, ± half the 95 % interval over documents."
-    )
-    print(f"Chart: {figure}")
 
 
 def job(composed: DictConfig) -> None:

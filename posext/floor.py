@@ -15,7 +15,9 @@ import pandas as pd
 
 from posext.config import DRAWN, DataConfig
 from posext.curves import FLOOR
-from posext.measure import COST, Plan, document_sums
+from posext.measure import COST, SUMS, Plan
+from posext.protocols import document_sums
+from posext.scoring import Window
 
 log = logging.getLogger(__name__)
 MISSED = 0.2  # of what the context gives at the training length, above which a model does not use it yet
@@ -87,23 +89,27 @@ def copy(window_W: np.ndarray, symbols: int, low: int, high: int) -> np.ndarray:
     return -np.diff(log_z)
 
 
-def score(plan: Plan, config: DataConfig, length: int) -> np.ndarray:
-    """The floor of all targets after `length` tokens of context, as posext.perplexity.score scores a model: (N, K)."""
-    document, size = plan.tokens.validation.document, plan.size
-    windows = (document(t.document)[t.end - length : t.end + 1] for t in plan.targets)
-    return np.stack([window_nll(window_W, config)[-size:] for window_W in windows])
+def score(plan: Plan, config: DataConfig, windows: list[Window]) -> list[np.ndarray]:
+    """The floor of the scored labels of each window, as posext.scoring.score_windows scores a model."""
+    document = plan.tokens.validation.document
+    return [window_nll(document(w.document)[w.end - w.length : w.end + 1], config)[-w.scored :] for w in windows]
 
 
 def curve(plan: Plan, config: DataConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Sums per document at every length, as measure.measure_curve gives them; the costs are empty."""
-    sums = [document_sums(plan, score(plan, config, length)).assign(context_length=length) for length in plan.lengths]
-    costs = pd.DataFrame({"context_length": plan.lengths}).reindex(columns=COST)
-    return pd.concat(sums, ignore_index=True), costs
+    """Sums per document under every protocol at every length, as measure.measure_curve gives them; no costs."""
+    sums, tokens = [], plan.tokens
+    for name, made in plan.protocols.items():
+        for length, windows in made.windows.items():
+            nll = score(plan, config, windows)
+            part = document_sums(tokens.validation, made, length, windows, nll, tokens.bytes_per_token)
+            sums.append(part.assign(protocol=name))
+    return pd.concat(sums, ignore_index=True).loc[:, SUMS], pd.DataFrame(columns=COST)
 
 
 def warn_if_far(rows: pd.DataFrame, symbols: int) -> None:
     """Say so where a run as trained misses much of what the context gives at its training length."""
-    at = rows.loc[rows.context_length == rows.train_length].drop_duplicates("extend").set_index("extend").nll
+    rows = rows.loc[(rows.protocol == "fixed_target") & (rows.context_length == rows.train_length)]
+    at = rows.drop_duplicates("extend").set_index("extend").nll
     if not {"", FLOOR} <= set(at.index):
         return
     gain, missed = math.log(symbols) - at[FLOOR], at[""] - at[FLOOR]

@@ -1,8 +1,8 @@
-"""The model of a run, on the targets of a plan: sums per document, and what they cost, at every context length."""
+"""A model under the protocols of a plan: sums per document, and what they cost, at every context length."""
 
 import time
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,15 +12,16 @@ from accelerate.utils import gather_object
 from safetensors.torch import load_file
 from tqdm import tqdm
 
-from posext import data
+from posext import data, protocols
 from posext.config import EvaluationConfig, TrainConfig
 from posext.memory import PeakMemory
 from posext.model import GPT
 from posext.pe import PositionalEncoding
-from posext.perplexity import Target, fixed_targets, score
 from posext.run import Run
+from posext.scoring import Window, score_windows
 
-COST = ["context_length", "logit_multiplier", "seconds", "peak_memory_bytes"]
+COST = ["protocol", "context_length", "logit_multiplier", "seconds", "tokens_per_second", "peak_memory_bytes"]
+SUMS = ["protocol", *protocols.SUMS]
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,28 @@ class Plan:
     """What is measured, the same for every curve of a run."""
 
     lengths: list[int]
-    size: int
-    targets: list[Target]
+    protocols: dict[str, protocols.Plan]
     tokens: data.Data
 
 
-def make_plan(run: Run, tokens: data.Data) -> Plan:
-    """What a run's curves are measured on. Raises ValueError where the corpus cannot give it."""
-    lengths, config = context_lengths(run), run.config.evaluation
+def make_plan(
+    tokens: data.Data, lengths: list[int], names: list[str], train_length: int, config: EvaluationConfig
+) -> Plan:
+    """The windows of every protocol in the held-out documents. Raises ValueError where the corpus cannot give them."""
     size = config.targets or min(64, lengths[0] // 2)
     if size > lengths[0] // 2:
         raise ValueError(f"evaluation.targets={size} exceeds half the shortest context length, {lengths[0]}")
-    held_out = tokens.validation.lengths.tolist()
-    targets = fixed_targets(held_out, lengths[-1], size, config.blocks, config.seed, config.documents)
-    return Plan(lengths, size, targets, tokens)
+    settings = protocols.Settings(
+        train_length, size, config.blocks, config.seed, config.documents, config.stride, config.ngram
+    )
+    made = {name: protocols.PROTOCOLS[name](tokens.validation, lengths, settings) for name in names}
+    return Plan(lengths, made, tokens)
+
+
+def plan_of(run: Run, tokens: data.Data) -> Plan:
+    """What a run's curves are measured on."""
+    config = run.config
+    return make_plan(tokens, context_lengths(run), config.protocols, run.schedule.longest, config.evaluation)
 
 
 def context_lengths(run: Run) -> list[int]:
@@ -55,22 +64,18 @@ def context_lengths(run: Run) -> list[int]:
 
 
 class Measured(NamedTuple):
-    """One scheme at one length."""
+    """One model under one protocol at one length; the scheme tells whether another would be measured the same."""
 
-    scheme: PositionalEncoding
+    scheme: PositionalEncoding | None
+    protocol: str
     length: int
-    nll_NK: np.ndarray
+    nll: list[np.ndarray]
     seconds: float
     peak_bytes: int
 
 
-def measure_curve(
-    run: Run, plan: Plan, config: TrainConfig, accelerator: Accelerator, known: list[Measured]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Sums per document, and cost, at every length; lengths at which the scheme is undefined are left out.
-
-    What is measured joins `known`; a length at which a scheme turns as one that is known there is not measured again.
-    """
+def network(run: Run, config: TrainConfig, plan: Plan, accelerator: Accelerator) -> GPT:
+    """A run's weights under the scheme and axes of a config. Raises ValueError where they do not fit."""
     scheme = run.scheme(config)
     scheme.stage(trained_length=scheme.reach(run.schedule.longest))
     model = GPT(run.config.model, plan.tokens.vocab_size, scheme)
@@ -78,70 +83,64 @@ def measure_curve(
         model.load_state_dict(load_file(run.folder / "model.safetensors"))
     except RuntimeError as error:
         raise ValueError(f"the weights of {run.folder} do not fit {config.title()}: {error}") from error
-    model.to(accelerator.device).eval()
-    sums, costs = [], []
-    bar = tqdm(
-        plan.lengths,
-        desc=config.title(),
-        unit=" lengths",
-        disable=None if accelerator.is_main_process else True,
-    )
-    for length in bar:
+    return model.to(accelerator.device).eval()
+
+
+def measure_curve(
+    model: Any, plan: Plan, config: EvaluationConfig, accelerator: Accelerator, known: list[Measured], title: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Sums per document, and cost, at every length; lengths at which the scheme is undefined are left out.
+
+    What is measured joins `known`; a length at which a scheme turns as one that is known there is not measured again.
+    """
+    scheme: PositionalEncoding | None = getattr(model, "pe", None)
+    longest = None if scheme is None else scheme.max_length
+    sums, costs = [pd.DataFrame(columns=SUMS)], []
+    passes = [(name, n) for name, made in plan.protocols.items() for n in made.windows if not longest or n <= longest]
+    bar = tqdm(passes, desc=title, unit=" lengths", disable=None if accelerator.is_main_process else True)
+    for name, length in bar:
         bar.set_postfix(context=length)
-        if scheme.max_length is not None and length > scheme.max_length:
-            continue
-        at = next((m for m in known if m.length == length and same_rotation(m.scheme, scheme, length)), None)
-        if at is None:
-            at = Measured(scheme, length, *measure_length(model, plan, length, run.config.evaluation, accelerator))
+        windows = plan.protocols[name].windows[length]
+        same = (
+            m for m in known if (m.protocol, m.length) == (name, length) and same_rotation(m.scheme, scheme, length)
+        )
+        if (at := next(same, None)) is None:
+            at = Measured(scheme, name, length, *measure_windows(model, plan, windows, config, accelerator))
             known.append(at)
-        cost = {"context_length": length, "seconds": at.seconds, "peak_memory_bytes": at.peak_bytes}
-        costs.append(cost | {"logit_multiplier": model.logit_multiplier(length)})
-        sums.append(document_sums(plan, at.nll_NK).assign(context_length=length))
-    empty = pd.DataFrame(columns=["document", "nll", "tokens", "bytes", "context_length"])
-    return (pd.concat(sums, ignore_index=True) if sums else empty), pd.DataFrame(costs, columns=COST)
+        multiplier = model.logit_multiplier(length) if scheme is not None else np.nan
+        rate = sum(window.length for window in windows) / at.seconds
+        costs.append((name, length, multiplier, at.seconds, rate, at.peak_bytes))
+        made = (plan.tokens.validation, plan.protocols[name], length, windows, at.nll, plan.tokens.bytes_per_token)
+        sums.append(protocols.document_sums(*made).assign(protocol=name))
+    filled = [frame for frame in sums if len(frame)] or sums[:1]
+    return pd.concat(filled, ignore_index=True).loc[:, SUMS], pd.DataFrame(costs, columns=COST)
 
 
-def same_rotation(one: PositionalEncoding, other: PositionalEncoding, length: int) -> bool:
+def same_rotation(one: PositionalEncoding | None, other: PositionalEncoding | None, length: int) -> bool:
     """Whether two schemes of one class, which have no parameters, give the same rotation at a length."""
-    if type(one) is not type(other) or one.state_dict() or other.state_dict():
+    if one is None or other is None or type(one) is not type(other) or one.state_dict() or other.state_dict():
         return False
     turns = [scheme.rotation(scheme.positions(length), length) for scheme in (one, other)]
     return None not in turns and all(torch.equal(a, b) for a, b in zip(*(t[:2] for t in turns if t), strict=True))
 
 
-def measure_length(
-    model: GPT, plan: Plan, length: int, config: EvaluationConfig, accelerator: Accelerator
-) -> tuple[np.ndarray, float, int]:
-    """NLL of all targets (N, K) after `length` tokens, the wall time, and the largest process's peak memory.
+def measure_windows(
+    model: Any, plan: Plan, windows: list[Window], config: EvaluationConfig, accelerator: Accelerator
+) -> tuple[list[np.ndarray], float, int]:
+    """NLL of the scored labels of every window, the wall time, and the largest process's peak memory.
 
-    Documents are dealt out to the processes; every one gets the whole result.
+    Windows are dealt out to the processes; every one gets the whole result.
     """
-    mine = list(data.shards(len(plan.targets), accelerator.process_index, accelerator.num_processes))
-    targets = [plan.targets[index] for index in mine]
+    mine = list(data.shards(len(windows), accelerator.process_index, accelerator.num_processes))
     budget = config.tokens_per_batch or (4096 if accelerator.device.type == "cpu" else 65536)
     document = plan.tokens.validation.document
     begin = time.perf_counter()
     with PeakMemory(accelerator.device) as peak, torch.inference_mode(), accelerator.autocast():
-        scored = score(model, document, targets, length, plan.size, budget, accelerator.device) if targets else []
+        scored = score_windows(model, document, [windows[i] for i in mine], budget, accelerator.device)
     seconds = time.perf_counter() - begin
     gathered = gather_object([(mine, scored, seconds, peak.bytes)])
-    nll_NK = np.zeros((len(plan.targets), plan.size))
+    nll: list[np.ndarray] = [np.empty(0)] * len(windows)
     for indices, part, _, _ in gathered:
-        if len(indices):
-            nll_NK[indices] = part
-    return nll_NK, max(part[2] for part in gathered), max(part[3] for part in gathered)
-
-
-def document_sums(plan: Plan, nll_NK: np.ndarray) -> pd.DataFrame:
-    """NLL, tokens and bytes of the targets of each document: all that statistics need."""
-    split, bytes_per_token = plan.tokens.validation, plan.tokens.bytes_per_token
-    labels = (split.document(t.document)[t.end - plan.size + 1 : t.end + 1] for t in plan.targets)
-    per_block = pd.DataFrame(
-        {
-            "document": [split.names[t.document] for t in plan.targets],
-            "nll": nll_NK.sum(axis=1),
-            "tokens": plan.size,
-            "bytes": [int(bytes_per_token[block].sum()) for block in labels],
-        }
-    )
-    return pd.DataFrame(per_block.groupby("document", as_index=False, sort=False).sum())
+        for index, values in zip(indices, part, strict=True):
+            nll[index] = values
+    return nll, max(part[2] for part in gathered), max(part[3] for part in gathered)

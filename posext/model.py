@@ -15,6 +15,7 @@ from posext.attention import attend, prepare
 from posext.config import ModelConfig
 from posext.pe.base import PositionalEncoding
 from posext.pe.tables import Tables
+from posext.scoring import chunked_nll
 
 NORM_EPSILON = 1e-5
 
@@ -120,16 +121,26 @@ class GPT(nn.Module):
 
     def forward(self, tokens_BT: Tensor, targets_BT: Tensor | None = None, *, last: int | None = None) -> Tensor:
         """Given targets, their summed NLL (scalar, nats); otherwise logits (B, `last` or T, V), float32."""
-        positions_T = self.pe.positions(tokens_BT.shape[1], tokens_BT.device)
-        x_BTC = self.pe.embed(self.embedding(tokens_BT), positions_T)
-        tables = {scheme: prepare(scheme.tables(positions_T)) for scheme in dict.fromkeys(self.schemes)}
-        for block, scheme in zip(self.blocks, self.schemes, strict=True):
-            x_BTC = block(x_BTC, tables[scheme])
+        x_BTC = self.hidden(tokens_BT)
         if targets_BT is not None:
             return self.summed_nll(self.norm(x_BTC), self.embedding.weight, targets_BT)
         x_BTC = self.norm(x_BTC if last is None else x_BTC[:, -last:])
         with torch.autocast(x_BTC.device.type, enabled=False):  # half-precision logits would round away 1e-2 nats
             return x_BTC.float() @ self.embedding.weight.float().T
+
+    def target_nll(self, tokens_BT: Tensor, labels_BK: Tensor) -> Tensor:
+        """The NLL in nats of the labels of the last K positions: float32 (B, K). Never the logits of a whole context."""
+        x_BKC = self.norm(self.hidden(tokens_BT)[:, -labels_BK.shape[1] :])
+        return chunked_nll(x_BKC, self.embedding.weight, labels_BK)
+
+    def hidden(self, tokens_BT: Tensor) -> Tensor:
+        """What the last layer leaves: (B, T, C)."""
+        positions_T = self.pe.positions(tokens_BT.shape[1], tokens_BT.device)
+        x_BTC = self.pe.embed(self.embedding(tokens_BT), positions_T)
+        tables = {scheme: prepare(scheme.tables(positions_T)) for scheme in dict.fromkeys(self.schemes)}
+        for block, scheme in zip(self.blocks, self.schemes, strict=True):
+            x_BTC = block(x_BTC, tables[scheme])
+        return x_BTC
 
     @torch.no_grad()
     def logit_multiplier(self, length: int) -> float:

@@ -11,17 +11,21 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from posext.curves import FLOOR, crop_baseline, label, once
+from posext.curves import FLOOR, HEADLINE, crop_baseline, label, once
+from posext.protocols import COMPARABLE
 
-ONE_LINE = ["scheme", "extend", "factor", "original_length", "train_length"]  # over seeds
+ONE_LINE = ["scheme", "extend", "factor", "original_length", "train_length", "group"]  # over seeds
 
 
-def draw(curves: pd.DataFrame, path: Path, title: str = "", known: pd.DataFrame | None = None) -> None:
-    """Write the chart of some curves: one colour a scheme, a fixed factor dashed; several seeds as mean and range.
+def draw(
+    curves: pd.DataFrame, path: Path, title: str = "", known: pd.DataFrame | None = None, protocol: str = HEADLINE
+) -> None:
+    """Write the chart of a protocol's curves: one colour a scheme, a fixed factor dashed; several seeds as mean and range.
 
     A thin dotted line is each run's crop baseline: what cutting the context to the training length gives, as trained;
     it is looked up among the `known` curves, or these. A known floor is dashed black.
     """
+    curves = curves.loc[curves.protocol == protocol]
     figure, axes = plt.subplots(figsize=(9.5, 5), layout="constrained")
     colours: dict[tuple, str] = {}
     for _, group in once(curves).groupby(ONE_LINE, sort=False, dropna=False):
@@ -45,7 +49,8 @@ def draw(curves: pd.DataFrame, path: Path, title: str = "", known: pd.DataFrame 
     axes.xaxis.set_major_locator(FixedLocator(lengths))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     plain_log_ticks(axes)
-    axes.set_xlabel("context length (tokens); the same target tokens at every length")
+    same = "; the same target tokens at every length" if protocol in COMPARABLE else f" under {protocol}"
+    axes.set_xlabel(f"context length (tokens){same}")
     axes.set_ylabel("perplexity")
     axes.grid(axis="y", which="major", color="0.92", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)

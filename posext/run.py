@@ -20,7 +20,10 @@ from posext.length import LengthSchedule, schedule
 from posext.pe import PositionalEncoding, Shape, from_config
 
 # Settings that do not change what is trained: they may differ when a run is taken up again, and are not in its name.
-BESIDE = "name study results evaluate context_lengths evaluation tracking validate_every checkpoint_every own_modules".split()
+BESIDE = {
+    "name", "study", "results", "evaluate", "context_lengths", "protocols", "evaluation", "tracking", "validate_every",
+    "checkpoint_every", "own_modules",
+}  # fmt: skip
 IN_THE_NAME = ("pe", *AXES, "model", "train_length", "seed", "length")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from posext.curves import HEADLINE
 from posext.run import Run, write_text
 
 log = logging.getLogger(__name__)
@@ -94,13 +95,17 @@ def mirror(started: Any, row: dict[str, Any]) -> None:
 
 
 def mirror_curve(started: Any, curve: pd.DataFrame, figure: Path, summary: dict[str, Any]) -> None:
-    """A curve against context length, its values as summary scalars, and the chart."""
+    """Curves against context length, the headline's values as summary scalars, and the chart."""
     if started is None:
         return
     import wandb
 
     for row in curve.dropna(subset=["nll"]).to_dict("records"):
-        started.log({f"eval/{key}": row[key] for key in ("context_length", "nll", "nll_low", "nll_high", "perplexity")})
-        started.summary[f"perplexity_{row['context_length']}"] = row["perplexity"]
+        headline = row["protocol"] == HEADLINE
+        part = "eval/" if headline else "/".join(filter(None, ("eval", row["protocol"], row["group"], "")))
+        values = {f"{part}{key}": row[key] for key in ("nll", "nll_low", "nll_high", "perplexity")}
+        started.log({"eval/context_length": row["context_length"], **values})
+        if headline:
+            started.summary[f"perplexity_{row['context_length']}"] = row["perplexity"]
     started.summary.update(summary)
     started.log({"curve": wandb.Image(str(figure))})

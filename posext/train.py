@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from posext import checkpoint, command, data, device, evaluate, tracking
 from posext.config import TrainConfig
-from posext.measure import make_plan
+from posext.measure import plan_of
 from posext.model import GPT
 from posext.optim import adamw, lr_at
 from posext.run import Run, commit, name_of, prepare, write_text
@@ -39,7 +39,7 @@ def train(run: Run) -> Any:
     for split in (tokens.train, tokens.validation):  # what the corpus cannot give is said now, not hours later
         split.batch(0, 0, lengths.longest, 1)
     if config.evaluate:
-        make_plan(run, tokens)
+        plan_of(run, tokens)
 
     torch.manual_seed(config.seed)
     scheme = run.scheme()

@@ -11,10 +11,11 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or curves.csv files")
     parser.add_argument("--out", type=Path, default=Path("curves.png"))
     parser.add_argument("--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings")
+    parser.add_argument("--protocol", default=curves.HEADLINE)
     parser.add_argument("--title", default="")
     options = parser.parse_args()
     known = curves.of_runs(options.runs)
-    plot.draw(curves.with_factor(known, options.factor), options.out, options.title, known)
+    plot.draw(curves.with_factor(known, options.factor), options.out, options.title, known, options.protocol)
     print(options.out)
 
 

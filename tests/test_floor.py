@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from posext import curves, data, distance, drawn, floor, measure, run
-from posext.config import DataConfig
-from posext.perplexity import fixed_targets, score
+from posext.config import DataConfig, EvaluationConfig
+from posext.scoring import score_windows
 from posext.statistics import gain_share
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
@@ -27,8 +27,7 @@ def every_window(symbols: int, length: int) -> list[tuple[int, ...]]:
 
 def plan_of(config: DataConfig, lengths: list[int], size: int) -> measure.Plan:
     tokens = data.load(config, progress=False)
-    targets = fixed_targets(tokens.validation.lengths.tolist(), lengths[-1], size, blocks=2, seed=0)
-    return measure.Plan(lengths, size, targets, tokens)
+    return measure.make_plan(tokens, lengths, ["fixed_target"], lengths[0], EvaluationConfig(blocks=2, targets=size))
 
 
 @pytest.fixture
@@ -143,16 +142,16 @@ def test_the_floor_scores_what_a_model_reads(config):
         counts = torch.einsum("bti,btij->btj", same, pairs) + 0.5
         return (counts / counts.sum(-1, keepdim=True)).log()
 
-    for length in plan.lengths:
-        expected = score(counting, plan.tokens.validation.document, plan.targets, length, plan.size, 4096)
-        np.testing.assert_allclose(floor.score(plan, config, length), expected, rtol=1e-5, atol=1e-6)
+    for windows in plan.protocols["fixed_target"].windows.values():
+        expected = score_windows(counting, plan.tokens.validation.document, windows, 4096)
+        np.testing.assert_allclose(floor.score(plan, config, windows), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_floor_falls_with_context(config):
     plan = plan_of(config, [8, 16, 32, 64, 128, 256], size=4)
-    sums, costs = floor.curve(plan, config)
-    assert list(sums.columns) == "document nll tokens bytes context_length".split()
-    assert costs.context_length.tolist() == plan.lengths
+    sums, _ = floor.curve(plan, config)
+    assert list(sums.columns) == measure.SUMS
+    assert sums.context_length.drop_duplicates().tolist() == plan.lengths
     total = sums.groupby("context_length")[["nll", "tokens"]].sum()
     falling = (total.nll / total.tokens).tolist()
     assert falling == sorted(falling, reverse=True)
@@ -222,7 +221,9 @@ def test_a_loss_far_above_the_floor_in_range_is_warned_of(caplog, loss, warns):
     rows = pd.DataFrame(
         {"extend": ["", "", "floor", "floor"], "context_length": [8, 16, 8, 16], "nll": [9, loss, 8, 0.9]}
     )
-    floor.warn_if_far(rows.assign(train_length=16), symbols=8)  # log 8 = 2.08: a fifth of what can be gained is 0.24
+    floor.warn_if_far(
+        rows.assign(train_length=16, protocol="fixed_target"), symbols=8
+    )  # log 8 = 2.08: a fifth of what can be gained is 0.24
     assert ("above the floor" in caplog.text) == warns
 
 

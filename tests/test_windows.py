@@ -133,7 +133,7 @@ def test_a_sliding_window_hides_far_keys_under_any_scheme(scheme):
 
 
 def test_what_means_nothing_is_refused():
-    with pytest.raises(ValueError, match="ReRoPE sees keys at other rotary positions.* not one of the family bias"):
+    with pytest.raises(ValueError, match=r"ReRoPE sees keys at other rotary positions.* not one of the family bias"):
         build("alibi", **SHAPE, window="rerope")
     with pytest.raises(ValueError, match=r"size must be at least 1 token, not 0"):
         build("rope", **SHAPE, window={"name": "window", "size": 0})

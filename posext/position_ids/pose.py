@@ -12,7 +12,8 @@ class PoSE(PositionIds):
 
     Zhu et al. 2023, arXiv:2309.10400, section 3 with two chunks (a skip for each sequence there, here one for each step):
     distances up to `multiple` times the original length are seen at short lengths. An automatic factor of the scheme
-    counts the whole range as trained. In evaluation positions are 0, 1, 2, .. Class P. Raises ValueError for a multiple below 1.
+    counts the whole range as trained. In evaluation positions are 0, 1, 2, .. Class P.
+    Raises ValueError for a multiple below 1.
     """
 
     def __init__(self, shape: Shape, *, multiple: float = 16.0):

@@ -10,6 +10,7 @@ from posext.protocols.nonoverlap import nonoverlap
 from posext.protocols.per_position import per_position
 from posext.protocols.plan import Documents, MakePlan, Plan, Settings
 from posext.protocols.sliding import sliding
+from posext.protocols.sums import COLUMNS as SUMS
 from posext.protocols.sums import document_sums, measure
 
 COMPAT: dict[str, MakePlan] = {
@@ -21,4 +22,6 @@ PROTOCOLS: dict[str, MakePlan] = {
 }  # fmt: skip
 COMPARABLE = {"fixed_target", "far_copy", "sliding"}  # a difference between two lengths is the model's
 
-__all__ = ["COMPARABLE", "COMPAT", "PROTOCOLS", "Documents", "MakePlan", "Plan", "Settings", "document_sums", "measure"]
+__all__ = [
+    "COMPARABLE", "COMPAT", "PROTOCOLS", "SUMS", "Documents", "MakePlan", "Plan", "Settings", "document_sums", "measure",
+]  # fmt: skip

@@ -21,7 +21,9 @@ def per_position(documents: Documents, lengths: Sequence[int], settings: Setting
     """
     longest, counts = lengths[-1], [int(n) for n in documents.lengths]
     targets = fixed_targets(counts, longest, longest, settings.blocks, settings.seed, settings.documents)
-    return Plan({longest: [Window(t.document, t.end, longest, longest) for t in targets]}, buckets)
+    return Plan(
+        {longest: [Window(t.document, t.end, longest, longest) for t in targets]}, buckets, groups_are_lengths=True
+    )
 
 
 def buckets(window: Window) -> np.ndarray:

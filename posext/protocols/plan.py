@@ -41,6 +41,7 @@ class Plan(NamedTuple):
 
     windows: dict[int, list[Window]]
     groups: Callable[[Window], np.ndarray] = ungrouped
+    groups_are_lengths: bool = False  # a group is a context length within one pass, and is named by it
 
 
 MakePlan = Callable[[Documents, Sequence[int], Settings], Plan]  # the lengths increase

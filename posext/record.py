@@ -1,0 +1,83 @@
+"""What a measurement leaves in the folder of a run: curves.csv, documents.parquet, the chart, and the same on wandb."""
+
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from posext import curves, plot, tracking
+from posext.measure import Plan
+from posext.run import Run, commit, write_text
+
+
+def write_curve(
+    run: Run, plan: Plan, factor: Any, extend: str, sums: pd.DataFrame, costs: pd.DataFrame
+) -> pd.DataFrame:
+    """Intervals from the sums; rows into curves.csv, sums into documents.parquet. Undefined lengths have empty numbers."""
+    rows = rows_of(plan, sums)
+    fixed = {
+        "study": run.config.study,
+        "run": run.name,
+        "scheme": run.config.title(),
+        "extend": extend,
+        "factor": factor if isinstance(factor, str) else f"{factor:g}",
+        "model": run.config.model.name,
+        "parameters": run.record["parameters"],
+        "original_length": run.config.train_length,
+        "train_length": run.schedule.longest,
+        "seed": run.config.seed,
+        "commit": commit(),
+    }
+    rows = rows.assign(**fixed, **dict.fromkeys(curves.STATISTICS, np.nan))
+    if len(sums):
+        rows = curves.with_statistics(rows, sums, run.config.evaluation.bootstrap, run.config.evaluation.seed)
+    rows = rows.merge(costs, how="left", on=["protocol", "context_length"])
+    rows = by_context(plan, rows).reindex(columns=curves.COLUMNS)
+    file = run.folder / "curves.csv"
+    write_text(file, curves.replace(curves.read(file), rows).to_csv(index=False))
+    stored = run.folder / "documents.parquet"
+    labelled = sums.assign(**{name: fixed[name] for name in ("extend", "factor")})
+    before = pd.read_parquet(stored) if stored.exists() else labelled.head(0)
+    curves.replace(before, labelled).to_parquet(stored, index=False)
+    return rows
+
+
+def rows_of(plan: Plan, sums: pd.DataFrame) -> pd.DataFrame:
+    """A row for every protocol, context length and group of targets, whether it was measured or is undefined."""
+    rows = []
+    for name, made in plan.protocols.items():
+        groups = sums.loc[sums.protocol == name].group.drop_duplicates().tolist() or [""]
+        rows += [(name, length, group) for length in made.windows for group in groups]
+    return pd.DataFrame(rows, columns=["protocol", "context_length", "group"])
+
+
+def by_context(plan: Plan, rows: pd.DataFrame) -> pd.DataFrame:
+    """Where a protocol's groups are context lengths of one pass, they are the rows' lengths; the pass is the longest's."""
+    parts = []
+    for name, part in rows.groupby("protocol", sort=False):
+        if plan.protocols[str(name)].groups_are_lengths and part.group.any():
+            cost = ["seconds", "tokens_per_second", "peak_memory_bytes"]
+            longest = part.context_length
+            part = part.assign(context_length=part.group.astype(int), group="").sort_values("context_length")
+            part.loc[part.context_length != longest, cost] = np.nan
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def report(run: Run, measured: pd.DataFrame, wandb_run: Any) -> None:
+    """The chart of all that the run has, the table of what was measured now, and both on wandb."""
+    everything = curves.read(run.folder / "curves.csv")
+    figure = run.folder / "curve.png"
+    plot.draw(everything, figure, title=run.name)
+    for key, curve in measured.loc[measured.extend != curves.FLOOR].groupby(["extend", "factor"], sort=False):
+        extend, factor = cast(tuple[str, str], key)
+        extension = f"{extend}-{factor}".strip("-") if extend else ""
+        started = wandb_run if wandb_run is not None and not extension else tracking.start(run, extension)
+        headline = curve.loc[curve.protocol == curves.HEADLINE]
+        tracking.mirror_curve(started, curve, figure, curves.summary(headline, everything) if len(headline) else {})
+        if started is not None:
+            started.finish()
+    print(f"\n{curves.table(measured, known=everything)}\n")
+    for protocol, part in measured.groupby("protocol", sort=False):
+        print(f"{protocol}: {int(part.tokens.max()):,} tokens in {int(part.documents.max())} held-out documents.")
+    print(f"Perplexity ± half the 95 % interval over documents. Chart: {figure}")
