@@ -42,7 +42,9 @@ def search(
     """
     parents = population * 3 // 8
     if population < len(starts) or parents < 2:
-        raise ValueError(f"a population of {population} is too small for {len(starts)} starts and two parents: at least 6")
+        raise ValueError(
+            f"a population of {population} is too small for {len(starts)} starts and two parents: at least 6"
+        )
     rng = np.random.default_rng(seed)
     known = {name: within(np.asarray(start, dtype=float), top) for name, start in starts.items()}
     first = list(known.values())
