@@ -8,6 +8,7 @@ from posext.pe import build
 
 PAIRS = (0, 4, 8, 12, 16, 20, 24, 28, 31)
 LINEAR_TAIL = (3.952847e-04, 1.25e-04, 3.952847e-05, 1.666902e-05)
+STRAIGHT = tuple(1 + 7 * i / 31 for i in range(32))
 # fmt: off
 GOLDEN = {
     ("rope",): (1.0, 3.162278e-01, 1.0e-01, 3.162278e-02, 1.0e-02, 3.162278e-03, 1.0e-03, 3.162278e-04, 1.333521e-04),
@@ -48,7 +49,7 @@ GOLDEN = {
     ("note_uniform", ("alpha", 0.125)):
         (1.25e-01, 3.952847e-02, 1.25e-02, 3.952847e-03, 1.25e-03, *LINEAR_TAIL),
     ("proportional", ("share", 0.25)): (1.0, 3.162278e-01, *7 * [0.0]),
-    ("longrope", ("factor", 8)):
+    ("longrope", ("factor", 8), ("long_factor", STRAIGHT)):
         (1.0, 1.661536e-01, 3.563218e-02, 8.524401e-03, 2.167832e-03, 5.732784e-04, 1.557789e-04, 4.318529e-05,
          1.666902e-05),
 }

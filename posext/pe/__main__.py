@@ -18,7 +18,7 @@ from tabulate import tabulate
 from yaml import YAMLError
 
 from posext import command, sketch
-from posext.pe import CONFIGS, PositionalEncoding, build, names
+from posext.pe import FOLDERS, PositionalEncoding, build, names, settings_of
 from posext.show import PATTERN, figures, nothing_to_draw
 
 SHAPE = {"head_dim": 64, "n_heads": 4, "d_model": 256, "train_length": 128}
@@ -60,7 +60,8 @@ def listed() -> str:
 
 
 def row(name: str, scheme: PositionalEncoding) -> list[str]:
-    comment = (CONFIGS / "pe" / f"{name}.yaml").read_text().partition("_target_")[0].lstrip("# ").strip()
+    file = next(f for folder in FOLDERS if (f := folder / "pe" / f"{name}.yaml").is_file())
+    comment = file.read_text().partition("_target_")[0].lstrip("# ").strip()
     text = "\n".join(filter(None, (comment, inspect.getdoc(type(scheme)))))
     papers = ["/\n".join(p.rsplit("/", 1)) if len(p) > 18 else p for p in dict.fromkeys(re.findall(SOURCE, text))]
     first = re.sub(rf" \([^()]*(?:{SOURCE})[^()]*\)", "", text.partition("\n")[0])
@@ -83,8 +84,6 @@ def parameters(scheme: PositionalEncoding) -> str:
 
 def show(name: str, arguments: list[str]) -> None:
     """Draw a scheme on the terminal and to a PNG. Raises ValueError for what it cannot build."""
-    if name not in names():
-        raise ValueError(f"unknown positional encoding {name!r}; choose one of {', '.join(names())}")
     settings = parsed(name, arguments)
     path = Path(str(settings.pop("png", f"pe-{name}.png")))
     asked = settings.pop("length", None)
@@ -106,7 +105,7 @@ def show(name: str, arguments: list[str]) -> None:
 def parsed(name: str, arguments: list[str]) -> dict[str, Any]:
     """KEY=VALUE as typed, values as in yaml. Raises ValueError for an unknown key, or a size that is not a whole number."""
     sizes = ("length", *SHAPE)
-    valid = [key for key in cast(Any, OmegaConf.load(CONFIGS / "pe" / f"{name}.yaml")) if key != "_target_"]
+    valid = [key for key in settings_of("pe", name) if key not in ("_target_", "name")]
     for argument in arguments:
         key, is_setting, _ = argument.partition("=")
         if not is_setting or key not in (*valid, *sizes, "png"):
