@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+import posext.pe
 from posext.pe import allow
 
 WORDS = "the of a to in is that it for on with as was at by from or an be this which had not are but have one".split()
@@ -31,6 +32,8 @@ def _away_from_everything(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.setattr(posext.pe, "FOLDERS", list(posext.pe.FOLDERS))
+    monkeypatch.setattr(posext.pe, "OWN_MODULES", set(posext.pe.OWN_MODULES))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 import wandb_records
 
 from posext import curves, measure
+from posext.protocols import PROTOCOLS
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
@@ -86,13 +87,42 @@ def test_rope_weights_under_other_schemes(command, small):
 
 
 def test_a_length_at_which_matched_and_fixed_factor_meet_is_measured_once(command, small, monkeypatch):
-    measured, measure_length = [], measure.measure_length
-    monkeypatch.setattr(measure, "measure_length", lambda *a: measured.append(a[2]) or measure_length(*a))
+    measured, measure_windows = [], measure.measure_windows
+    monkeypatch.setattr(measure, "measure_windows", lambda *a: measured.append(a[2][0].length) or measure_windows(*a))
     command("train", "+pe=ntk", *small, "name=mine")
     assert measured == [8, 16, 32, 64, 128, 256, 8, 16, 32, 64, 128]
     rows = rows_of("results/runs/mine").set_index(["factor", "context_length"])
     assert rows.nll[("auto", 256)] == rows.nll[("16", 256)]
     assert rows.nll[("auto", 128)] != rows.nll[("16", 128)]
+
+
+def test_every_protocol_in_one_command(command, small):
+    """Each leaves its rows and its sums; perplexities of one protocol do not depend on the others in the list."""
+    assert command("train", "+pe=alibi", *small, "name=mine")[0] == 0
+    alone = rows_of("results/runs/mine")
+    chosen = f"protocols=[{','.join(PROTOCOLS)}]"
+    lengths = "context_lengths=[8,16,32]"
+    code, out, err = command("evaluate", "run=results/runs/mine", lengths, chosen, "tracking.wandb=disabled")
+    assert code == 0, err
+    rows = rows_of("results/runs/mine")
+    assert set(rows.protocol) == set(PROTOCOLS)
+    assert rows.nll.notna().all()
+    assert set(rows[rows.protocol == "far_copy"].group) == {"far", "rest"}
+    bucketed = rows[rows.protocol == "per_position"]
+    assert bucketed.context_length.tolist() == [1, 2, 4, 8, 16, 32]
+    assert bucketed.seconds.notna().tolist() == [False] * 5 + [True]
+    headline = rows[rows.protocol == "fixed_target"].set_index("context_length").nll
+    assert len(alone) == 6
+    assert "[sliding]" in out
+    sums = pd.read_parquet("results/runs/mine/documents.parquet")
+    for protocol in PROTOCOLS:
+        part = sums[sums.protocol == protocol]
+        total = part.groupby(["context_length", "group"])[["nll", "weight"]].sum()
+        own = rows[rows.protocol == protocol]
+        assert sorted(total.nll / total.weight) == pytest.approx(sorted(own.nll))
+    assert headline.index.tolist() == [8, 16, 32]
+    code, out, err = command("evaluate", "run=results/runs/mine", "protocols=[slidng]", "tracking.wandb=disabled")
+    assert (code, "protocols must be one of fixed_target, far_copy" in err) == (2, True)
 
 
 @pytest.mark.parametrize(("trained", "extension"), [("alibi", "yarn"), ("learned", "rope"), ("rope", "alibi")])
