@@ -2,6 +2,7 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 import posext.pe
@@ -15,6 +16,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    torch.set_num_threads(1)  # networks here are tiny: threads would only wait for each other
     if file := config.getoption("--pe"):
         allow([str(OmegaConf.load(file)._target_).partition(".")[0]], [file.resolve().parent.parent])
 

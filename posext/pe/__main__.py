@@ -85,7 +85,8 @@ def parameters(scheme: PositionalEncoding) -> str:
 def show(name: str, arguments: list[str]) -> None:
     """Draw a scheme on the terminal and to a PNG. Raises ValueError for what it cannot build."""
     settings = parsed(name, arguments)
-    path = Path(str(settings.pop("png", f"pe-{name}.png")))
+    path = Path(str(settings.pop("png", ".")))
+    path = path / f"pe-{name}.png" if path.is_dir() else path.with_suffix(".png")
     asked = settings.pop("length", None)
     shape = {key: settings.pop(key, default) for key, default in SHAPE.items()}
     command.say_once()

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The study in results/protocols: all protocols side by side on the same checkpoints, those of scripts/quickstart.sh.
+# About 40 minutes on 2 cores.
+set -euo pipefail
+protocols='protocols=[fixed_target,per_position,sliding,nonoverlap,far_copy,alibi,pi,yarn_paper,longlora]'
+typed=("$protocols" 'context_lengths=[64,128,256,512,1024,2048]' evaluation.documents=16 tracking.wandb=disabled)
+
+runs=(results/runs/{rope,alibi}-tiny-128-seed0)
+for run in "${runs[@]}"; do
+  python -m posext.evaluate "run=$run" "${typed[@]}"
+done
+python -m posext.evaluate "run=${runs[0]}" +pe@extend=yarn "${typed[@]}"
+
+python scripts/collect.py "${runs[@]}" --out results/protocols
+for protocol in fixed_target nonoverlap sliding per_position far_copy yarn_paper; do
+  python scripts/plot_curves.py results/protocols/curves.csv --factor matched --protocol $protocol \
+    --title $protocol --out results/protocols/$protocol.png
+done
+python scripts/make_table.py results/protocols/curves.csv --factor matched > results/protocols/table.md
