@@ -50,9 +50,9 @@ def of_runs(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 def with_factor(curves: pd.DataFrame, which: str) -> pd.DataFrame:
-    """Of the scalings, the curves with a `matched` or a `fixed` factor, or `all`; schemes without a factor in any case."""
-    matched = curves.factor == "auto"
-    return curves.loc[(which == "all") | (curves.factor == "") | (matched if which == "matched" else ~matched)]
+    """Of the scalings, the curves with a `matched` or a `fixed` factor, or `all`; without a factor, or with 1, in any case."""
+    matched, unscaled = curves.factor == "auto", curves.factor.isin(("", "1"))
+    return curves.loc[(which == "all") | unscaled | (matched if which == "matched" else ~matched)]
 
 
 def replace(before: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

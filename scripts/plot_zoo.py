@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from posext import curves
 
 SHOWN = 0.8  # nats at which colours end
+FURTHEST = 16  # times the training length
 AT = 8  # times the training length, by which rows are sorted
 
 
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("zoo.png"))
     options = parser.parse_args()
     rows = curves.with_factor(curves.read(options.curves), "matched")
-    rows = rows.loc[rows.protocol == curves.HEADLINE]
+    rows = rows.loc[(rows.protocol == curves.HEADLINE) & (rows.context_length <= FURTHEST * rows.original_length)]
     parts = {"trained with it": rows.extend == "", "put on the weights of the RoPE run": rows.extend != ""}
     rope = rows.loc[(rows.scheme == "rope") & (rows.extend == "") & (rows.context_length == rows.train_length)]
     tables = {title: by_length(rows.loc[chosen]) for title, chosen in parts.items()}
