@@ -44,6 +44,7 @@ def main() -> None:
 def by_length(rows: pd.DataFrame) -> pd.DataFrame:
     """NLL by scheme (rows) and context length (columns), best first; undefined lengths last."""
     names = rows.extend.where(rows.extend != "", rows.scheme)
+    names += np.where(rows.factor == "auto", ", s matched", "")
     longer = rows.train_length > rows.original_length
     names = names.where(~longer, names + ", to " + rows.train_length.astype(str))
     table = rows.assign(name=names).pivot_table(index="name", columns="context_length", values="nll", dropna=False)
