@@ -53,7 +53,7 @@ def document_sums(
     per_label = pd.DataFrame(
         {
             "group": np.concatenate([plan.groups(w) for w in windows]),
-            "document": np.repeat([documents.names[w.document] for w in windows], [w.scored for w in windows]),
+            "document": np.repeat([w.document for w in windows], [w.scored for w in windows]),
             "nll": np.concatenate(nll) * weights,
             "weight": weights,
             "tokens": 1,
@@ -61,4 +61,5 @@ def document_sums(
         }
     )
     sums = pd.DataFrame(per_label.groupby(["group", "document"], as_index=False, sort=False).sum())
-    return sums.assign(context_length=length).loc[:, COLUMNS]
+    names = [documents.names[index] for index in sums.document]  # after summing, as a name a label would fill the memory
+    return sums.assign(context_length=length, document=names).loc[:, COLUMNS]
