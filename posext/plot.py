@@ -33,7 +33,7 @@ def draw(
         if first.extend == FLOOR:
             one_curve(axes, group, "black", "--")
             continue
-        scheme = (first.scheme, first.extend or first.scheme, first.original_length, first.train_length)
+        scheme = (first.scheme, first.extend or first.scheme, first.original_length, first.train_length, first.group)
         colour = colours.setdefault(scheme, f"C{len(colours) % 10}")
         one_curve(axes, group, colour, "-" if first.factor in ("", "auto") else "--")
         crop_lines(axes, group, curves if known is None else known, colour)
