@@ -61,5 +61,7 @@ def document_sums(
         }
     )
     sums = pd.DataFrame(per_label.groupby(["group", "document"], as_index=False, sort=False).sum())
-    names = [documents.names[index] for index in sums.document]  # after summing, as a name a label would fill the memory
+    names = [
+        documents.names[index] for index in sums.document
+    ]  # after summing, as a name a label would fill the memory
     return sums.assign(context_length=length, document=names).loc[:, COLUMNS]
