@@ -1,6 +1,7 @@
 """Causal attention. The path follows from what the scheme returned, the length and the device, never from a name.
 
-Short contexts on a CPU: explicit scores, which compile into fewer passes over memory than the fused kernel's backward.
+Short contexts on a CPU, and few queries anywhere: explicit scores; short ones compile into fewer passes over memory than
+the fused kernel's backward.
 Otherwise torch's fused causal attention, memory linear in length; a bias that depends on the key alone is folded into
 extra head dimensions of it, exact under softmax. Any other bias, views of the keys, or weights that are no softmax:
 explicit scores while all of them fit, then a chunk of queries at a time, memory linear in length.
@@ -67,22 +68,26 @@ def turn(x_BHTD: Tensor, rotation: Rotation | None, exponent: int, gain_D: Tenso
     return (turned if gain_D is None else turned * gain_D).to(x_BHTD.dtype)
 
 
-def attend(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: Tables) -> Tensor:
-    """Causal attention of every token to itself and those before it: (B, H, T, D), logits scaled by 1/sqrt(D)."""
+def attend(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: Tables, last: int | None = None) -> Tensor:
+    """Causal attention of every token, or of the `last` ones, to itself and those before it: (B, H, `last` or T, D), logits
+    scaled by 1/sqrt(D).
+    """
     length, on_cpu = q_BHTD.shape[2], q_BHTD.device.type == "cpu"
+    first = 0 if last is None else max(0, length - last)
     if tables.multiplier is not None:
         q_BHTD = (q_BHTD.float() * tables.multiplier[..., None]).to(q_BHTD.dtype)
     if tables.views:
-        return in_chunks(viewed, q_BHTD, k_BHTD, v_BHTD, tables)
+        return in_chunks(viewed, q_BHTD, k_BHTD, v_BHTD, tables, first)
     q_BHTD, k_BHTD = (turn(x, tables.rotation, exponent, tables.gain_D) for x, exponent in ((q_BHTD, 1), (k_BHTD, -1)))
     of_the_key = tables.bias is None or isinstance(tables.bias, KeyBias)
-    if tables.weights is not None or not of_the_key or (on_cpu and length <= EXPLICIT_LENGTH):
-        return in_chunks(explicit, q_BHTD, k_BHTD, v_BHTD, tables)
+    few = first >= length / 2 or (on_cpu and length <= EXPLICIT_LENGTH)
+    if tables.weights is not None or not of_the_key or few:
+        return in_chunks(explicit, q_BHTD, k_BHTD, v_BHTD, tables, first)
     with torch.autocast(q_BHTD.device.type, enabled=False):
         qkv = precise(q_BHTD, k_BHTD, v_BHTD)
         if isinstance(tables.bias, KeyBias):
-            return folded(*qkv, tables.bias).to(v_BHTD.dtype)
-        return F.scaled_dot_product_attention(*qkv, is_causal=True).to(v_BHTD.dtype)
+            return folded(*qkv, tables.bias)[:, :, first:].to(v_BHTD.dtype)
+        return F.scaled_dot_product_attention(*qkv, is_causal=True)[:, :, first:].to(v_BHTD.dtype)
 
 
 def precise(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -94,14 +99,16 @@ def precise(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor) -> tuple[Tensor, Ten
 Path = Callable[[Tensor, Tensor, Tensor, Tables], Callable[[int, int], Tensor]]
 
 
-def in_chunks(path: Path, q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: Tables) -> Tensor:
-    """A path gives the queries `start` to `stop`: all at once, or a chunk at a time where that would be too large."""
+def in_chunks(path: Path, q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: Tables, first: int) -> Tensor:
+    """A path gives the queries `start` to `stop`: all from `first` on at once, or a chunk at a time where that would be too
+    large.
+    """
     length = q_BHTD.shape[2]
     if length <= DENSE_LENGTH:
-        return path(q_BHTD, k_BHTD, v_BHTD, tables)(0, length)
+        return path(q_BHTD, k_BHTD, v_BHTD, tables)(first, length)
     with torch.autocast(q_BHTD.device.type, enabled=False):
         part = path(*precise(q_BHTD, k_BHTD, v_BHTD), tables)
-        starts = reversed(range(0, length, CHUNK))  # the largest first: what it frees, the others fit in
+        starts = reversed(range(first, length, CHUNK))  # the largest first: what it frees, the others fit in
         chunks = [part(start, min(start + CHUNK, length)) for start in starts]
         return torch.cat(chunks[::-1], dim=2).to(v_BHTD.dtype)
 

@@ -38,13 +38,14 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=False)
         self.out = nn.Linear(config.d_model, config.d_model, bias=False)
 
-    def forward(self, x_BTC: Tensor, tables: Tables) -> Tensor:
+    def forward(self, x_BTC: Tensor, tables: Tables, last: int | None = None) -> Tensor:
         batch, length, width = x_BTC.shape
         for module in self.order:
             tables = module(x_BTC, tables)
         heads = self.qkv(x_BTC).view(batch, length, 3, self.n_heads, width // self.n_heads)
         q_BHTD, k_BHTD, v_BHTD = heads.permute(2, 0, 3, 1, 4).unbind(0)
-        return self.out(attend(q_BHTD, k_BHTD, v_BHTD, tables).transpose(1, 2).reshape(batch, length, width))
+        attended_BHTD = attend(q_BHTD, k_BHTD, v_BHTD, tables, last)
+        return self.out(attended_BHTD.transpose(1, 2).reshape(batch, -1, width))
 
 
 class MLP(nn.Module):
@@ -66,8 +67,10 @@ class Block(nn.Module):
         self.attention_norm, self.attention = RMSNorm(config.d_model), Attention(config, order)
         self.mlp_norm, self.mlp = RMSNorm(config.d_model), MLP(config)
 
-    def forward(self, x_BTC: Tensor, tables: Tables) -> Tensor:
-        x_BTC = x_BTC + self.attention(self.attention_norm(x_BTC), tables)
+    def forward(self, x_BTC: Tensor, tables: Tables, last: int | None = None) -> Tensor:
+        """What the layer leaves at every position, or at the `last` ones: (B, `last` or T, C)."""
+        attended_BTC = self.attention(self.attention_norm(x_BTC), tables, last)
+        x_BTC = x_BTC[:, -attended_BTC.shape[1] :] + attended_BTC
         return x_BTC + self.mlp(self.mlp_norm(x_BTC))
 
 
@@ -121,26 +124,26 @@ class GPT(nn.Module):
 
     def forward(self, tokens_BT: Tensor, targets_BT: Tensor | None = None, *, last: int | None = None) -> Tensor:
         """Given targets, their summed NLL (scalar, nats); otherwise logits (B, `last` or T, V), float32."""
-        x_BTC = self.hidden(tokens_BT)
+        x_BTC = self.norm(self.hidden(tokens_BT, last))
         if targets_BT is not None:
-            return self.summed_nll(self.norm(x_BTC), self.embedding.weight, targets_BT)
-        x_BTC = self.norm(x_BTC if last is None else x_BTC[:, -last:])
+            return self.summed_nll(x_BTC, self.embedding.weight, targets_BT)
         with torch.autocast(x_BTC.device.type, enabled=False):  # half-precision logits would round away 1e-2 nats
             return x_BTC.float() @ self.embedding.weight.float().T
 
     def target_nll(self, tokens_BT: Tensor, labels_BK: Tensor) -> Tensor:
         """The NLL in nats of the labels of the last K positions: float32 (B, K). Never the logits of a whole context."""
-        x_BKC = self.norm(self.hidden(tokens_BT)[:, -labels_BK.shape[1] :])
+        x_BKC = self.norm(self.hidden(tokens_BT, labels_BK.shape[1]))
         return chunked_nll(x_BKC, self.embedding.weight, labels_BK)
 
-    def hidden(self, tokens_BT: Tensor) -> Tensor:
-        """What the last layer leaves: (B, T, C)."""
+    def hidden(self, tokens_BT: Tensor, last: int | None = None) -> Tensor:
+        """What the last layer leaves: (B, `last` or T, C). It computes no more positions than these, beyond keys and values."""
         positions_T = self.pe.positions(tokens_BT.shape[1], tokens_BT.device)
         x_BTC = self.pe.embed(self.embedding(tokens_BT), positions_T)
         tables = {scheme: prepare(scheme.tables(positions_T)) for scheme in dict.fromkeys(self.schemes)}
-        for block, scheme in zip(self.blocks, self.schemes, strict=True):
+        *before, (final, scheme_of_final) = zip(self.blocks, self.schemes, strict=True)
+        for block, scheme in before:
             x_BTC = block(x_BTC, tables[scheme])
-        return x_BTC
+        return final(x_BTC, tables[scheme_of_final], last)
 
     @torch.no_grad()
     def logit_multiplier(self, length: int) -> float:

@@ -60,6 +60,15 @@ def test_every_path_equals_the_reference_forward_and_backward(length, rotated, s
         torch.testing.assert_close(mine, exact, atol=2e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("length", [100, attention.EXPLICIT_LENGTH + 5])
+@pytest.mark.parametrize("last", [1, 40, 90])  # few of them and most of them take different paths
+@pytest.mark.parametrize("slopes", BIASES)
+def test_the_last_queries_alone_equal_the_reference(length, last, slopes):
+    qkv, given = inputs(length, torch.float32), tables(length, True, slopes)
+    exact = reference(*qkv, given)[:, :, -last:]
+    torch.testing.assert_close(attention.attend(*qkv, given, last).double(), exact, atol=2e-5, rtol=1e-4)
+
+
 def by_distance(height, rate):
     """A learned bias of the distance, as a scheme returns it and as the reference wants it."""
     values = DistanceBias(-height[:, None] * torch.log1p(rate[:, None] * torch.arange(300)))

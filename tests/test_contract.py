@@ -155,6 +155,19 @@ def test_a_chunk_of_queries_at_a_time_equals_all_at_once(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("limit", [4, 1000])  # a chunk of queries at a time; all at once
+def test_the_last_positions_alone_equal_the_end_of_the_whole(name, limit, monkeypatch):
+    model, context = network(scheme(name)), tokens(TRAIN_LENGTH)
+    with torch.no_grad():
+        whole = model(context)
+        for constant in ("EXPLICIT_LENGTH", "DENSE_LENGTH", "CHUNK"):
+            monkeypatch.setattr(attention, constant, limit)
+        for last in (1, 6, TRAIN_LENGTH - 2):
+            assert model.hidden(context, last).shape[1] == last
+            torch.testing.assert_close(model(context, last=last), whole[:, -last:], atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", names())
 def test_the_order_of_lengths_changes_nothing(name):
     model = network(scheme(name))
     lengths = [length for length in (4, 16, 64, 128) if defined(model.pe, length)]
