@@ -1,0 +1,154 @@
+"""A checkpoint as a run: a folder in results/runs with config.yaml and run.json, and what measuring leaves; no weights."""
+
+import json
+import logging
+import re
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import transformers
+from accelerate import PartialState
+
+from posext import data, tokenizer
+from posext.config import DRAWN, DataConfig, EvaluateConfig, ModelConfig, TrainConfig
+from posext.hf import load
+from posext.hf.network import AsItIs, Network, positions, rope_parameters
+from posext.pe import PositionalEncoding, from_config
+from posext.pe.rope import RoPE
+from posext.run import Run, claim, commit, write_text
+
+log = logging.getLogger(__name__)
+MULTIPLES = (0.5, 1, 2, 4)  # of the original length: where a checkpoint is measured unless told otherwise
+ENOUGH = 10  # held-out documents that must hold the longest of these
+OF_TRAINING = {
+    "length", "optimizer", "steps", "tokens_per_step", "micro_batch_tokens", "compile", "evaluate", "validate_every",
+    "checkpoint_every", "qk_gain", "position_ids", "own_modules",
+}  # fmt: skip
+
+
+class Checkpoint(Run):
+    """A model that others trained. `train_length` is its original length and `pe` what it comes with."""
+
+    @property
+    def path(self) -> str:
+        return str(self.config.model.path)
+
+    @cached_property
+    def positions(self) -> AsItIs:
+        return positions(load.skeleton(self.path), self.config.train_length)
+
+    def scheme(self, config: TrainConfig | None = None) -> PositionalEncoding:
+        """What the checkpoint comes with, or the scheme of another config for its network.
+
+        Raises ValueError where that is more than frequencies, or the checkpoint has none.
+        """
+        if config is None or (config.pe, config.axes()) == (self.config.pe, self.config.axes()):
+            return self.positions
+        if self.positions.family != RoPE.family:
+            raise ValueError(f"{self.path} has no rotary frequencies to replace: measure it without an extension")
+        scheme = from_config(config.pe, self.positions.shape)
+        if config.axes() or not isinstance(scheme, RoPE) or type(scheme).rotation is not RoPE.rotation:
+            raise ValueError(f"{config.title()} is more than rotary frequencies, so it cannot be put into {self.path}")
+        return scheme
+
+    def network(self, config: TrainConfig, vocab_size: int) -> Network:
+        """The model, which loads its weights from where they are, under the scheme of a config."""
+        return Network(load.model(self.path), self.scheme(config))
+
+
+def prepare(config: EvaluateConfig) -> Checkpoint:
+    """The folder of a checkpoint on some data, with all that is needed to measure it again.
+
+    Raises ValueError for what cannot be measured, and where the folder holds another checkpoint, or other data.
+    """
+    path = (config.model or {}).get("path")
+    if not path:
+        raise ValueError("model=hf needs model.path=FOLDER_OR_ID: a checkpoint of transformers, local or on the hub")
+    described = load.settings(path)
+    measured = as_trained(config, path, described)
+    measured.check()
+    check_tokenizer(measured.data, described)
+    skeleton = load.skeleton(path)
+    state = PartialState()
+    with state.main_process_first():
+        tokens = data.load(measured.data, state.is_main_process)
+    if measured.context_lengths is None:
+        end = positions(skeleton, measured.train_length).max_length
+        measured.context_lengths = context_lengths(measured.train_length, tokens, end)
+    run = Checkpoint(Path(measured.results) / str(measured.name), measured)
+    record = {
+        "parameters": sum(parameter.numel() for parameter in skeleton.parameters()),
+        "original_length": measured.train_length,
+        "trained_length": measured.train_length,
+        "scheme": rope_parameters(described),
+        "data": tokens.fingerprint,
+        "weights": load.version(path, described),
+        "commit": commit(),
+        "transformers": transformers.__version__,
+    }
+    for key in ("data", "weights"):
+        if run.trained and run.record[key] != record[key]:
+            raise ValueError(f"the {key} of {run.folder} are other ones now; choose another name=")
+    claim(run, {k: v for k, v in asdict(measured).items() if k not in OF_TRAINING}, state.is_main_process)
+    if state.is_main_process:
+        write_text(run.folder / "run.json", json.dumps(record, indent=2) + "\n")
+    state.wait_for_everyone()
+    return run
+
+
+def as_trained(config: EvaluateConfig, path: str, described: Any) -> TrainConfig:
+    """The config of a run that would have left this checkpoint, as far as it tells. Learning rates of 0 are unknown ones."""
+    text, rope = described.get_text_config(), rope_parameters(described)
+    last, source = Path(path).name, Path(config.data.path or "").stem
+    length = config.train_length or rope.get(
+        "original_max_position_embeddings", getattr(text, "max_position_embeddings", None)
+    )
+    if not length:
+        raise ValueError(f"the config of {path} does not say how long its contexts were: give train_length=TOKENS")
+    kind = rope.get("rope_type", "").replace("default", "rope")
+    shape = {"n_layers": text.num_hidden_layers, "n_heads": text.num_attention_heads, "d_model": text.hidden_size}
+    width = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
+    corpus = config.data
+    if corpus.source not in DRAWN:
+        corpus = replace(corpus, tokenizer=path if corpus.tokenizer == DataConfig.tokenizer else corpus.tokenizer)
+    return TrainConfig(
+        pe={"name": f"{described.model_type} {kind}".strip(), **({"base": rope["rope_theta"]} if rope else {})},
+        model=ModelConfig(last, **shape, d_ff=width, learning_rate=0.0, path=path),
+        data=corpus,
+        evaluation=config.evaluation,
+        tracking=config.tracking,
+        train_length=length,
+        learning_rate=0.0,
+        precision=config.precision,
+        context_lengths=config.context_lengths,
+        protocols=config.protocols,
+        name=config.name or re.sub(r"[^\w.-]+", "_", "-".join(filter(None, (last, corpus.source, source)))),
+    )
+
+
+def check_tokenizer(config: DataConfig, described: Any) -> None:
+    """Raise ValueError for a tokenizer that does not fit a model's vocabulary."""
+    size = tokenizer.make(config.tokenizer, config.vocab_size, iter(())).get_vocab_size()
+    has = described.get_text_config().vocab_size
+    if size > has or (config.source in DRAWN and size != has):
+        raise ValueError(f"data.tokenizer={config.tokenizer} has {size} tokens, but the vocabulary of the model {has}")
+
+
+def context_lengths(original: int, tokens: data.Data, end: int | None) -> list[int]:
+    """Half the original length up to 4 times it, as far as learned positions and enough held-out documents go.
+
+    Raises ValueError where not even the first does.
+    """
+    held_out = sorted(tokens.validation.lengths.tolist())
+    longest = held_out[-min(ENOUGH, len(held_out))] - 1
+    lengths = [max(2, int(multiple * original)) for multiple in MULTIPLES if end is None or multiple * original <= end]
+    kept = [length for length in lengths if length <= longest]
+    if not kept:
+        raise ValueError(
+            f"fewer than {ENOUGH} held-out documents have {lengths[0] + 1} tokens: give context_lengths, or other data"
+        )
+    if kept != lengths:
+        log.warning("contexts of up to %d tokens: longer ones have fewer than %d held-out documents", kept[-1], ENOUGH)
+    return kept
