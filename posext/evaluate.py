@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from omegaconf import DictConfig
 
-from posext import command, curves, data, device, floor, hf
+from posext import command, curves, data, device, floor
 from posext.config import EvaluateConfig, TrainConfig, check_lengths
 from posext.measure import Plan, measure_curve, network, plan_of
 from posext.record import report, write_curve
@@ -46,6 +46,8 @@ def named_run(config: EvaluateConfig, given: dict[str, str]) -> Run:
             raise ValueError(
                 f"model={given.get('model')} is a network to train; measure run=results/runs/NAME, or {CHECKPOINT}"
             )
+        from posext import hf  # which brings in transformers
+
         return hf.prepare(config)
     beside = [key for key in given if key.partition(".")[0] in ("model", "data", "train_length", "name")]
     if beside:

@@ -14,7 +14,7 @@ from accelerate import PartialState
 from posext import data, tokenizer
 from posext.config import DRAWN, DataConfig, EvaluateConfig, ModelConfig, TrainConfig
 from posext.hf import load
-from posext.hf.network import AsItIs, Network, positions, rope_parameters
+from posext.hf.network import AsItIs, Network, as_it_is, rope_parameters
 from posext.pe import PositionalEncoding, from_config
 from posext.pe.rope import RoPE
 from posext.run import Run, claim, commit, write_text
@@ -22,10 +22,7 @@ from posext.run import Run, claim, commit, write_text
 log = logging.getLogger(__name__)
 MULTIPLES = (0.5, 1, 2, 4)  # of the original length: where a checkpoint is measured unless told otherwise
 ENOUGH = 10  # held-out documents that must hold the longest of these
-OF_TRAINING = {
-    "length", "optimizer", "steps", "tokens_per_step", "micro_batch_tokens", "compile", "evaluate", "validate_every",
-    "checkpoint_every", "qk_gain", "position_ids", "own_modules",
-}  # fmt: skip
+RECORDED = ("pe", "model", "data", "train_length", "context_lengths", "learning_rate", "name", "study", "results")
 
 
 class Checkpoint(Run):
@@ -36,26 +33,28 @@ class Checkpoint(Run):
         return str(self.config.model.path)
 
     @cached_property
-    def positions(self) -> AsItIs:
-        return positions(load.skeleton(self.path), self.config.train_length)
+    def own(self) -> AsItIs:
+        return as_it_is(load.skeleton(self.path), self.config.train_length)
 
     def scheme(self, config: TrainConfig | None = None) -> PositionalEncoding:
         """What the checkpoint comes with, or the scheme of another config for its network.
 
-        Raises ValueError where that is more than frequencies, or the checkpoint has none.
+        Raises ValueError where that is anything but rotary frequencies for all its pairs, or the checkpoint has none.
         """
         if config is None or (config.pe, config.axes()) == (self.config.pe, self.config.axes()):
-            return self.positions
-        if self.positions.family != RoPE.family:
+            return self.own
+        if self.own.family != RoPE.family:
             raise ValueError(f"{self.path} has no rotary frequencies to replace: measure it without an extension")
-        scheme = from_config(config.pe, self.positions.shape)
-        if config.axes() or not isinstance(scheme, RoPE) or type(scheme).rotation is not RoPE.rotation:
-            raise ValueError(f"{config.title()} is more than rotary frequencies, so it cannot be put into {self.path}")
+        scheme = from_config(config.pe, self.own.shape)
+        turns = isinstance(scheme, RoPE) and type(scheme).rotation is RoPE.rotation
+        if config.axes() or not turns or 2 * len(scheme.frequencies(1)[0]) != self.own.shape.head_dim:
+            raise ValueError(f"{self.path} can be given rotary frequencies, one a pair, but {config.title()} is more or fewer")
         return scheme
 
     def network(self, config: TrainConfig, vocab_size: int) -> Network:
         """The model, which loads its weights from where they are, under the scheme of a config."""
-        return Network(load.model(self.path), self.scheme(config))
+        scheme = self.scheme(config)
+        return Network(load.model(self.path, unscaled=scheme is not self.own), scheme)
 
 
 def prepare(config: EvaluateConfig) -> Checkpoint:
@@ -63,7 +62,7 @@ def prepare(config: EvaluateConfig) -> Checkpoint:
 
     Raises ValueError for what cannot be measured, and where the folder holds another checkpoint, or other data.
     """
-    path = (config.model or {}).get("path")
+    path = str(config.model.get("path") or "")
     if not path:
         raise ValueError("model=hf needs model.path=FOLDER_OR_ID: a checkpoint of transformers, local or on the hub")
     described = load.settings(path)
@@ -75,7 +74,7 @@ def prepare(config: EvaluateConfig) -> Checkpoint:
     with state.main_process_first():
         tokens = data.load(measured.data, state.is_main_process)
     if measured.context_lengths is None:
-        end = positions(skeleton, measured.train_length).max_length
+        end = as_it_is(skeleton, measured.train_length).max_length
         measured.context_lengths = context_lengths(measured.train_length, tokens, end)
     run = Checkpoint(Path(measured.results) / str(measured.name), measured)
     record = {
@@ -91,7 +90,7 @@ def prepare(config: EvaluateConfig) -> Checkpoint:
     for key in ("data", "weights"):
         if run.trained and run.record[key] != record[key]:
             raise ValueError(f"the {key} of {run.folder} are other ones now; choose another name=")
-    claim(run, {k: v for k, v in asdict(measured).items() if k not in OF_TRAINING}, state.is_main_process)
+    claim(run, {key: asdict(measured)[key] for key in RECORDED}, state.is_main_process)
     if state.is_main_process:
         write_text(run.folder / "run.json", json.dumps(record, indent=2) + "\n")
     state.wait_for_everyone()
@@ -101,31 +100,36 @@ def prepare(config: EvaluateConfig) -> Checkpoint:
 def as_trained(config: EvaluateConfig, path: str, described: Any) -> TrainConfig:
     """The config of a run that would have left this checkpoint, as far as it tells. Learning rates of 0 are unknown ones."""
     text, rope = described.get_text_config(), rope_parameters(described)
-    last, source = Path(path).name, Path(config.data.path or "").stem
-    length = config.train_length or rope.get(
-        "original_max_position_embeddings", getattr(text, "max_position_embeddings", None)
-    )
+    length = config.train_length or original_length(described)
     if not length:
         raise ValueError(f"the config of {path} does not say how long its contexts were: give train_length=TOKENS")
     kind = rope.get("rope_type", "").replace("default", "rope")
-    shape = {"n_layers": text.num_hidden_layers, "n_heads": text.num_attention_heads, "d_model": text.hidden_size}
-    width = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
-    corpus = config.data
-    if corpus.source not in DRAWN:
-        corpus = replace(corpus, tokenizer=path if corpus.tokenizer == DataConfig.tokenizer else corpus.tokenizer)
+    width, last, corpus = text.hidden_size, Path(load.place(path)).resolve().name, config.data
+    shape = {
+        "n_layers": text.num_hidden_layers,
+        "n_heads": getattr(text, "num_attention_heads", 1),
+        "d_model": width,
+        "d_ff": getattr(text, "intermediate_size", None) or 4 * width,
+    }
+    if corpus.source not in DRAWN and corpus.tokenizer == DataConfig.tokenizer:
+        corpus = replace(corpus, tokenizer=path)
+    name = "-".join(filter(None, (last, corpus.source, Path(corpus.path or "").stem)))
     return TrainConfig(
         pe={"name": f"{described.model_type} {kind}".strip(), **({"base": rope["rope_theta"]} if rope else {})},
-        model=ModelConfig(last, **shape, d_ff=width, learning_rate=0.0, path=path),
+        model=ModelConfig(last, **shape, learning_rate=0.0, path=path),
         data=corpus,
-        evaluation=config.evaluation,
-        tracking=config.tracking,
         train_length=length,
         learning_rate=0.0,
-        precision=config.precision,
         context_lengths=config.context_lengths,
-        protocols=config.protocols,
-        name=config.name or re.sub(r"[^\w.-]+", "_", "-".join(filter(None, (last, corpus.source, source)))),
+        name=config.name or re.sub(r"[^\w.-]+", "_", name),
     )
+
+
+def original_length(described: Any) -> int | None:
+    """The context length (tokens) before any rotary scaling, as far as a config tells."""
+    text = described.get_text_config()
+    before = rope_parameters(described).get("original_max_position_embeddings")
+    return before or getattr(text, "max_position_embeddings", None)
 
 
 def check_tokenizer(config: DataConfig, described: Any) -> None:

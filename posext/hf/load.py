@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging
 
-from posext import checkpoint
+from posext.checkpoint import digest
 
 
 def settings(path: str) -> Any:
@@ -30,16 +30,23 @@ def skeleton(path: str) -> Any:
         return called(path, AutoModelForCausalLM.from_config, settings(path), trust_remote_code=False)
 
 
-def model(path: str) -> Any:
-    """A checkpoint's model, in float32. Raises ValueError where weights are missing, or later tokens act on earlier ones."""
+def model(path: str, unscaled: bool = False) -> Any:
+    """A checkpoint's model in float32, with its rotary scaling or without.
+
+    Raises ValueError where weights are missing, or later tokens act on earlier ones.
+    """
     logging.disable_progress_bar()
+    config = settings(path)
+    if unscaled:
+        text = config.get_text_config()
+        text.rope_parameters = {**text.rope_parameters, "rope_type": "default"}
     how = {"dtype": torch.float32, "use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
-    loaded, found = called(path, AutoModelForCausalLM.from_pretrained, place(path), **how)
+    loaded, found = called(path, AutoModelForCausalLM.from_pretrained, place(path), config=config, **how)
     if missing := sorted(found["missing_keys"]):
         raise ValueError(f"model.path={path} lacks {len(missing)} of its weights, among them {missing[0]}")
     with torch.no_grad():
         one, other = loaded.eval()(torch.tensor([[0, 1, 0, 0], [0, 1, 1, 1]])).logits[:, :2]
-    if not torch.allclose(one, other, atol=1e-4, rtol=1e-4):
+    if not torch.allclose(one, other, atol=1e-5, rtol=1e-5):
         raise ValueError(f"model.path={path} is no causal model: its logits hang on tokens that come later")
     return loaded
 
@@ -47,7 +54,7 @@ def model(path: str) -> Any:
 def version(path: str, config: Any) -> str:
     """What tells the weights of a checkpoint from others at the same place: their digest, or the commit on the hub."""
     files = sorted(Path(path).expanduser().glob("*.safetensors"))
-    return " ".join(checkpoint.digest(file) for file in files) or str(getattr(config, "_commit_hash", ""))
+    return " ".join(digest(file) for file in files) or str(getattr(config, "_commit_hash", ""))
 
 
 def place(path: str) -> str:

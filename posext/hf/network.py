@@ -1,6 +1,6 @@
 """A model of transformers asked as one of ours is, its rotary frequencies replaced by a scheme's where one is given.
 
-Shape suffixes: B batch, T tokens, K targets, R rotated pairs.
+Shape suffixes: B batch, T tokens, K targets, V vocabulary.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from posext.pe import PositionalEncoding, Shape
 from posext.pe.rope import RoPE
-from posext.scoring import target_nll
+from posext.scoring import last_positions, target_nll
 
 LOGITS = 2**28  # numbers that are held at once, unless one window alone has more
 
@@ -18,7 +18,7 @@ LOGITS = 2**28  # numbers that are held at once, unless one window alone has mor
 class AsItIs(PositionalEncoding):
     """The positions that a model comes with: no tables, only what the evaluator must know of them."""
 
-    def __init__(self, shape: Shape, family: str, attention_factor: float, max_length: int | None):
+    def __init__(self, shape: Shape, family: str, attention_factor: float = 1.0, max_length: int | None = None):
         super().__init__(shape)
         self.family, self.attention_factor, self.max_length = family, attention_factor, max_length
         self.of_the_weights = RoPE.of_the_weights if family == RoPE.family else ()
@@ -28,7 +28,10 @@ class AsItIs(PositionalEncoding):
 
 
 class Network(nn.Module):
-    """A model under a scheme: at every length its frequencies are the scheme's, or its own under `AsItIs`."""
+    """A model under a scheme: rotary frequencies are the scheme's at every length, or the model's own under `AsItIs`.
+
+    The frequencies of a scheme go into a model that was loaded without its scaling.
+    """
 
     def __init__(self, model: Any, pe: PositionalEncoding):
         super().__init__()
@@ -36,23 +39,26 @@ class Network(nn.Module):
         model.config.use_cache = False
         keep_in_float32(model.get_output_embeddings())
 
+    def forward(self, tokens_BT: Tensor, last: int | None = None) -> Tensor:
+        """Logits (B, `last` or T, V)."""
+        for module in rotary(self.model):
+            if isinstance(self.pe, RoPE):
+                inv_freq, module.attention_scaling = self.pe.frequencies(tokens_BT.shape[1])
+                module.inv_freq = inv_freq.to(module.inv_freq)
+            else:
+                module.max_seq_len_cached = 0  # else dynamic scaling remembers the longest context it has seen
+        some = {} if last is None else last_positions(self.model, last)
+        logits_BTV = self.model(tokens_BT, **some).logits
+        return logits_BTV if last is None else logits_BTV[:, -last:]
+
     def target_nll(self, tokens_BT: Tensor, labels_BK: Tensor) -> Tensor:
         """The NLL in nats of the labels of the last K positions: float32 (B, K)."""
-        if isinstance(self.pe, RoPE):
-            turn(self.model, *self.pe.frequencies(tokens_BT.shape[1]))
         rows = max(1, LOGITS // (labels_BK.shape[1] * self.model.config.get_text_config().vocab_size))
         parts = zip(tokens_BT.split(rows), labels_BK.split(rows), strict=True)
-        return torch.cat([target_nll(self.model, tokens, labels) for tokens, labels in parts])
+        return torch.cat([target_nll(self.forward, tokens, labels) for tokens, labels in parts])
 
     def logit_multiplier(self, length: int) -> float:
         return self.pe.logit_factor(length)
-
-
-def turn(model: nn.Module, inv_freq_R: Tensor, attention_factor: float) -> None:
-    """Give a model's rotary embeddings these frequencies (radians per token) and this factor on cos and sin, in place."""
-    for module in rotary(model):
-        module.inv_freq = inv_freq_R.to(module.inv_freq)
-        module.attention_scaling, module.rope_type = attention_factor, "default"  # which does not update itself
 
 
 def rotary(model: nn.Module) -> list[Any]:
@@ -62,24 +68,25 @@ def rotary(model: nn.Module) -> list[Any]:
 
 def rope_parameters(config: Any) -> dict[str, Any]:
     """What a config says of the one rotary embedding that all its layers share; empty where there is none."""
-    found = getattr(config.get_text_config(), "rope_parameters", None) or {}
-    return found if "rope_theta" in found else {}
+    text = config.get_text_config()
+    found = getattr(text, "rope_parameters", None) or {}
+    return found if "rope_theta" in found and not getattr(text, "alibi", False) else {}
 
 
-def positions(skeleton: Any, original_length: int) -> AsItIs:
-    """What a model's positions are. A table of learned ones ends where the config says that positions end."""
-    config, turned = skeleton.config.get_text_config(), rotary(skeleton)
-    heads, width = config.num_attention_heads, config.hidden_size
-    pairs = {len(module.inv_freq) for module in turned}
-    if len(pairs) == 1 and rope_parameters(skeleton.config):
+def as_it_is(skeleton: Any, original_length: int) -> AsItIs:
+    """What a model's positions are. Tables of learned or stored ones end where the config says that positions end."""
+    config, turning = skeleton.config.get_text_config(), rotary(skeleton)
+    heads, width = getattr(config, "num_attention_heads", 1), config.hidden_size
+    pairs = {len(module.inv_freq) for module in turning}
+    if len(pairs) == 1 and rope_parameters(config):
         shape = Shape(2 * pairs.pop(), heads, width, original_length)
-        return AsItIs(shape, RoPE.family, float(turned[0].attention_scaling), None)
-    words, end = skeleton.get_input_embeddings(), getattr(config, "max_position_embeddings", None)
-    tables = [m for m in skeleton.modules() if isinstance(m, nn.Embedding) and m is not words]
-    learned = not turned and end is not None and any(table.num_embeddings >= end for table in tables)
-    return AsItIs(
-        Shape(width // heads, heads, width, original_length), config.model_type, 1.0, end if learned else None
-    )
+        return AsItIs(shape, RoPE.family, float(turning[0].attention_scaling))
+    shape, end = Shape(width // heads, heads, width, original_length), getattr(config, "max_position_embeddings", None)
+    words = skeleton.get_input_embeddings()
+    learned = [m.num_embeddings for m in skeleton.modules() if isinstance(m, nn.Embedding) and m is not words]
+    stored = [size for buffer in skeleton.buffers() for size in buffer.shape]
+    ends = not turning and end is not None and (max(learned, default=0) >= end or end in stored)
+    return AsItIs(shape, config.model_type, max_length=end if ends else None)
 
 
 def keep_in_float32(head: nn.Module) -> None:
