@@ -235,10 +235,10 @@ class TrainConfig:
 
 @dataclass
 class EvaluateConfig:
-    """What to measure, a run or a checkpoint of transformers. What is not typed is as in the run, whatever the defaults here."""
+    """A run, or a checkpoint of transformers, to measure. What is not typed is as in the run, whatever the defaults here."""
 
     run: str | None = None  # the folder of a finished run
-    model: Any = None  # instead of a run: model=hf model.path=FOLDER_OR_ID
+    model: Any = MISSING  # instead of a run: model=hf model.path=FOLDER_OR_ID
     data: DataConfig = field(default_factory=DataConfig)  # this and the next two: of model=hf alone
     train_length: int | None = None  # null: what the checkpoint's config says
     name: str | None = None  # of the folder in results/runs; null: made from the path and the data

@@ -37,24 +37,20 @@ def evaluate(config: EvaluateConfig, given: dict[str, str]) -> Run:
 
 def named_run(config: EvaluateConfig, given: dict[str, str]) -> Run:
     """The run, or the checkpoint as one. Raises ValueError unless one of them is named, and for what goes with the other."""
-    if config.run is None and config.model is None:
+    if config.run is not None:
+        beside = [key for key in given if key.partition(".")[0] in ("model", "data", "train_length", "name")]
+        if beside:
+            raise ValueError(f"{beside[0]} goes with a checkpoint ({CHECKPOINT}); run={config.run} has its own")
+        return load(config.run)
+    if (chosen := given.get("model", "hf")) != "hf":
+        raise ValueError(f"model={chosen} is a network to train; measure run=results/runs/NAME, or {CHECKPOINT}")
+    if not config.model["path"]:
         raise ValueError(
             f"name the run to measure: run=results/runs/NAME, or a checkpoint of transformers: {CHECKPOINT}"
         )
-    if config.run is None:
-        if given.get("model") != "hf":
-            raise ValueError(
-                f"model={given.get('model')} is a network to train; measure run=results/runs/NAME, or {CHECKPOINT}"
-            )
-        from posext import hf  # which brings in transformers
+    from posext import hf  # which brings in transformers
 
-        return hf.prepare(config)
-    beside = [key for key in given if key.partition(".")[0] in ("model", "data", "train_length", "name")]
-    if beside:
-        raise ValueError(
-            f"{beside[0]} goes with a checkpoint ({CHECKPOINT}), not with run={config.run}, which has its own"
-        )
-    return load(config.run)
+    return hf.prepare(config)
 
 
 class Extension(NamedTuple):

@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import transformers
 from accelerate import PartialState
@@ -22,7 +22,9 @@ from posext.run import Run, claim, commit, write_text
 log = logging.getLogger(__name__)
 MULTIPLES = (0.5, 1, 2, 4)  # of the original length: where a checkpoint is measured unless told otherwise
 ENOUGH = 10  # held-out documents that must hold the longest of these
-RECORDED = ("pe", "model", "data", "train_length", "context_lengths", "learning_rate", "name", "study", "results")
+RECORDED = (
+    "pe", "model", "data", "train_length", "context_lengths", "protocols", "evaluation", "learning_rate", "name", "results",
+)  # fmt: skip
 
 
 class Checkpoint(Run):
@@ -45,11 +47,12 @@ class Checkpoint(Run):
             return self.own
         if self.own.family != RoPE.family:
             raise ValueError(f"{self.path} has no rotary frequencies to replace: measure it without an extension")
-        scheme = from_config(config.pe, self.own.shape)
-        turns = isinstance(scheme, RoPE) and type(scheme).rotation is RoPE.rotation
-        if config.axes() or not turns or 2 * len(scheme.frequencies(1)[0]) != self.own.shape.head_dim:
-            raise ValueError(f"{self.path} can be given rotary frequencies, one a pair, but {config.title()} is more or fewer")
-        return scheme
+        if not config.axes():
+            scheme = from_config(config.pe, self.own.shape)
+            alone = isinstance(scheme, RoPE) and type(scheme).rotation is RoPE.rotation
+            if alone and 2 * len(cast(RoPE, scheme).frequencies(1)[0]) == self.own.shape.head_dim:
+                return scheme
+        raise ValueError(f"{self.path} can be given rotary frequencies, one a pair; {config.title()} is more, or fewer")
 
     def network(self, config: TrainConfig, vocab_size: int) -> Network:
         """The model, which loads its weights from where they are, under the scheme of a config."""
@@ -62,9 +65,7 @@ def prepare(config: EvaluateConfig) -> Checkpoint:
 
     Raises ValueError for what cannot be measured, and where the folder holds another checkpoint, or other data.
     """
-    path = str(config.model.get("path") or "")
-    if not path:
-        raise ValueError("model=hf needs model.path=FOLDER_OR_ID: a checkpoint of transformers, local or on the hub")
+    path = str(config.model["path"])
     described = load.settings(path)
     measured = as_trained(config, path, described)
     measured.check()
@@ -121,6 +122,8 @@ def as_trained(config: EvaluateConfig, path: str, described: Any) -> TrainConfig
         train_length=length,
         learning_rate=0.0,
         context_lengths=config.context_lengths,
+        protocols=config.protocols,
+        evaluation=config.evaluation,
         name=config.name or re.sub(r"[^\w.-]+", "_", name),
     )
 
