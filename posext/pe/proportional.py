@@ -36,6 +36,6 @@ class Proportional(ScaledRoPE):
         return self.inv_freq(self.base) / self.scale(length) * turns_R, 1.0
 
     def llama_settings(self) -> dict[str, Any]:
-        factor = self.scale(self.trained_length)
-        rope = {"rope_type": "proportional", "rope_theta": self.base, "factor": factor}
-        return {"rope_parameters": {**rope, "partial_rotary_factor": self.share}}
+        s = self.scale(self.trained_length)
+        rope = {"rope_type": "proportional", "rope_theta": self.base, "partial_rotary_factor": self.share}
+        return {"rope_parameters": rope if s == 1 else {**rope, "factor": s}}  # which is read, but warned of
