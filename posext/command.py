@@ -84,9 +84,9 @@ def typed(composed: DictConfig) -> Any:
     """
     if OmegaConf.is_missing(composed, "pe"):
         raise ValueError(f"{CHOOSE} {', '.join(names())}")
-    if OmegaConf.is_missing(composed, "run"):
-        raise ValueError("name the run to measure: run=results/runs/NAME")
     choices = HydraConfig.get().runtime.choices
+    if "run" not in composed and (choices.get("model") == "hf" or composed.model.path):
+        raise ValueError("a checkpoint is measured, not trained: posext.evaluate model=hf model.path=FOLDER_OR_ID")
     for key, group in (("pe", "pe"), ("extend", "pe@extend"), *((axis, axis) for axis in AXES)):
         if composed.get(key) is not None:
             if not OmegaConf.is_dict(composed[key]):

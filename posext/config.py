@@ -25,6 +25,7 @@ class ModelConfig:
     d_model: int = MISSING
     d_ff: int = MISSING
     learning_rate: float = MISSING  # the default of the top-level learning_rate at this size
+    path: str | None = None  # of model=hf: a checkpoint of transformers, a folder or an id on the hub
 
     def head_dim(self) -> int:
         """Width of one head. Raises ValueError where the heads do not divide the model's width."""
@@ -190,9 +191,6 @@ class TrainConfig:
         for key, value in at_least_one.items():
             if value is not None and value < 1:
                 raise ValueError(f"{key} must be at least 1, not {value}")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate must be a number above 0, not {self.learning_rate}")
-        self.model.head_dim()
         for name in self.protocols:
             one_of("protocols", name, tuple(PROTOCOLS))
         if not self.protocols:
@@ -219,20 +217,31 @@ class TrainConfig:
         multiples = [stage.multiple for stage in self.length.stages]
         if multiples[0] != 1 or multiples != sorted(multiples):
             raise ValueError(f"the multiples of length.stages must start at 1 and never fall, not {multiples}")
-        if self.train_length * multiples[-1] > self.tokens_per_step:
-            raise ValueError(
-                f"a sequence of {self.train_length * multiples[-1]} tokens does not fit tokens_per_step={self.tokens_per_step}"
-            )
         if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):
             raise ValueError(f"name must be letters, digits, and . _ - after the first, not {self.name!r}")
         check_lengths(self.context_lengths)
+        if self.model.path is None:
+            self.check_trainable()
+
+    def check_trainable(self) -> None:
+        """Raise ValueError for what only a network that is to be trained must fulfil."""
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate must be a number above 0, not {self.learning_rate}")
+        self.model.head_dim()
+        longest = self.train_length * self.length.stages[-1].multiple
+        if longest > self.tokens_per_step:
+            raise ValueError(f"a sequence of {longest} tokens does not fit tokens_per_step={self.tokens_per_step}")
 
 
 @dataclass
 class EvaluateConfig:
-    """What is not typed is as in the run, whatever the defaults here."""
+    """A run, or a checkpoint of transformers, to measure. What is not typed is as in the run, whatever the defaults here."""
 
-    run: str = MISSING  # the folder of a finished run
+    run: str | None = None  # the folder of a finished run
+    model: Any = MISSING  # instead of a run: model=hf model.path=FOLDER_OR_ID
+    data: DataConfig = field(default_factory=DataConfig)  # this and the next two: of model=hf alone
+    train_length: int | None = None  # null: what the checkpoint's config says
+    name: str | None = None  # of the folder in results/runs; null: made from the path and the data
     extend: Any = None  # a scheme to measure the same weights with: +pe@extend=NAME
     window: Any = None
     attention_scale: Any = None

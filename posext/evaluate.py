@@ -1,6 +1,7 @@
 """Measure a run: the same targets at growing context lengths, as trained or with another scheme on the same weights.
 
 python -m posext.evaluate run=results/runs/NAME [+pe@extend=yarn extend.factor=8]
+python -m posext.evaluate model=hf model.path=FOLDER_OR_ID [+pe@extend=yarn extend.factor=8]
 """
 
 import dataclasses
@@ -15,11 +16,13 @@ from posext.measure import Plan, measure_curve, network, plan_of
 from posext.record import report, write_curve
 from posext.run import Run, load
 
+CHECKPOINT = "model=hf model.path=FOLDER_OR_ID"
+
 
 def evaluate(config: EvaluateConfig, given: dict[str, str]) -> Run:
     """Measure a finished run again, as it was measured but for the settings `given` (dotted keys, and what was typed)."""
     check_lengths(config.context_lengths)
-    run = load(config.run)
+    run = named_run(config, given)
     if not run.trained:
         raise ValueError(f"{run.folder} is not trained to its end yet: run its training command again")
     fields = {field.name for field in dataclasses.fields(config.evaluation)}
@@ -30,6 +33,24 @@ def evaluate(config: EvaluateConfig, given: dict[str, str]) -> Run:
     run.config.check()
     measure(run, extended(run, config, given))
     return run
+
+
+def named_run(config: EvaluateConfig, given: dict[str, str]) -> Run:
+    """The run, or the checkpoint as one. Raises ValueError unless one of them is named, and for what goes with the other."""
+    if config.run is not None:
+        beside = [key for key in given if key.partition(".")[0] in ("model", "data", "train_length", "name")]
+        if beside:
+            raise ValueError(f"{beside[0]} goes with a checkpoint ({CHECKPOINT}); run={config.run} has its own")
+        return load(config.run)
+    if (chosen := given.get("model", "hf")) != "hf":
+        raise ValueError(f"model={chosen} is a network to train; measure run=results/runs/NAME, or {CHECKPOINT}")
+    if not config.model["path"]:
+        raise ValueError(
+            f"name the run to measure: run=results/runs/NAME, or a checkpoint of transformers: {CHECKPOINT}"
+        )
+    from posext import hf  # which brings in transformers
+
+    return hf.prepare(config)
 
 
 class Extension(NamedTuple):

@@ -9,13 +9,11 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from safetensors.torch import load_file
 from tqdm import tqdm
 
 from posext import data, protocols
 from posext.config import EvaluationConfig, TrainConfig
 from posext.memory import PeakMemory
-from posext.model import GPT
 from posext.pe import PositionalEncoding
 from posext.run import Run
 from posext.scoring import Window, score_windows
@@ -74,16 +72,9 @@ class Measured(NamedTuple):
     peak_bytes: int
 
 
-def network(run: Run, config: TrainConfig, plan: Plan, accelerator: Accelerator) -> GPT:
+def network(run: Run, config: TrainConfig, plan: Plan, accelerator: Accelerator) -> Any:
     """A run's weights under the scheme and axes of a config. Raises ValueError where they do not fit."""
-    scheme = run.scheme(config)
-    scheme.stage(trained_length=scheme.reach(run.schedule.longest))
-    model = GPT(run.config.model, plan.tokens.vocab_size, scheme)
-    try:
-        model.load_state_dict(load_file(run.folder / "model.safetensors"))
-    except RuntimeError as error:
-        raise ValueError(f"the weights of {run.folder} do not fit {config.title()}: {error}") from error
-    return model.to(accelerator.device).eval()
+    return run.network(config, plan.tokens.vocab_size).to(accelerator.device).eval()
 
 
 def measure_curve(

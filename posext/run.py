@@ -14,9 +14,11 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from safetensors.torch import load_file
 
 from posext.config import AXES, TrainConfig
 from posext.length import LengthSchedule, schedule
+from posext.model import GPT
 from posext.pe import PositionalEncoding, Shape, from_config
 
 # Settings that do not change what is trained: they may differ when a run is taken up again, and are not in its name.
@@ -55,6 +57,17 @@ class Run:
         shape = Shape(model.head_dim(), model.n_heads, model.d_model, self.config.train_length)
         return from_config(config.pe, shape, config.axes())
 
+    def network(self, config: TrainConfig, vocab_size: int) -> Any:
+        """The run's weights under the scheme and axes of a config. Raises ValueError where they do not fit."""
+        scheme = self.scheme(config)
+        scheme.stage(trained_length=scheme.reach(self.schedule.longest))
+        model = GPT(self.config.model, vocab_size, scheme)
+        try:
+            model.load_state_dict(load_file(self.folder / "model.safetensors"))
+        except RuntimeError as error:
+            raise ValueError(f"the weights of {self.folder} do not fit {config.title()}: {error}") from error
+        return model
+
 
 def prepare(config: TrainConfig, write: bool = True) -> Run:
     """The run of a config: a new folder, or the one that holds the same config. Of several processes one writes.
@@ -66,9 +79,15 @@ def prepare(config: TrainConfig, write: bool = True) -> Run:
     scheme, longest = Run(folder, config).scheme(), Run(folder, config).schedule.longest
     if scheme.max_length is not None and scheme.max_length < longest:
         raise ValueError(f"{config.pe['name']} ends at {scheme.max_length}, but training goes to {longest} tokens")
-    file = folder / "config.yaml"
+    claim(Run(folder, config), asdict(config), write)
+    return Run(folder, config)
+
+
+def claim(run: Run, settings: dict[str, Any], write: bool = True) -> None:
+    """Write settings into the folder of a run. Raises ValueError where it holds others, naming what differs."""
+    folder, file = run.folder, run.folder / "config.yaml"
     if file.exists():
-        before, now = flat(asdict(load(folder).config)), flat(asdict(config))
+        before, now = flat(asdict(load(folder).config)), flat(asdict(run.config))
         differing = sorted(
             key for key in before | now if key.split(".")[0] not in BESIDE and before.get(key) != now.get(key)
         )
@@ -77,8 +96,7 @@ def prepare(config: TrainConfig, write: bool = True) -> Run:
             raise ValueError(f"{folder} holds another config ({changes}); choose another name=")
     if write:
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(file, OmegaConf.to_yaml(asdict(config)))
-    return Run(folder, config)
+        write_text(file, OmegaConf.to_yaml(settings))
 
 
 def load(folder: Path | str) -> Run:
@@ -89,9 +107,14 @@ def load(folder: Path | str) -> Run:
         raise ValueError(f"{folder} is not the folder of a run: it has no config.yaml")
     try:
         merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.load(file))
-        return Run(folder, cast(TrainConfig, OmegaConf.to_object(merged)))
+        config = cast(TrainConfig, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
         raise ValueError(f"{file} is not a config of this version: {str(error).splitlines()[0]}") from error
+    if config.model.path is None:
+        return Run(folder, config)
+    from posext.hf import Checkpoint  # which imports this module
+
+    return Checkpoint(folder, config)
 
 
 def name_of(config: TrainConfig, overrides: list[str]) -> str:

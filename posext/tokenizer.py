@@ -25,7 +25,10 @@ def make(kind: str, vocab_size: int, texts: Iterator[str]) -> Tokenizer:
     path = Path(kind).expanduser()
     file = path / "tokenizer.json" if path.is_dir() else path
     try:
-        return Tokenizer.from_file(str(file)) if file.is_file() else Tokenizer.from_pretrained(kind)
+        loaded = Tokenizer.from_file(str(file)) if file.is_file() else Tokenizer.from_pretrained(kind)
+        loaded.no_truncation()  # which the file may ask for
+        loaded.no_padding()
+        return loaded
     except Exception as error:  # the library raises bare Exception
         reason = (str(error).splitlines() or [""])[0]
         raise ValueError(

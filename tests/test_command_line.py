@@ -19,7 +19,7 @@ def test_a_choice_works_with_and_without_the_plus(command, small):
     [
         ([], "choose a positional encoding: +pe=NAME, one of alibi, "),
         (["+pe=yarnn"], "unknown pe=yarnn; choose one of alibi"),
-        (["+pe=rope", "model=huge"], "unknown model=huge; choose one of base, nano, small, tiny"),
+        (["+pe=rope", "model=huge"], "unknown model=huge; choose one of base, hf, nano, small, tiny"),
         (["+pe=rope", "lenght=progressive"], "did you mean length?"),
         (["+pe=rope", "train_lenght=64"], "did you mean train_length?"),
         (["+pe=rope", "optimizer.beta3=1"], "Valid in optimizer: beta1, beta2"),

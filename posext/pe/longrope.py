@@ -1,7 +1,7 @@
 """LongRoPE: a divisor for every pair, found by search."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -43,14 +43,28 @@ class LongRoPE(ScaledRoPE):
         self.short_factor, self.long_factor = short_factor, long_factor
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
-        s, long = self.scale(length), length > self.shape.original_length
+        divisors_R = self.divisors(self.scale(length), long=length > self.shape.original_length)
+        attention_factor = math.sqrt(1 + math.log(self.scale(length)) / math.log(self.shape.original_length))
+        return self.inv_freq(self.base) / divisors_R, attention_factor
+
+    def divisors(self, s: float, long: bool) -> Tensor:
+        """lambda for every pair: float64 (R,)."""
         given = self.long_factor if long else self.short_factor
         if given != "auto":
-            divisors_R = torch.tensor(given, dtype=torch.float64)
-        else:
-            divisors_R = s ** self.powers() if long else torch.ones(self.shape.head_dim // 2, dtype=torch.float64)
-        attention_factor = math.sqrt(1 + math.log(s) / math.log(self.shape.original_length))
-        return self.inv_freq(self.base) / divisors_R, attention_factor
+            return torch.tensor(given, dtype=torch.float64)
+        return s ** self.powers() if long else torch.ones(self.shape.head_dim // 2, dtype=torch.float64)
+
+    def llama_settings(self) -> dict[str, Any]:
+        s = self.scale(self.trained_length)
+        rope = {
+            "rope_type": "longrope",
+            "rope_theta": self.base,
+            "factor": s,
+            "original_max_position_embeddings": self.shape.original_length,
+            "short_factor": self.divisors(s, long=False).tolist(),
+            "long_factor": self.divisors(s, long=True).tolist(),
+        }
+        return {"rope_parameters": rope}
 
     def powers(self) -> Tensor:
         """g for every pair, so that s^g is its divisor: float64 (R,), non-decreasing."""

@@ -1,5 +1,7 @@
 """NTK-aware interpolation, by a change of base."""
 
+from typing import Any
+
 from torch import Tensor
 
 from posext.pe.rope import ntk_base
@@ -13,4 +15,10 @@ class NTK(ScaledRoPE):
     """
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
-        return self.inv_freq(ntk_base(self.base, self.scale(length), self.shape.head_dim)), 1.0
+        return self.inv_freq(self.scaled_base(length)), 1.0
+
+    def scaled_base(self, length: int) -> float:
+        return ntk_base(self.base, self.scale(length), self.shape.head_dim)
+
+    def llama_settings(self) -> dict[str, Any]:
+        return {"rope_parameters": {"rope_type": "default", "rope_theta": self.scaled_base(self.trained_length)}}

@@ -1,6 +1,6 @@
 """p-RoPE: the slowest pairs carry no position."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -29,8 +29,13 @@ class Proportional(ScaledRoPE):
         super().__init__(shape, base=base, factor=factor)
         if not 0 < share <= 1:
             raise ValueError(f"share must lie above 0 and not above 1, not {share}")
-        self.turning = int(share * shape.head_dim // 2)
+        self.share, self.turning = share, int(share * shape.head_dim // 2)
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
         turns_R = torch.arange(self.shape.head_dim // 2) < self.turning
         return self.inv_freq(self.base) / self.scale(length) * turns_R, 1.0
+
+    def llama_settings(self) -> dict[str, Any]:
+        s = self.scale(self.trained_length)
+        rope = {"rope_type": "proportional", "rope_theta": self.base, "partial_rotary_factor": self.share}
+        return {"rope_parameters": rope if s == 1 else {**rope, "factor": s}}  # which is read, but warned of

@@ -1,0 +1,198 @@
+"""A run as a LlamaForCausalLM: what transformers loads gives our logits, and text scores the same under both."""
+
+import json
+import runpy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from posext import curves, data
+from posext.checkpoint import weights
+from posext.config import (
+    DataConfig,
+    EvaluationConfig,
+    LengthConfig,
+    ModelConfig,
+    StageConfig,
+    TrackingConfig,
+    TrainConfig,
+)
+from posext.hf.export import export, known
+from posext.model import GPT
+from posext.pe import axes_of, settings_of
+from posext.run import Run, prepare
+
+SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "export_hf.py"
+SHAPE = ModelConfig("test", n_layers=2, n_heads=2, d_model=32, d_ff=48, learning_rate=1e-3)
+ORIGINAL, LONGEST = 16, 64
+TOKENS = torch.randint(256, (2, LONGEST), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def trained(corpus, tmp_path_factory):
+    """A run whose weights are random, but as large as trained ones, and whose gains are not 1."""
+
+    def make(scheme: str, settings: dict | None = None, *, grown: bool = False, **axes) -> Run:
+        stages = [StageConfig(1, 0.5), StageConfig(LONGEST // ORIGINAL, 0.5)] if grown else [StageConfig()]
+        cache = str(tmp_path_factory.getbasetemp() / "tokens")
+        config = TrainConfig(
+            pe={**settings_of("pe", scheme), **(settings or {})}, model=SHAPE, learning_rate=1e-3, train_length=ORIGINAL,
+            data=DataConfig("text", str(corpus), tokenizer="bytes", cache=cache, validation_share=0.3), name=scheme,
+            evaluation=EvaluationConfig(documents=6, bootstrap=20), tracking=TrackingConfig("disabled"),
+            length=LengthConfig(stages), precision="fp32", **axes_of(axes),
+        )  # fmt: skip
+        run, tokens = prepare(config), data.load(config.data)
+        torch.manual_seed(0)
+        model = GPT(SHAPE, tokens.vocab_size, run.scheme())
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_(1.0 if parameter.ndim == 1 else 0.0, 0.15)
+        save_file(weights(model), run.folder / "model.safetensors")
+        tokens.tokenizer.save(str(run.folder / "tokenizer.json"))
+        record = {"parameters": model.n_parameters(), "data": tokens.fingerprint}
+        (run.folder / "run.json").write_text(json.dumps(record))
+        return run
+
+    return make
+
+
+def network(run: Run) -> GPT:
+    return run.network(run.config, 256).eval()
+
+
+PAIRS = SHAPE.head_dim() // 2
+FIXED = {"factor": 4.0}
+EXPORTS = {  # the settings of a run, and what transformers calls it; those without a factor of their own grow to LONGEST
+    "rope": ({"base": 500.0}, "default"),
+    "linear": (FIXED, "linear"),
+    "ntk": (FIXED, "default"),
+    "dynamic_ntk": ({"semantics": "hf", "hf_factor": 2.0}, "dynamic"),
+    "yarn": ({}, "yarn"),
+    "ntk_by_parts": ({"beta_fast": "auto", **FIXED}, "llama3"),
+    "llama3": ({}, "llama3"),
+    "longrope": ({}, "longrope"),
+    "proportional": ({**FIXED, "share": 0.5}, "proportional"),
+}
+
+
+def test_every_scheme_that_says_how_it_is_exported_is_tested_here():
+    assert set(EXPORTS) == set(known())
+
+
+@pytest.mark.parametrize("scheme", EXPORTS)
+def test_what_transformers_loads_gives_our_logits(trained, scheme):
+    settings, kind = EXPORTS[scheme]
+    run = trained(scheme, settings, grown=True)
+    export(run, Path("out"))
+    theirs, ours = AutoModelForCausalLM.from_pretrained("out").eval(), network(run)
+    plain = run.network(replace(run.config, pe=settings_of("pe", "rope")), 256).eval()
+    assert theirs.config.rope_parameters["rope_type"] == kind
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+    ]  # fmt: skip
+    with torch.inference_mode():
+        for length in (ORIGINAL, LONGEST // 2, LONGEST):
+            tokens = TOKENS[:, :length]
+            assert (ours(tokens) - theirs(tokens).logits).abs().max() < 1e-5
+        assert (ours(TOKENS) - plain(TOKENS)).abs().max() > 1e-2  # so frequencies matter
+
+
+def test_the_longest_context_sets_an_automatic_factor(trained):
+    run = trained("yarn")
+    at_train_length, longer = export(run, Path("short")), export(run, Path("long"), LONGEST)
+    assert at_train_length.config.rope_parameters["factor"] == 1
+    assert (longer.config.rope_parameters["factor"], longer.config.max_position_embeddings) == (4, LONGEST)
+    with torch.inference_mode():
+        assert (network(run)(TOKENS) - longer(TOKENS).logits).abs().max() < 1e-5
+    with pytest.raises(ValueError, match="at least 64, the longest trained, not 32"):
+        export(trained("linear", grown=True), Path("shorter"), 32)
+
+
+def test_generation_goes_on_as_ours(trained):
+    """Greedy, past tokens 1 and 2, which a Llama config takes for its begin and end unless told otherwise."""
+    run = trained("yarn", FIXED)
+    export(run, Path("out"))
+    ours, tokens = network(run), TOKENS[:1, :10]
+    for _ in range(12):
+        tokens = torch.cat((tokens, ours(tokens, last=1).argmax(-1)), dim=1)
+    theirs = AutoModelForCausalLM.from_pretrained("out")
+    assert theirs.generate(TOKENS[:1, :10], max_new_tokens=12, do_sample=False).tolist() == tokens.tolist()
+    text = "the naïve café"
+    assert (
+        AutoTokenizer.from_pretrained("out")(text)["input_ids"] == data.load(run.config.data).tokenizer.encode(text).ids
+    )
+    assert (theirs.config.bos_token_id, theirs.config.eos_token_id) == (None, None)
+
+
+@pytest.mark.parametrize(("scheme", "grown"), [("rope", False), ("yarn", True)])
+def test_text_scores_the_same_under_both(trained, command, corpus, monkeypatch, capsys, scheme, grown):
+    run = trained(scheme, grown=grown)
+    monkeypatch.setattr("sys.argv", ["export_hf.py", str(run.folder), "out"])
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert "python -m posext.evaluate model=hf model.path=out" in capsys.readouterr().out
+    lengths = "context_lengths=[8,16,32,64]"
+    common = [lengths, "precision=fp32", "tracking.wandb=disabled", "evaluation.documents=6", "evaluation.bootstrap=20"]
+    source = [f"data.{k}={getattr(run.config.data, k)}" for k in ("path", "cache", "validation_share")]
+    for typed in ([f"run={run.folder}"], ["model=hf", "model.path=out", "name=out", "data=text", *source]):
+        code, _, err = command("evaluate", *typed, *common)
+        assert code == 0, err
+    ours, theirs = (curves.read(Path(f"results/runs/{name}/curves.csv")) for name in (run.name, "out"))
+    ours = ours[ours.factor.isin(["", "auto"])]
+    assert theirs.nll.tolist() == pytest.approx(ours.nll.tolist(), rel=1e-5)
+    assert theirs.bits_per_byte.tolist() == pytest.approx(ours.bits_per_byte.tolist(), rel=1e-5)
+    assert ours.nll.max() > 1.001 * ours.nll.min()
+    assert set(theirs.original_length) == {ORIGINAL}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "settings"),
+    [
+        ("alibi", {}), ("none", {}), ("learned", {}), ("irope", {}), ("partial", {"share": 0.5}), ("xpos", {}),
+        ("resonance", {}), ("mrrope", {}), ("ntk_mixed", {}), ("drope", {}), ("yarn", {"ramp": "rotations"}),
+    ],
+)  # fmt: skip
+def test_what_transformers_does_not_know_is_refused(trained, scheme, settings):
+    with pytest.raises(
+        ValueError, match=f"has no form of {scheme} as set in .*; it has one of dynamic_ntk, linear, llama3"
+    ):
+        export(trained(scheme, settings), Path("out"))
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("axis", [{"window": "rerope"}, {"attention_scale": "logn"}, {"qk_gain": "per_pair"}])
+def test_what_varies_beside_a_scheme_is_refused(trained, axis):
+    ((group, name),) = axis.items()
+    with pytest.raises(ValueError, match=f"has no form of {group}={name} as set in"):
+        export(trained("rope", **axis), Path("out"))
+
+
+def test_positions_of_training_alone_are_no_obstacle(trained):
+    run = trained("linear", position_ids="pose")
+    assert export(run, Path("out")).config.rope_parameters["factor"] == 16
+    with pytest.raises(ValueError, match="is not what transformers' Llama makes of"):
+        export(trained("rope", position_ids="randomized"), Path("other"))
+    assert not Path("other").exists()
+
+
+def test_a_run_that_cannot_be_written_is_refused_in_a_sentence(trained, monkeypatch, capsys):
+    run = trained("rope")
+    Path("full").mkdir()
+    Path("full/file").touch()
+    for folder, typed, said in (
+        (run.folder, ["full"], "full is not an empty folder"),
+        ("nowhere", ["out"], "nowhere is not the folder of a run"),
+        (run.folder, ["out", "--length", "8"], "at least 16, the longest trained, not 8"),
+    ):
+        monkeypatch.setattr("sys.argv", ["export_hf.py", str(folder), *typed])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        assert stop.value.code == 2
+        assert said in capsys.readouterr().err
+    (run.folder / "run.json").unlink()
+    with pytest.raises(ValueError, match="it has no weights to export"):
+        export(run, Path("out"))
+    assert load_file(run.folder / "model.safetensors")
