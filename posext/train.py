@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from posext import checkpoint, command, data, device, evaluate, tracking
+from posext import checkpoint, command, curves, data, device, evaluate, tracking
 from posext.config import TrainConfig
 from posext.measure import plan_of
 from posext.model import GPT
@@ -163,7 +163,8 @@ def finish(run: Run, model: GPT, weights: dict[str, Tensor], tokens: data.Data) 
     shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
 
 
-def job(composed: DictConfig) -> None:
+def job(composed: DictConfig) -> float | None:
+    """Train and measure what of a run is not done yet; the objective of a search: its loss at the longest context."""
     config: TrainConfig = command.typed(composed)
     config.check()
     config.name = config.name or name_of(config, command.overrides())
@@ -175,10 +176,11 @@ def job(composed: DictConfig) -> None:
         print(f"{run.folder} is trained already")
     else:
         wandb_run = train(run)
-    if config.evaluate:
+    if config.evaluate and not evaluate.measured(run):
         evaluate.measure(run, wandb_run=wandb_run)
     elif wandb_run is not None:
         wandb_run.finish()
+    return curves.objective(run.folder / "curves.csv") if config.evaluate and state.is_main_process else None
 
 
 def main() -> None:
