@@ -68,7 +68,9 @@ def start(command: list[str]) -> subprocess.Popen:
 
 def finished(results: Path) -> dict[Path, int]:
     """The runs that have curves, and when their weights were written, in ns."""
-    return {file.parent: (file.parent / "model.safetensors").stat().st_mtime_ns for file in results.glob("*/curves.csv")}
+    return {
+        file.parent: (file.parent / "model.safetensors").stat().st_mtime_ns for file in results.glob("*/curves.csv")
+    }
 
 
 def left() -> list[psutil.Process]:

@@ -12,7 +12,9 @@ RUNS = Path("results/runs")
 
 def table() -> dict[str, str]:
     """What the script prints of each run, and its last line under "all"."""
-    said = subprocess.run([sys.executable, SCRIPT, RUNS], capture_output=True, text=True, check=True).stdout.splitlines()
+    said = subprocess.run(
+        [sys.executable, SCRIPT, RUNS], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     return {line.split("|")[1].strip(): line for line in said if line.startswith("| ")} | {"all": said[-1]}
 
 

@@ -31,6 +31,27 @@ def sweep(*typed: str) -> str:
     return finished.stdout + finished.stderr
 
 
+@pytest.fixture
+def ray_cluster():
+    """A Ray cluster of this machine, which says that it has a GPU, for as long as the test runs."""
+    code = "import ray, sys; ray.init(num_cpus=4, num_gpus=1, include_dashboard=False); print('up', flush=True); sys.stdin.read()"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    yield
+    process.stdin.close()
+    process.wait(30)
+
+
+@pytest.mark.slow
+def test_the_config_of_a_slurm_cluster_composes():
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    said = sweep("hydra/launcher=slurm", "hydra.launcher.partition=gpu", "+pe=rope", "--cfg", "hydra")
+    for line in ("partition: gpu", "gpus_per_node: 1", "array_parallelism: 64", "SlurmLauncher"):
+        assert line in said
+
+
 def test_a_sweep_started_again_does_only_what_is_left(command, small, monkeypatch):
     typed = ["-m", "+pe=none,yarn", "seed=0,1", *small, "checkpoint_every=2"]
     save, saved = train.checkpoint.save, []
@@ -93,10 +114,13 @@ def test_the_objective_is_the_loss_at_the_longest_context(tmp_path):
         ("hydra_joblib_launcher", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]),
         ("hydra_submitit_launcher", ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"]),
         ("hydra_ray_launcher", ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"]),
+        ("hydra_ray_launcher", ["hydra/launcher=ray_cluster"]),
     ],
 )
-def test_four_jobs_under_a_launcher(small, plugin, launcher):
+def test_four_jobs_under_a_launcher(small, plugin, launcher, request):
     pytest.importorskip(f"hydra_plugins.{plugin}")
+    if launcher == ["hydra/launcher=ray_cluster"]:
+        request.getfixturevalue("ray_cluster")
     typed = ["+pe=none,yarn", "seed=0,1", *small, *launcher]
     sweep(*typed)
     assert len(names()) == 4
