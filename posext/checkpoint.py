@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import PartialState
@@ -69,7 +69,7 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
         except (OSError, ValueError, KeyError) as error:
             log.warning("skipping the damaged checkpoint %s: %s", path, error)
             continue
-        set_model_state_dict(model, model_state, options=WHOLE)
+        set_model_state_dict(model, dict[str, Any](model_state), options=WHOLE)
         load_optimizer(model, optimizer, tensors)
         return state["step"]
     return 0
@@ -77,12 +77,13 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
     """The whole weights on the CPU of the main process; every process takes part."""
-    return {name: tensor.contiguous() for name, tensor in get_model_state_dict(model, options=WHOLE).items()}
+    state = cast(dict[str, torch.Tensor], get_model_state_dict(model, options=WHOLE))
+    return {name: tensor.contiguous() for name, tensor in state.items()}
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """The optimizer's state by the parameter's name, as in "exp_avg.blocks.0.mlp.down.weight"."""
-    state = get_optimizer_state_dict(model, optimizer, options=WHOLE).get("state", {})
+    state = cast(dict[str, Any], get_optimizer_state_dict(model, optimizer, options=WHOLE)["state"])
     return {f"{key}.{name}": value for name, values in state.items() for key, value in values.items()}
 
 

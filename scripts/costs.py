@@ -75,10 +75,11 @@ def evaluation(models: dict[str, ModelConfig], speeds: dict[str, float], blocks:
 def measured(zoo: pd.DataFrame) -> pd.DataFrame:
     """Seconds of trained schemes relative to RoPE's, one curve each, at the training length and at the longest context."""
     own = zoo.loc[(zoo.extend == "") & (zoo.protocol == curves.HEADLINE)]
-    lengths = {"train": own.train_length.iloc[0], "longest": own.context_length.max()}
+    rope = own.loc[own.scheme == "rope"]
+    lengths = {"train": rope.train_length.min(), "longest": rope.context_length.max()}
     seconds = own.groupby(["scheme", "context_length"]).seconds.min().unstack()
     table = (seconds / seconds.loc["rope"])[list(lengths.values())].dropna()
-    return table.set_axis([f"at {length:,}" for length in lengths.values()], axis=1).sort_values(table.columns[-1])
+    return table.sort_values(lengths["longest"]).rename(columns=lambda length: f"at {length:,}")
 
 
 def main() -> None:

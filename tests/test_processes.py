@@ -12,7 +12,6 @@ import pytest
 
 from posext import checkpoint, curves
 
-
 CONFIGS = Path(__file__).resolve().parent.parent / "configs" / "accelerate"
 DDP = ["--cpu", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
 FSDP = ["--config_file", str(CONFIGS / "fsdp.yaml")]

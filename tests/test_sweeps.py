@@ -34,20 +34,20 @@ def sweep(*typed: str) -> str:
 @pytest.fixture
 def ray_cluster():
     """A Ray cluster of this machine, which says that it has a GPU, for as long as the test runs."""
-    code = "import ray, sys; ray.init(num_cpus=4, num_gpus=1, include_dashboard=False); print('up', flush=True); sys.stdin.read()"
+    code = "import ray; ray.init(num_cpus=4, num_gpus=1, include_dashboard=False); print('up', flush=True); input()"
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
     yield
-    process.stdin.close()
-    process.wait(30)
+    process.communicate("\n")  # its input() ends, and the cluster with it
 
 
 @pytest.mark.slow
 def test_the_config_of_a_slurm_cluster_composes():
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    said = sweep("hydra/launcher=slurm", "hydra.launcher.partition=gpu", "+pe=rope", "--cfg", "hydra")
+    typed = ["hydra/launcher=slurm", "hydra.launcher.partition=gpu", "+pe=rope", "--cfg", "hydra"]
+    said = subprocess.run([sys.executable, "-m", "posext.train", *typed], capture_output=True, text=True).stdout
     for line in ("partition: gpu", "gpus_per_node: 1", "array_parallelism: 64", "SlurmLauncher"):
         assert line in said
 
