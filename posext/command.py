@@ -114,15 +114,13 @@ def explain(error: BaseException) -> str:
     while cause.__cause__ is not None and not isinstance(cause, ValueError):
         cause = cause.__cause__
     text = str(error)
-    choice = re.search(r"Could not find '([\w@/]+)/(.+?)'\s+Available options in .+?:\s+(.+)", text, re.DOTALL)
+    if plugin := re.search(r"Could not (?:find|load) 'hydra/(launcher|sweeper)/(\w+)'", text):
+        extras = "launchers and sweepers are extras: pip install 'posext[joblib,slurm,ray,optuna]'"
+        return f"there is no {' '.join(plugin.groups())}; {extras}"
+    choice = re.search(r"Could not find '([\w@]+)/(.+?)'\s+Available options in .+?:\s+(.+)", text, re.DOTALL)
     if choice:
         group, name, options = choice.groups()
-        extras = (
-            "; more are extras, as in pip install 'posext[joblib,slurm,ray,optuna]'"
-            if group.startswith("hydra/")
-            else ""
-        )
-        return f"unknown {group}={name}; choose one of {', '.join(options.split())}{extras}"
+        return f"unknown {group}={name}; choose one of {', '.join(options.split())}"
     if isinstance(cause, OmegaConfBaseException) and cause.key is not None and "not in" in str(cause):
         return unknown_key(cause)
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:

@@ -43,6 +43,14 @@ def ray_cluster():
     process.communicate("\n")  # its input() ends, and the cluster with it
 
 
+def test_a_launcher_that_is_not_installed_says_which_extras_there_are(command):
+    for chosen in ("hydra/launcher=cloud", "hydra/sweeper=clever"):
+        code, _, err = command("train", "-m", chosen, "+pe=rope")
+        assert code == 2
+        assert "there is no" in err
+        assert "pip install 'posext[joblib,slurm,ray,optuna]'" in err
+
+
 @pytest.mark.slow
 def test_the_config_of_a_slurm_cluster_composes():
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
