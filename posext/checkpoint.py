@@ -82,7 +82,8 @@ def weights(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """The optimizer's state by the parameter's name, as in "exp_avg.blocks.0.mlp.down.weight"; empty beside the main process."""
+    """The optimizer's state by the parameter's name, as in "exp_avg.blocks.0.mlp.down.weight"; where weights are shared out,
+    the main process has all of it and the others none."""
     state = cast(dict[str, Any], get_optimizer_state_dict(model, optimizer, options=WHOLE).get("state", {}))
     return {f"{key}.{name}": value for name, values in state.items() for key, value in values.items()}
 

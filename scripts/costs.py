@@ -45,30 +45,36 @@ def explicit_bytes(model: ModelConfig, length: int) -> float:
     return 3 * 4 * model.n_heads * CHUNK * length
 
 
+def duration(seconds: float) -> str:
+    """Two digits in the largest unit that leaves one before the point."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        if seconds >= size:
+            return f"{float(f'{seconds / size:.2g}'):,g} {unit}"
+    return "< 1 s"
+
+
 def training(models: dict[str, ModelConfig], speeds: dict[str, float], vocab_size: int) -> pd.DataFrame:
-    """20 tokens a parameter (Hoffmann et al. 2022, arXiv:2203.15556), at three training lengths."""
+    """20 tokens a parameter (Hoffmann et al. 2022, arXiv:2203.15556), at a short and a long training length."""
     rows = []
     for name, model in models.items():
-        for length in (128, 1024, 8192):
+        for length in (128, 8192):
             operations = 3 * forward(model, length, vocab_size) * 20 * matrices(model)
-            hours = {f"hours, {machine}": f"{operations / speed / 3600:.2g}" for machine, speed in speeds.items()}
-            memory = training_bytes(model, max(16384, length), vocab_size) / GB
-            rows.append(
-                {"model": name, "train length": length, "FLOPs": f"{operations:.1e}", "GB": f"{memory:.1f}", **hours}
-            )
+            gigabytes = training_bytes(model, max(16384, length), vocab_size) / GB
+            row = {"model": name, "train length": f"{length:,}", "FLOPs": f"{operations:.1e}", "GB": f"{gigabytes:.1f}"}
+            rows.append(row | {machine: duration(operations / speed) for machine, speed in speeds.items()})
     return pd.DataFrame(rows)
 
 
-def evaluation(models: dict[str, ModelConfig], speeds: dict[str, float], blocks: int) -> pd.DataFrame:
-    """A point of a curve: `blocks` contexts, whole, as if the last layer computed every position."""
+def evaluation(models: dict[str, ModelConfig], speeds: dict[str, float], contexts: int) -> pd.DataFrame:
+    """A point of a curve: so many contexts, whole, as if the last layer computed every position."""
     rows = []
     for name, model in models.items():
         for length in (2**11, 2**14, 2**17, 2**20):
-            operations = forward(model, length) * length * blocks
-            hours = {f"hours, {machine}": f"{operations / speed / 3600:.2g}" for machine, speed in speeds.items()}
-            chunk, hidden = explicit_bytes(model, length) / GB, 4 * length * (4 * model.d_model + 2 * model.d_ff) / GB
-            rows.append({"model": name, "context": f"{length:,}", "FLOPs": f"{operations:.1e}", "GB": f"{hidden:.2f}",
-                         "GB more, explicit scores": f"{chunk:.2f}", **hours})  # fmt: skip
+            operations = forward(model, length) * length * contexts
+            hidden = 4 * length * (4 * model.d_model + 2 * model.d_ff) / GB
+            row = {"model": name, "context": f"{length:,}", "FLOPs": f"{operations:.1e}", "GB": f"{hidden:.2g}"}
+            row |= {"GB more, explicit": f"{explicit_bytes(model, length) / GB:.2g}"}
+            rows.append(row | {machine: duration(operations / speed) for machine, speed in speeds.items()})
     return pd.DataFrame(rows)
 
 
@@ -91,9 +97,9 @@ def main() -> None:
         "--utilization", type=float, default=0.3, help="share of the peak that is reached; an assumption"
     )
     parser.add_argument("--vocab", type=int, default=2048)
-    parser.add_argument("--blocks", type=int, default=256, help="contexts a point: 64 documents of 4 blocks")
+    parser.add_argument("--contexts", type=int, default=256, help="of a point: 64 documents of 4 blocks")
     arguments = parser.parse_args()
-    names = ("nano", "tiny", "small", "base")
+    names = ("tiny", "small", "base")
     models = {name: ModelConfig(**OmegaConf.load(CONFIGS / "model" / f"{name}.yaml")) for name in names}  # type: ignore[arg-type]
     quickstart = curves.read(RESULTS / "quickstart" / "curves.csv")
     rope = quickstart.loc[(quickstart.scheme == "rope") & (quickstart.extend == "")]
@@ -105,7 +111,7 @@ def main() -> None:
     speeds = {"2 cores": laptop, "a GPU": gpu, "8 GPUs": 8 * gpu}
     print(f"2 cores: {laptop:.2g} FLOP/s, from tokens per second in results/quickstart; a GPU: {gpu:.2g}, assumed\n")
     print(training(models, speeds, arguments.vocab).to_markdown(index=False, disable_numparse=True), end="\n\n")
-    print(evaluation(models, speeds, arguments.blocks).to_markdown(index=False, disable_numparse=True), end="\n\n")
+    print(evaluation(models, speeds, arguments.contexts).to_markdown(index=False, disable_numparse=True), end="\n\n")
     print(measured(curves.read(RESULTS / "zoo" / "curves.csv")).to_markdown(floatfmt=".2f"))
 
 
