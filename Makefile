@@ -10,7 +10,7 @@ lint:
 test:
 	$(PYTHON) -m pytest
 
-check-slow: check
+check-slow: check  # launchers that are not installed are skipped: pip install -e '.[dev,joblib,slurm,ray,optuna]'
 	$(PYTHON) -m pytest -m slow
 
 .PHONY: check check-slow lint test

@@ -1,6 +1,7 @@
 """Weights and optimizer state on disk: safetensors and JSON, written beside and renamed whole, the last two kept.
 
-Nothing else is needed to go on exactly: data, length and learning rate are pure functions of the step.
+Nothing else is needed to go on exactly: data, length and learning rate are pure functions of the step. A checkpoint is
+whole whatever the processes were, so their number and how they shared the weights may change between two starts.
 """
 
 import hashlib
@@ -9,23 +10,39 @@ import logging
 import os
 import shutil
 from pathlib import Path
+from typing import Any, cast
 
 import torch
+from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
 
 KEPT = 2
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 log = logging.getLogger(__name__)
 
 
 def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Write `folder/step-N`, then drop all but the last two."""
+    """Write `folder/step-N`, then drop all but the last two. Every process takes part, the main one writes."""
+    state = weights(model), optimizer_tensors(model, optimizer)
+    if PartialState().is_main_process:
+        write(folder, step, *state)
+
+
+def write(folder: Path, step: int, model: dict[str, torch.Tensor], optimizer: dict[str, torch.Tensor]) -> None:
     final = folder / f"step-{step:08d}"
     unfinished = final.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    save_file(weights(model), unfinished / "model.safetensors")
-    save_file(optimizer_tensors(model, optimizer), unfinished / "optimizer.safetensors")
+    save_file(model, unfinished / "model.safetensors")
+    save_file(optimizer, unfinished / "optimizer.safetensors")
     hashes = {path.name: digest(path) for path in sorted(unfinished.glob("*.safetensors"))}
     (unfinished / "state.json").write_text(json.dumps({"step": step, "sha256": hashes}))
     for path in unfinished.iterdir():
@@ -52,31 +69,32 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
         except (OSError, ValueError, KeyError) as error:
             log.warning("skipping the damaged checkpoint %s: %s", path, error)
             continue
-        model.load_state_dict(model_state)
+        set_model_state_dict(model, dict[str, Any](model_state), options=WHOLE)
         load_optimizer(model, optimizer, tensors)
         return state["step"]
     return 0
 
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    """The whole weights on the CPU of the main process; every process takes part."""
+    state = cast(dict[str, torch.Tensor], get_model_state_dict(model, options=WHOLE))
+    return {name: tensor.contiguous() for name, tensor in state.items()}
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """The optimizer's state by the parameter's name, as in "exp_avg.blocks.0.mlp.down.weight"."""
-    return {
-        f"{key}.{name}": value.detach().cpu().contiguous()
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state[parameter].items()
-    }
+    """The optimizer's state by the parameter's name, as in "exp_avg.blocks.0.mlp.down.weight"; where weights are shared out,
+    the main process has all of it and the others none."""
+    state = cast(dict[str, Any], get_optimizer_state_dict(model, optimizer, options=WHOLE).get("state", {}))
+    return {f"{key}.{name}": value for name, values in state.items() for key, value in values.items()}
 
 
 def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    for name, parameter in model.named_parameters():
-        suffix = f".{name}"
-        state = {key.removesuffix(suffix): value for key, value in tensors.items() if key.endswith(suffix)}
-        # AdamW counts steps in float32 on the device of a fused parameter
-        optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in state.items()}
+    state: dict[str, Any] = {name: {} for name, _ in model.named_parameters()}
+    for key, value in tensors.items():
+        part, _, name = key.partition(".")
+        state[name][part] = value
+    groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
+    set_optimizer_state_dict(model, optimizer, {"state": state, "param_groups": groups}, options=WHOLE)
 
 
 def digest(path: Path) -> str:

@@ -114,6 +114,9 @@ def explain(error: BaseException) -> str:
     while cause.__cause__ is not None and not isinstance(cause, ValueError):
         cause = cause.__cause__
     text = str(error)
+    if plugin := re.search(r"Could not (?:find|load) 'hydra/(launcher|sweeper)/(\w+)'", text):
+        extras = "launchers and sweepers are extras: pip install 'posext[joblib,slurm,ray,optuna]'"
+        return f"there is no {' '.join(plugin.groups())}; {extras}"
     choice = re.search(r"Could not find '([\w@]+)/(.+?)'\s+Available options in .+?:\s+(.+)", text, re.DOTALL)
     if choice:
         group, name, options = choice.groups()

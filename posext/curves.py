@@ -35,6 +35,16 @@ def read(path: Path | str) -> pd.DataFrame:
     return table.reindex(columns=COLUMNS).fillna({name: "" for name in TEXT})
 
 
+def objective(path: Path) -> float | None:
+    """A run's own loss at its longest context, in nats, under its first protocol; infinite where the scheme is undefined
+    there, None where nothing was measured."""
+    rows = read(path)
+    own = rows.loc[(rows.extend == "") & (rows.protocol == rows.protocol.iloc[:1].squeeze())] if len(rows) else rows
+    if not len(own):
+        return None
+    return float(own.loc[own.context_length.idxmax()].fillna({"nll": np.inf}).nll)
+
+
 def of_runs(paths: Iterable[Path]) -> pd.DataFrame:
     """The curves of run folders or curves files, one after the other. Raises ValueError where none has any."""
     tables = []

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from posext import command, curves, data, device, floor
 from posext.config import EvaluateConfig, TrainConfig, check_lengths
-from posext.measure import Plan, measure_curve, network, plan_of
+from posext.measure import Plan, context_lengths, measure_curve, network, plan_of
 from posext.record import report, write_curve
 from posext.run import Run, load
 
@@ -118,6 +118,18 @@ def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None)
     floor.warn_if_far(measured, run.config.data.symbols)
     report(run, measured, wandb_run)
     return measured
+
+
+def measured(run: Run) -> bool:
+    """Whether curves.csv holds all that `measure` would write: a sweep that is started again passes over such a run."""
+    rows = curves.read(run.folder / "curves.csv")
+    curves_due = {""} | ({run.config.pe["name"]} if run.config.pe.get("factor") == "auto" else set())
+    curves_due |= {curves.FLOOR} if floor.known(run.config.data) else set()
+    return (
+        curves_due <= set(rows.extend)
+        and set(run.config.protocols) <= set(rows.protocol)
+        and set(context_lengths(run)) <= set(rows.context_length)
+    )
 
 
 def configs_to_measure(config: TrainConfig, plan: Plan) -> list[TrainConfig]:

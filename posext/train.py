@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from posext import checkpoint, command, data, device, evaluate, tracking
+from posext import checkpoint, command, curves, data, device, evaluate, tracking
 from posext.config import TrainConfig
 from posext.measure import plan_of
 from posext.model import GPT
@@ -45,10 +45,10 @@ def train(run: Run) -> Any:
     scheme = run.scheme()
     model = GPT(config.model, tokens.vocab_size, scheme).initialize(config.seed).to(accelerator.device)
     optimizer = adamw(model, config.learning_rate, config.optimizer)
-    start = checkpoint.restore(run.folder / "checkpoints", model, optimizer)
     if device.should_compile(config.compile.lower(), config.steps):
         model.compile_parts()
     network, stepper = accelerator.prepare(model, optimizer)
+    start = checkpoint.restore(run.folder / "checkpoints", model, optimizer)
 
     metrics = wandb_run = None
     if main:
@@ -87,14 +87,15 @@ def train(run: Run) -> Any:
             for row in rows:
                 metrics.write(row)
                 tracking.mirror(wandb_run, row)
-            if done % config.checkpoint_every == 0 and done < config.steps:
-                checkpoint.save(run.folder / "checkpoints", done, model, optimizer)
+        if done % config.checkpoint_every == 0 and done < config.steps:
+            checkpoint.save(run.folder / "checkpoints", done, model, optimizer)
         bar.set_postfix(loss=f"{loss:.3f}", length=length, tokens_per_second=f"{rate:,.0f}", refresh=False)
         bar.update()
 
     bar.close()
+    weights = checkpoint.weights(model)
     if main:
-        finish(run, model, tokens)
+        finish(run, model, weights, tokens)
     accelerator.wait_for_everyone()
     return wandb_run
 
@@ -145,9 +146,9 @@ def non_finite(run: Run, step: int, loss: float, norm: float, origins: list[str]
     return f"loss {loss}, gradient norm {norm} at step {step + 1}, batch {origins[0]} .. {origins[-1]}; {good}"
 
 
-def finish(run: Run, model: GPT, tokens: data.Data) -> None:
+def finish(run: Run, model: GPT, weights: dict[str, Tensor], tokens: data.Data) -> None:
     """The weights, then what is worth knowing about them; run.json marks the run as trained."""
-    save_file(checkpoint.weights(model), run.folder / "model.safetensors")
+    save_file(weights, run.folder / "model.safetensors")
     record = {
         "steps": run.config.steps,
         "parameters": model.n_parameters(),
@@ -162,7 +163,8 @@ def finish(run: Run, model: GPT, tokens: data.Data) -> None:
     shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
 
 
-def job(composed: DictConfig) -> None:
+def job(composed: DictConfig) -> float | None:
+    """Train and measure what of a run is not done yet; the objective of a search: its loss at the longest context."""
     config: TrainConfig = command.typed(composed)
     config.check()
     config.name = config.name or name_of(config, command.overrides())
@@ -174,10 +176,11 @@ def job(composed: DictConfig) -> None:
         print(f"{run.folder} is trained already")
     else:
         wandb_run = train(run)
-    if config.evaluate:
+    if config.evaluate and not evaluate.measured(run):
         evaluate.measure(run, wandb_run=wandb_run)
     elif wandb_run is not None:
         wandb_run.finish()
+    return curves.objective(run.folder / "curves.csv") if config.evaluate and state.is_main_process else None
 
 
 def main() -> None:

@@ -27,8 +27,8 @@ class FIRE(PositionalEncoding):
         if width < 1 or not self.start >= 1:
             raise ValueError(f"width and threshold must be at least 1, not {width} and {self.start}")
         self.mlp = nn.Sequential(nn.Linear(1, width), nn.ReLU(), nn.Linear(width, shape.n_heads))
-        self.c = nn.Parameter(torch.tensor(float(c)))
-        self.stretch = nn.Parameter(torch.tensor(1.0))  # of the threshold
+        self.c = nn.Parameter(torch.tensor([float(c)]))  # FSDP shares out no scalars
+        self.stretch = nn.Parameter(torch.ones(1))  # of the threshold
 
     def bias(self, positions_K: Tensor) -> PairBias:
         return PairBias(self.rows)

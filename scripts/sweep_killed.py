@@ -1,0 +1,101 @@
+"""A joblib sweep of small runs, killed once in the middle and started again: python scripts/sweep_killed.py --runs 60
+
+Exit code 0 and the table of states where every run is complete, none was done twice and no process is left.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+from status import status
+
+from posext import tracking
+from posext.run import load
+
+MARK = "POSEXT_SWEEP_KILLED"  # in the environment of every process of the sweep, whoever its parent is
+SCHEMES = ("rope", "alibi", "yarn")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A joblib sweep, killed once in the middle and started again.")
+    parser.add_argument("--runs", type=int, default=60, help=f"in all, a multiple of {len(SCHEMES)}")
+    parser.add_argument("--jobs", type=int, default=2, help="at a time")
+    parser.add_argument("--results", type=Path, default=Path("results/runs/sweep_killed"), help="a folder of its own")
+    arguments, typed = parser.parse_known_args()
+    seeds, rest = divmod(arguments.runs, len(SCHEMES))
+    if rest or not seeds:
+        sys.exit(f"--runs must be a multiple of {len(SCHEMES)} above 0, not {arguments.runs}")
+    if arguments.results.exists():
+        sys.exit(f"{arguments.results} exists already; choose another --results")
+    command = [sys.executable, "-m", "posext.train", "-m", "hydra/launcher=joblib"]
+    command += [f"hydra.launcher.n_jobs={arguments.jobs}", f"results={arguments.results}", "experiment=smoke"]
+    command += [f"+pe={','.join(SCHEMES)}", f"seed=range({seeds})", "tracking.wandb=disabled", *typed]
+
+    begun = start(command)
+    while begun.poll() is None and len(finished(arguments.results)) < arguments.runs // 2:
+        time.sleep(0.2)
+    check(begun.poll() is None, f"the sweep ended by itself with code {begun.poll()}")
+    os.killpg(begun.pid, signal.SIGKILL)
+    begun.wait()
+    wait_for_none()
+    before = finished(arguments.results)
+    print(f"killed with {len(before)} of {arguments.runs} runs done", flush=True)
+
+    code = start(command).wait()
+    check(code == 0, f"the second start ended with code {code}")
+    wait_for_none()
+    after = finished(arguments.results)
+    check(len(after) == arguments.runs, f"{len(after)} of {arguments.runs} runs are done")
+    check(before.items() <= after.items(), "a run that was done was trained again")
+    table = status(arguments.results)
+    check(len(table) == arguments.runs, f"{len(table)} folders for {arguments.runs} runs")
+    check(set(table.state) == {"done"}, "not every run is done")
+    for folder in map(Path.resolve, after):
+        steps = [row["step"] for row in tracking.read(folder / "metrics.jsonl") if "loss" in row]
+        check(steps == list(range(1, load(folder).config.steps + 1)), f"{folder} has gaps or doubles in its metrics")
+    print(table.to_markdown(index=False, floatfmt=".3f", missingval=""))
+    print(f"\n{len(after)} runs complete, {len(before)} of them from before the kill; no doubles, no process left")
+
+
+def start(command: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(command, env=os.environ | {MARK: str(os.getpid())}, start_new_session=True)
+
+
+def finished(results: Path) -> dict[Path, int]:
+    """The runs that have curves, and when their weights were written, in ns."""
+    return {
+        file.parent: (file.parent / "model.safetensors").stat().st_mtime_ns for file in results.glob("*/curves.csv")
+    }
+
+
+def left() -> list[psutil.Process]:
+    """Processes of the sweep that run now."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == str(os.getpid()) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_for_none(seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while (processes := left()) and time.monotonic() < end:
+        time.sleep(0.2)
+    check(not processes, f"processes left over: {processes}")
+
+
+def check(holds: bool, otherwise: str) -> None:
+    if not holds:
+        sys.exit(otherwise)
+
+
+if __name__ == "__main__":
+    main()
