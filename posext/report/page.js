@@ -31,6 +31,17 @@ function axis(title, theme) {
   };
 }
 
+function logTicks(traces) {
+  const found = traces.flatMap((trace) => trace.y).filter((y) => y > 0);
+  const [low, high] = [Math.min(...found), Math.max(...found)];
+  const steps = high / low > 1000 ? [1] : high / low > 20 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 7];
+  const values = [];
+  for (let power = Math.floor(Math.log10(low)) - 1; power <= Math.log10(high) + 1; power++) {
+    values.push(...steps.map((step) => Number(`${step}e${power}`)));
+  }
+  return { tickmode: "array", tickvals: values, ticktext: values.map((y) => y.toLocaleString("en", { maximumSignificantDigits: 3 })) };
+}
+
 function layout(chart, view, scale, theme, width) {
   const below = width < NARROW || chart.id.startsWith("cost");
   const base = {
@@ -51,6 +62,7 @@ function layout(chart, view, scale, theme, width) {
     type: "log", showgrid: false, ticks: "outside", tickvals: ticks, ticktext: ticks.map((n) => n.toLocaleString("en")),
   });
   Object.assign(base.yaxis, { type: scale, zeroline: Boolean(view.signed), exponentformat: "none" });
+  if (scale === "log") Object.assign(base.yaxis, logTicks(view.traces));
   if (view.reach) {
     const [low, high] = scale === "log" ? view.reach.map(Math.log10) : view.reach;
     base.yaxis.range = [low - (high - low) / 20, high + (high - low) / 20];

@@ -37,11 +37,12 @@ def rows(headline: pd.DataFrame, differences: Sequence[Paired], styles: Styles) 
 def cell(row: Any, difference: Any) -> dict[str, str]:
     if math.isnan(row.nll):
         return {**BLANK, "value": "undefined"}
-    shown = {**BLANK, "value": f"{row.perplexity:.2f}", "between": f"{math.exp(row.nll_low):.1f} – {math.exp(row.nll_high):.1f}"}
+    shown = {**BLANK, "value": f"{row.perplexity:.2f}", "between": f"{math.exp(row.nll_low):.1f} to {math.exp(row.nll_high):.1f}"}
     if difference is None:
         return shown
+    baseline = row.extend == "" and row.name == row.train_length
     said = f"{difference.difference:+.3f} nats [{difference.low:+.3f}, {difference.high:+.3f}] to the crop baseline"
-    return {**shown, "verdict": difference.verdict, "difference": said}
+    return {**shown, "verdict": "baseline" if baseline else difference.verdict, "difference": said}
 
 
 def worded(usable: int | str) -> str:
@@ -53,4 +54,4 @@ def share(found: float | None) -> str:
 
 
 def estimate(found: Estimate | None) -> dict[str, str]:
-    return BLANK if found is None else {"value": f"{found.value:+.3f}", "between": f"{found.low:+.3f} – {found.high:+.3f}"}
+    return BLANK if found is None else {"value": f"{found.value:+.3f}", "between": f"{found.low:+.3f} to {found.high:+.3f}"}
