@@ -42,13 +42,16 @@ def chart(key: str, lines: Sequence[Line], views: Sequence[View], beside: Sequen
 
 
 def traces(lines: Sequence[Line], view: View, beside: Sequence[Line]) -> list[dict]:
-    drawn = [part for line in lines for part in of_line(line, view.values(line))]
-    faint = [faintly(of_line(line, view.values(line))[1]) for line in beside if not view.signed]
+    drawn = [part for i, line in enumerate(lines) for part in of_line(line, view.values(line), i)]
+    faint = [faintly(of_line(line, view.values(line), i)[1]) for i, line in enumerate(beside) if not view.signed]
     return [*faint, *crops(lines, view), *drawn]
 
 
-def of_line(line: Line, values: pd.DataFrame) -> list[dict]:
-    """The band and the curve. Undefined lengths are null, which is a gap."""
+def of_line(line: Line, values: pd.DataFrame, number: int) -> list[dict]:
+    """The band and the curve. Undefined lengths are null, which is a gap.
+
+    A uid keeps what the legend hides hidden in every view; plotly.js makes a selector of it, so no name will do.
+    """
     name = html.escape(line.name, quote=False)  # plotly reads tags in names
     same = {"type": "scatter", "name": name, "legendgroup": name}
     band_x, band_y = band(values)
@@ -63,8 +66,8 @@ def of_line(line: Line, values: pd.DataFrame) -> list[dict]:
         "hovertemplate": "%{fullData.name}<br>%{x:,} tokens: %{text}<extra></extra>",
     }  # fmt: skip
     return [
-        {**same, "uid": f"{name} band", "x": band_x, "y": band_y, **shade, "showlegend": False, "hoverinfo": "skip"},
-        {**same, "uid": name, **curve},
+        {**same, "uid": f"band{number}", "x": band_x, "y": band_y, **shade, "showlegend": False, "hoverinfo": "skip"},
+        {**same, "uid": f"line{number}", **curve},
     ]
 
 
@@ -92,7 +95,7 @@ def crops(lines: Sequence[Line], view: View) -> list[dict]:
         reach = [int(line.curves.train_length.iloc[0]), int(line.curves.context_length.max())]
         whose = f" of {html.escape(line.name, quote=False)}" if len(known) > 1 else ""
         drawn.append(
-            {"type": "scatter", "uid": f"{CROP} {number}", "name": CROP, "legendgroup": CROP, "showlegend": not number,
+            {"type": "scatter", "uid": f"crop{number}", "name": CROP, "legendgroup": CROP, "showlegend": not number,
              "x": reach, "y": [crop, crop], "mode": "lines",
              "line": {"color": line.style.colour if whose else "", "width": 1.3, "dash": "dot"},
              "hovertemplate": f"{CROP}{whose}: %{{y:.4~g}}<extra></extra>"}
@@ -102,7 +105,7 @@ def crops(lines: Sequence[Line], view: View) -> list[dict]:
 
 def faintly(trace: dict) -> dict:
     line = {**trace["line"], "width": 1}
-    return {**trace, "uid": f"{trace['uid']} faint", "mode": "lines", "line": line, "opacity": 0.55, "showlegend": False,
+    return {**trace, "uid": f"faint-{trace['uid']}", "mode": "lines", "line": line, "opacity": 0.55, "showlegend": False,
             "hovertemplate": "fixed_target, " + trace["hovertemplate"]}  # fmt: skip
 
 
