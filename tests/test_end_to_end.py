@@ -24,9 +24,7 @@ def test_a_run_leaves_everything_it_promises(command, small):
     code, out, err = command("train", "+pe=yarn", *small)
     assert code == 0, err
     (folder,) = Path("results/runs").iterdir()
-    promised = (
-        "config.yaml metrics.jsonl curves.csv documents.parquet curve.png tokenizer.json model.safetensors run.json"
-    )
+    promised = "config.yaml metrics.jsonl curves.csv documents.parquet curve.png report.html tokenizer.json model.safetensors run.json"
     assert {path.name for path in folder.iterdir()} == set(promised.split())
     assert folder.name.startswith("yarn-nano-16-seed0")
 

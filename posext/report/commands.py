@@ -10,7 +10,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from posext import pe
-from posext.config import AXES, TrainConfig
+from posext.config import TrainConfig
 from posext.curves import FLOOR
 from posext.measure import context_lengths
 from posext.report.gather import HEADLINE
@@ -41,7 +41,9 @@ def closest(config: TrainConfig) -> tuple[list[str], dict[str, Any]]:
     for group in ("data", "length"):
         own = flat(asdict(getattr(config, group)))
         nearest[group] = min(pe.names(group), key=lambda name: len(differing(flat(section(group, name)), own)))
-    sections: dict[str, Any] = {group: pe.settings_of(group, name) for group, name in {"pe": config.pe["name"], **axes}.items()}
+    sections: dict[str, Any] = {
+        group: pe.settings_of(group, name) for group, name in {"pe": config.pe["name"], **axes}.items()
+    }
     sections |= {"model": pe.settings_of("model", config.model.name)}
     sections |= {group: section(group, name) for group, name in nearest.items()}
     composed = asdict(TrainConfig(pe=None)) | sections | {"learning_rate": sections["model"]["learning_rate"]}

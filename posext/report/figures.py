@@ -6,7 +6,7 @@ A colour "" stands for that of the page's text, so that a chart follows a light 
 import html
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ import pandas as pd
 from posext.report.lines import Line
 
 CROP = "crop baseline"
+BANDS = 8  # lines up to which intervals are shaded; with more the shades would hide the lines
+MANY = 16  # lines up to which all are drawn at once
+SHOWN = 8  # of many: those that end lowest; the legend shows the others
 
 
 class View(NamedTuple):
@@ -42,9 +45,27 @@ def chart(key: str, lines: Sequence[Line], views: Sequence[View], beside: Sequen
 
 
 def traces(lines: Sequence[Line], view: View, beside: Sequence[Line]) -> list[dict]:
-    drawn = [part for i, line in enumerate(lines) for part in of_line(line, view.values(line), i)]
+    drawn = []
+    hidden = {"visible": "legendonly"}
+    shown = visible(lines)
+    for i, line in enumerate(lines):
+        shade, curve = of_line(line, view.values(line), i)
+        state = {} if line in shown else hidden
+        drawn += [{**shade, **state}] * (len(lines) <= BANDS) + [{**curve, **state}]
     faint = [faintly(of_line(line, view.values(line), i)[1]) for i, line in enumerate(beside) if not view.signed]
-    return [*faint, *crops(lines, view), *drawn]
+    return [*faint, *crops(shown, view), *drawn]
+
+
+def visible(lines: Sequence[Line]) -> Sequence[Line]:
+    """The lines drawn at first: all, or of many the floors and the lowest at the longest length that most of them have."""
+    if len(lines) <= MANY:
+        return lines
+    lengths = pd.concat([line.curves.context_length.drop_duplicates() for line in lines]).value_counts()
+    at = int(lengths.index[lengths == lengths.max()].max())
+    ends = [line.values().nll.get(at, math.nan) for line in lines]
+    order = sorted(range(len(lines)), key=lambda i: (not lines[i].floor, math.isnan(ends[i]), ends[i]))
+    kept = set(order[:SHOWN])
+    return [line for i, line in enumerate(lines) if i in kept]
 
 
 def of_line(line: Line, values: pd.DataFrame, number: int) -> list[dict]:

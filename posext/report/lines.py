@@ -23,7 +23,7 @@ class Style:
     dashed: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Line:
     """One line: its curves, and their mean over seeds by length with an interval (one seed) or a range (several)."""
 

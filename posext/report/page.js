@@ -43,13 +43,13 @@ function logTicks(traces) {
 }
 
 function layout(chart, view, scale, theme, width) {
-  const below = width < NARROW || chart.id.startsWith("cost");
+  const below = under(chart, width);
   const base = {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest", uirevision: chart.id,
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: theme.ink },
-    margin: { l: 10, r: 10, t: 20, b: 10 }, showlegend: !chart.heat,
+    margin: { l: 10, r: 10, t: 20, b: below ? 60 + legendHeight(chart, width) : 10 }, showlegend: !chart.heat,
     hoverlabel: { bgcolor: theme.page, bordercolor: theme.rule, font: { color: theme.ink }, align: "left" },
-    legend: below ? { orientation: "h", x: 0, y: -0.2, yanchor: "top" } : { x: 1.01, y: 1 },
+    legend: below ? { orientation: "h", x: 0, y: 0, yref: "container", yanchor: "bottom", entrywidth: entry(chart), maxheight: 5000 } : { x: 1.01, y: 1 },
     xaxis: axis(chart.x.title, theme), yaxis: axis(view.axis, theme),
   };
   if (chart.heat) {
@@ -77,6 +77,22 @@ function layout(chart, view, scale, theme, width) {
   return base;
 }
 
+function under(chart, width) {
+  return !chart.heat && (width < NARROW || chart.id.startsWith("cost"));
+}
+
+function listed(chart) {
+  return chart.views[0].traces.filter((trace) => trace.showlegend !== false);
+}
+
+function entry(chart) {
+  return 10 + 7 * Math.max(...listed(chart).map((trace) => trace.name.length));
+}
+
+function legendHeight(chart, width) {
+  return 21 * Math.ceil(listed(chart).length / Math.max(1, Math.floor(width / (entry(chart) + 45))));
+}
+
 function draw(figure) {
   const chart = charts.find((one) => one.id === figure.dataset.chart);
   const plot = figure.querySelector(".plot");
@@ -88,6 +104,7 @@ function draw(figure) {
   const scale = view.signed ? "linear" : chosen("scale")?.value;
   const theme = colours();
   const traces = view.traces.map((trace) => coloured(trace, theme));
+  if (under(chart, plot.clientWidth)) plot.style.height = `${360 + legendHeight(chart, plot.clientWidth)}px`;
   const config = { displaylogo: false, responsive: true, displayModeBar: false };
   return Plotly.react(plot, traces, layout(chart, view, scale, theme, plot.clientWidth), config);
 }

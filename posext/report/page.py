@@ -53,7 +53,7 @@ def content(sources: Sequence[Source]) -> dict[str, Any]:
     made: dict[str, Any] = {
         "title": runs[0] if len(runs) == 1 else f"{len(runs)} runs compared",
         "about": described(rows), "notes": notes, "runs": [run_of(source) for source in sources if source.run],
-        "lede": "", "facts": [], "table": [], "lengths": [],
+        "answers": [], "lede": "", "facts": [], "table": [], "lengths": [],
     }  # fmt: skip
     sections = []
     if len(headline):
@@ -61,14 +61,16 @@ def content(sources: Sequence[Source]) -> dict[str, Any]:
         made["facts"], made["lede"] = words.facts(headline, sources), words.lede(headline)
         made["lengths"] = sorted(int(n) for n in headline.context_length.unique())
         made["table"] = tables.rows(headline, paired, styles)
-        sections.append({"kind": "headline", "title": "Extrapolation", "about": "", "charts": charts, "table": []})
+        made["answers"] = words.answers(made["table"], made["lengths"], one_target=not made["notes"])
+        about = words.MANY if any(trace.get("visible") for trace in charts[0]["views"][0]["traces"]) else ""
+        sections.append({"kind": "headline", "title": "Extrapolation", "about": about, "charts": charts, "table": []})
+        sections += [costs(headline, styles)] if headline.seconds.notna().any() else []
     for name in rows.protocol.drop_duplicates():
         if name != HEADLINE:
             charts, _ = compared(sources, styles, rows, name, notes)
             sections.append(
                 {"kind": "", "title": name, "about": words.protocol(name), "charts": charts, "table": []}
             )  # fmt: skip
-    sections += [costs(headline, styles)] if headline.seconds.notna().any() else []
     if heat := retrieval.figures(sources):
         sections.append({"kind": "heat", "title": "Retrieval", "about": words.RETRIEVAL, "charts": heat, "table": []})
     return {**made, "sections": sections}
@@ -108,9 +110,9 @@ def costs(headline: pd.DataFrame, styles: Styles) -> dict[str, Any]:
 
 def described(rows: pd.DataFrame) -> list[tuple[str, str]]:
     """What stands under the title."""
-    first = rows.drop_duplicates(["model", "parameters"])
-    models = [f"{model}, {count:,.0f} parameters" for model, count in zip(first.model, first.parameters, strict=True)]
-    found = {"study": rows.study, "model": models, "seed": rows.seed.astype(int), "code": rows.commit}
+    by_model = rows.loc[rows.parameters.notna()].groupby("model", sort=False).parameters
+    models = [f"{model}, {words.span(counts, 'parameters')}" for model, counts in by_model]
+    found: dict[str, Any] = {"study": rows.study, "model": models, "seed": rows.seed.astype(int), "code": rows.commit}
     said = {name: "; ".join(str(v) for v in dict.fromkeys(values) if str(v)) for name, values in found.items()}
     return [(name, text) for name, text in said.items() if text]
 

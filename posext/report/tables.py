@@ -25,7 +25,9 @@ def rows(headline: pd.DataFrame, differences: Sequence[Paired], styles: Styles) 
         at, table = curve.set_index("context_length"), found.table.set_index("context") if found else None
         cells = [cell(at.loc[n], table.loc[n] if table is not None and n in table.index else None)
                  if n in at.index else BLANK for n in lengths]  # fmt: skip
-        derived = found.derived if found else {"usable": summary(curve, headline)["usable_length"] or "nowhere"}
+        derived: dict[str, Any] = (
+            found.derived if found else {"usable": summary(curve, headline)["usable_length"] or "nowhere"}
+        )
         made.append(
             {"name": line.name, "colour": line.style.colour, "dashed": line.style.dashed, "seed": int(first.seed),
              "cells": cells, "usable": worded(derived["usable"]), "share": share(derived.get("share")),
@@ -37,7 +39,8 @@ def rows(headline: pd.DataFrame, differences: Sequence[Paired], styles: Styles) 
 def cell(row: Any, difference: Any) -> dict[str, str]:
     if math.isnan(row.nll):
         return {**BLANK, "value": "undefined"}
-    shown = {**BLANK, "value": f"{row.perplexity:.2f}", "between": f"{math.exp(row.nll_low):.1f} to {math.exp(row.nll_high):.1f}"}
+    between = f"{math.exp(row.nll_low):.1f} to {math.exp(row.nll_high):.1f}"
+    shown = {**BLANK, "value": f"{row.perplexity:.2f}", "between": between}
     if difference is None:
         return shown
     baseline = row.extend == "" and row.name == row.train_length
@@ -54,4 +57,8 @@ def share(found: float | None) -> str:
 
 
 def estimate(found: Estimate | None) -> dict[str, str]:
-    return BLANK if found is None else {"value": f"{found.value:+.3f}", "between": f"{found.low:+.3f} to {found.high:+.3f}"}
+    return (
+        BLANK
+        if found is None
+        else {"value": f"{found.value:+.3f}", "between": f"{found.low:+.3f} to {found.high:+.3f}"}
+    )

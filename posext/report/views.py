@@ -18,11 +18,11 @@ def of_curves(known: pd.DataFrame, differences: Sequence[Paired], protocol: str)
 
     def scaled(line: Line) -> pd.DataFrame:
         values = line.values()
-        return shown(*(values[name] * values.bytes_share for name in ("nll", "low", "high")), line)
+        return shown(values.loc[:, ["nll", "low", "high"]].mul(values.bytes_share, axis=0), line)
 
     def perplexity(line: Line) -> pd.DataFrame:
         values = line.values()
-        return shown(*(np.exp(values[name]) for name in ("nll", "low", "high")), line)
+        return shown(np.exp(values.loc[:, ["nll", "low", "high"]].astype(float)), line)
 
     def crop(line: Line) -> float:
         return line.crop(known) if protocol in COMPARABLE else float("nan")
@@ -41,9 +41,9 @@ def of_curves(known: pd.DataFrame, differences: Sequence[Paired], protocol: str)
     return views
 
 
-def shown(value: pd.Series, low: pd.Series, high: pd.Series, line: Line) -> pd.DataFrame:
+def shown(values: pd.DataFrame, line: Line) -> pd.DataFrame:
     """Values with what is said of each where the pointer rests."""
-    frame = pd.DataFrame({"value": value, "low": low, "high": high}).astype(float)
+    frame = values.astype(float).set_axis(["value", "low", "high"], axis=1)
     between = "" if line.seeds == 1 else "mean of seeds, range "
     said = [f"<b>{v:.4g}</b> {between}[{lo:.4g}, {hi:.4g}]" for v, lo, hi in frame.itertuples(index=False)]
     return frame.assign(said=said)

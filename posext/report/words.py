@@ -1,6 +1,7 @@
 """What a page says in sentences: how it was measured, and what each protocol is."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -19,7 +20,9 @@ PLAIN = {
     "gives the whole curve, but every position is read under the longest context.",
 }
 LENGTHS = "Its targets are the same at every length, so lengths are comparable."
-NO_LENGTHS = "Its lengths are not comparable: part of any difference between two of them is the protocol's, not the model's."
+NO_LENGTHS = (
+    "Its lengths are not comparable: part of any difference between two of them is the protocol's, not the model's."
+)
 
 COST = (
     "Wall time and speed of measuring the same targets at each length, and the largest process's peak memory above what it "
@@ -31,6 +34,43 @@ RETRIEVAL = (
     "How often what was hidden in a context is given back, by the context's length and how deep it was hidden: 0 is the "
     "start, 1 the end. The control shows what is right without it, by chance."
 )
+
+
+MANY = "Of so many curves, those that end lowest are drawn; a click in the legend shows another."
+
+
+def answers(table: Sequence[dict[str, Any]], lengths: Sequence[int], one_target: bool) -> list[str]:
+    """What the table of a page comes to, in sentences. Levels are held against each other only on the same targets."""
+    reach = {row["name"]: row["usable"] for row in table if row["usable"] != "nowhere"}
+    if not reach:
+        found = ["No curve stays within 1 % of its crop baseline, not even at its training length."]
+    else:
+        furthest = max(reach.values(), key=number)
+        longest = ", the longest measured" if number(furthest) == lengths[-1] else ""
+        found = [
+            f"{listed([n for n, at in reach.items() if at == furthest])} holds furthest: to {furthest} tokens{longest}."
+        ]
+    using = list(dict.fromkeys(row["name"] for row in table if any(c["verdict"] == "uses" for c in row["cells"])))
+    if any(c["verdict"] for row in table for c in row["cells"]):
+        said = f"Context beyond the training length makes {listed(using)} better than cropping would." if using else ""
+        found.append(
+            said or "Nothing measured gets better with context beyond its training length than by cropping it."
+        )
+    ends = [(float(row["cells"][-1]["value"]), row["name"]) for row in table if row["cells"][-1]["between"]]
+    if one_target and len(ends) > 1:
+        found.append(f"At {lengths[-1]:,} tokens {min(ends)[1]} has the lowest perplexity, {min(ends)[0]:.2f}.")
+    return found
+
+
+def number(length: str) -> int:
+    return int(length.replace(",", ""))
+
+
+def listed(names: Sequence[str]) -> str:
+    """Some names as a list in a sentence; of many, the first four and how many more."""
+    names = [*names[:4], f"{len(names) - 4} more"] if len(names) > 5 else list(names)
+    names = [f"“{name}”" for name in names[:-1]] + [names[-1] if names[-1].endswith(" more") else f"“{names[-1]}”"]
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def protocol(name: str) -> str:
@@ -85,7 +125,9 @@ def facts(rows: pd.DataFrame, sources: Sequence[Source]) -> list[tuple[str, str]
          if len(seeds) == 1 else "Lines are means over seeds, bands the range of the seeds, not intervals.")),
     ]  # fmt: skip
     if (rows.extend == "floor").any():
-        found.insert(4, ("Floor", "The best possible loss on these targets, given the same context; dashed, without a colour."))
+        found.insert(
+            4, ("Floor", "The best possible loss on these targets, given the same context; dashed, without a colour.")
+        )
     return found
 
 
@@ -94,6 +136,7 @@ def warnings(rows: pd.DataFrame, sources: Sequence[Source]) -> list[str]:
     headline = rows.loc[(rows.protocol == HEADLINE) & rows.nll.notna()]
     data = {s.run.record["data"] for s in sources if s.run and s.run.trained}
     if len(data) > 1 or len(headline[["documents", "tokens"]].drop_duplicates()) > 1:
-        return ["Not all of these curves are measured on the same targets: do not hold their losses against each other."]
+        return [
+            "Not all of these curves are measured on the same targets: do not hold their losses against each other."
+        ]
     return []
-
