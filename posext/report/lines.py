@@ -39,7 +39,7 @@ class Line:
     def values(self) -> pd.DataFrame:
         """Means by context length; nan where undefined. `bytes_share` turns nats a token into bits a byte."""
         by_length = self.curves.groupby("context_length")
-        mean = by_length[["nll", "bits_per_byte", *COST]].mean()
+        mean: Any = by_length[["nll", "bits_per_byte", *COST]].mean()
         alone = self.seeds == 1
         mean["low"] = by_length.nll_low.mean() if alone else by_length.nll.min()
         mean["high"] = by_length.nll_high.mean() if alone else by_length.nll.max()

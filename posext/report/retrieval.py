@@ -33,7 +33,8 @@ def figure(key: str, table: pd.DataFrame, run: str) -> dict:
 def view(table: pd.DataFrame, name: str) -> dict:
     """Accuracy as a grid, null where it was not measured; depths grow downwards, from the context's start to its end."""
     lengths, depths = sorted(table.context_length.unique()), sorted(table.depth.unique())
-    cells = {(row.depth, row.context_length): row for row in table.itertuples()}
+    rows: Any = table.itertuples()
+    cells: dict[Any, Any] = {(row.depth, row.context_length): row for row in rows}
     grid = [[cells.get((depth, length)) for length in lengths] for depth in depths]
     trace = {
         "type": "heatmap", "uid": "heat", "zmin": 0, "zmax": 1, "colorscale": "Cividis", "xgap": 1, "ygap": 1,
