@@ -30,12 +30,19 @@ class View(NamedTuple):
     signed: bool = False  # has values below 0, so no logarithm
 
 
-def chart(key: str, lines: Sequence[Line], views: Sequence[View], beside: Sequence[Line] = (), x: str = "") -> dict:
+def chart(
+    key: str,
+    lines: Sequence[Line],
+    views: Sequence[View],
+    beside: Sequence[Line] = (),
+    x: str = "",
+    legend: bool = True,
+) -> dict:
     """A chart with its views; `beside` are lines drawn faintly, without markers or legend. A crop of nan is not drawn."""
     trained = sorted({int(n) for line in lines for n in line.curves.original_length})
     lengths = sorted({int(n) for line in lines for n in line.curves.context_length})
     return {
-        "id": key, "title": "", "heat": False, "x": {"title": x or "context length (tokens)", "ticks": lengths},
+        "id": key, "title": "", "heat": False, "legend": legend, "x": {"title": x or "context length (tokens)", "ticks": lengths},
         "marks": [{"at": n, "text": f"trained at {n:,}"} for n in trained if lengths[0] <= n <= lengths[-1]],
         "views": [
             {"name": v.name, "axis": v.axis, "log": v.log, "signed": v.signed, "traces": traces(lines, v, beside)}

@@ -2,6 +2,7 @@
 
 const charts = JSON.parse(document.getElementById("charts").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)");
+const TALLEST = 400; // pixels of a legend under a chart, which scrolls beyond
 const NARROW = 640; // pixels, below which the legend stands under the chart
 
 async function unpack() {
@@ -47,9 +48,9 @@ function layout(chart, view, scale, theme, width) {
   const base = {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest", uirevision: chart.id,
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: theme.ink },
-    margin: { l: 10, r: 10, t: 20, b: below ? 60 + legendHeight(chart, width) : 10 }, showlegend: !chart.heat,
+    margin: { l: 10, r: 10, t: 20, b: below ? 60 + legendHeight(chart, width) : 10 }, showlegend: chart.legend,
     hoverlabel: { bgcolor: theme.page, bordercolor: theme.rule, font: { color: theme.ink }, align: "left" },
-    legend: below ? { orientation: "h", x: 0, y: 0, yref: "container", yanchor: "bottom", entrywidth: entry(chart), maxheight: 5000 } : { x: 1.01, y: 1 },
+    legend: below ? { orientation: "h", x: 0, y: 0, yref: "container", yanchor: "bottom", entrywidth: entry(chart), maxheight: TALLEST } : { x: 1.01, y: 1 },
     xaxis: axis(chart.x.title, theme), yaxis: axis(view.axis, theme),
   };
   if (chart.heat) {
@@ -78,7 +79,7 @@ function layout(chart, view, scale, theme, width) {
 }
 
 function under(chart, width) {
-  return !chart.heat && (width < NARROW || chart.id.startsWith("cost"));
+  return chart.legend && width < NARROW;
 }
 
 function listed(chart) {
@@ -90,7 +91,8 @@ function entry(chart) {
 }
 
 function legendHeight(chart, width) {
-  return 21 * Math.ceil(listed(chart).length / Math.max(1, Math.floor(width / (entry(chart) + 45))));
+  const rows = Math.ceil(listed(chart).length / Math.max(1, Math.floor(width / (entry(chart) + 45))));
+  return Math.min(TALLEST, 21 * rows);
 }
 
 function draw(figure) {
