@@ -77,11 +77,9 @@ def test_it_opens_offline_and_its_switches_work(opened):
     seen = "[...plot._fullData].filter((t) => t.legendgroup === 'rope' && t.visible === true).length"
     assert plot(driver, seen) == 2  # the curve and its interval
     driver.execute_script("document.querySelector('.legendtoggle').scrollIntoView({block: 'center'})")
-    ropes = [
-        toggle for toggle in driver.find_elements("css selector", ".plot:first-of-type .traces")
-        if toggle.text.strip() == "rope"
-    ]  # fmt: skip
-    ropes[0].find_element("css selector", ".legendtoggle").click()
+    entries = driver.find_element("css selector", ".plot").find_elements("css selector", ".legend .traces")
+    (ropes,) = [entry for entry in entries if entry.text.strip() == "rope"]
+    ropes.find_element("css selector", ".legendtoggle").click()
     until(lambda: plot(driver, seen) == 0)
     assert driver.get_log("browser") == []
 

@@ -40,7 +40,7 @@ def growth(lengths: Sequence[float], values: Sequence[float]) -> Growth:
 
 def figure(lines: Sequence[Line]) -> dict:
     """The chart of costs; nothing is drawn of a floor, which costs what arithmetic does."""
-    return chart("cost", lines, [view(name) for name in QUANTITIES])
+    return chart("cost", lines, [view(name) for name in QUANTITIES], legend=False)
 
 
 def view(name: str) -> View:
@@ -69,4 +69,4 @@ def table(lines: Sequence[Line]) -> list[dict[str, str]]:
 
 
 def worded(found: Growth) -> str:
-    return f"{found.exponent:.2f}" if found.off <= OFF else "none fits"
+    return f"{found.exponent:.2f}" if found.off <= OFF and found.exponent >= 0 else "none fits"

@@ -42,7 +42,8 @@ def chart(
     trained = sorted({int(n) for line in lines for n in line.curves.original_length})
     lengths = sorted({int(n) for line in lines for n in line.curves.context_length})
     return {
-        "id": key, "title": "", "heat": False, "legend": legend, "x": {"title": x or "context length (tokens)", "ticks": lengths},
+        "id": key, "title": "", "heat": False, "legend": legend,
+        "x": {"title": x or "context length (tokens)", "ticks": lengths},
         "marks": [{"at": n, "text": f"trained at {n:,}"} for n in trained if lengths[0] <= n <= lengths[-1]],
         "views": [
             {"name": v.name, "axis": v.axis, "log": v.log, "signed": v.signed, "traces": traces(lines, v, beside)}

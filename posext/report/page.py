@@ -69,7 +69,7 @@ def content(sources: Sequence[Source]) -> dict[str, Any]:
         if name != HEADLINE:
             charts, _ = compared(sources, styles, rows, name, notes)
             sections.append(
-                {"kind": "", "title": name, "about": words.protocol(name), "charts": charts, "table": []}
+                {"kind": "", "title": words.TITLES.get(name, name), "about": words.protocol(name), "charts": charts, "table": []}
             )  # fmt: skip
     if heat := retrieval.figures(sources):
         sections.append({"kind": "heat", "title": "Retrieval", "about": words.RETRIEVAL, "charts": heat, "table": []})

@@ -26,7 +26,7 @@ def figure(key: str, table: pd.DataFrame, run: str) -> dict:
     factor = {"": "", "auto": ", s matched"}.get(first.factor, f", s = {first.factor}")
     views = [view(table.loc[table.condition == at], name) for at, name in CONDITIONS.items()]
     title = f"{run}{' → ' + first.extend if first.extend else ''}{factor}"
-    return {"id": key, "title": title, "heat": True, "x": {"title": "context length (tokens)"}, "marks": [],
+    return {"id": key, "title": title, "heat": True, "legend": False, "x": {"title": "context length (tokens)"}, "marks": [],
             "views": [found for found in views if found["traces"][0]["z"]]}  # fmt: skip
 
 

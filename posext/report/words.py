@@ -19,6 +19,12 @@ PLAIN = {
     "per_position": "The loss at each position of one long window, in buckets named by their largest context. One pass "
     "gives the whole curve, but every position is read under the longest context.",
 }
+TITLES = {
+    "per_position": "Loss by position",
+    "sliding": "Sliding window",
+    "nonoverlap": "Blocks side by side",
+    "far_copy": "Far copies",
+}
 LENGTHS = "Its targets are the same at every length, so lengths are comparable."
 NO_LENGTHS = (
     "Its lengths are not comparable: part of any difference between two of them is the protocol's, not the model's."
@@ -42,23 +48,23 @@ MANY = "Of so many curves, those that end lowest are drawn; a click in the legen
 def answers(table: Sequence[dict[str, Any]], lengths: Sequence[int], one_target: bool) -> list[str]:
     """What the table of a page comes to, in sentences. Levels are held against each other only on the same targets."""
     reach = {row["name"]: row["usable"] for row in table if row["usable"] != "nowhere"}
-    if not reach:
-        found = ["No curve stays within 1 % of its crop baseline, not even at its training length."]
-    else:
+    found = ["No curve stays within 1 % of its crop baseline, not even at its training length."]
+    if reach:
         furthest = max(reach.values(), key=number)
         longest = ", the longest measured" if number(furthest) == lengths[-1] else ""
-        found = [
-            f"{listed([n for n, at in reach.items() if at == furthest])} holds furthest: to {furthest} tokens{longest}."
-        ]
-    using = list(dict.fromkeys(row["name"] for row in table if any(c["verdict"] == "uses" for c in row["cells"])))
-    if any(c["verdict"] for row in table for c in row["cells"]):
-        said = f"Context beyond the training length makes {listed(using)} better than cropping would." if using else ""
-        found.append(
-            said or "Nothing measured gets better with context beyond its training length than by cropping it."
-        )
-    ends = [(float(row["cells"][-1]["value"]), row["name"]) for row in table if row["cells"][-1]["between"]]
+        names = listed([name for name, at in reach.items() if at == furthest])
+        found = [f"Usable furthest, to {furthest} tokens{longest}: {names}."]
+    verdicts = {(row["name"], cell["verdict"]) for row in table for cell in row["cells"] if cell["verdict"]}
+    using = [name for name in dict.fromkeys(row["name"] for row in table) if (name, "uses") in verdicts]
+    if using:
+        found.append(f"At some longer length, better than cropping to the training length: {listed(using)}.")
+    elif verdicts:
+        found.append("At no longer length is any better than cropping to the training length.")
+    ends = [(row["cells"][-1], row["name"]) for row in table if row["cells"][-1]["between"]]
     if one_target and len(ends) > 1:
-        found.append(f"At {lengths[-1]:,} tokens {min(ends)[1]} has the lowest perplexity, {min(ends)[0]:.2f}.")
+        least = min((cell for cell, _ in ends), key=lambda cell: float(cell["value"]))
+        names = listed([name for cell, name in ends if cell["value"] == least["value"]])
+        found.append(f"Lowest perplexity at {lengths[-1]:,} tokens: {least['value']} ({least['between']}), {names}.")
     return found
 
 
