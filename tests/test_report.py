@@ -97,7 +97,7 @@ def test_the_page_loads_nothing():
 @pytest.mark.parametrize("field", ["run", "scheme", "extend", "model", "study", "commit", "protocol", "group"])
 def test_a_hostile_name_stays_text(field):
     ours = rows_of("rope", [3.0, 2.5, 2.6, 2.7])
-    theirs = rows_of("alibi", [3.0, 2.5, 2.6, 2.7], **{field: HOSTILE})
+    theirs = rows_of("alibi", [3.0, 2.5, 2.6, 2.7]).assign(**{field: HOSTILE})
     plain, text = written(ours), written(ours, theirs)
     assert HOSTILE not in text
     assert "<img" not in text

@@ -97,6 +97,8 @@ def test_hover_shows_the_value_with_its_interval(opened):
 
 def test_a_phone_needs_no_scrolling_sideways(opened):
     driver = opened(390)
-    assert driver.execute_script("return document.documentElement.scrollWidth") == 390
+    page = "document.documentElement"
+    assert driver.execute_script(f"return {page}.scrollWidth - {page}.clientWidth") == 0
+    assert driver.execute_script("return innerWidth") == 390
     assert plot(driver, "plot._fullLayout._size.h") > 200
     assert driver.get_log("browser") == []

@@ -68,9 +68,8 @@ def content(sources: Sequence[Source]) -> dict[str, Any]:
     for name in rows.protocol.drop_duplicates():
         if name != HEADLINE:
             charts, _ = compared(sources, styles, rows, name, notes)
-            sections.append(
-                {"kind": "", "title": words.TITLES.get(name, name), "about": words.protocol(name), "charts": charts, "table": []}
-            )  # fmt: skip
+            title = words.TITLES.get(name, name)
+            sections.append({"kind": "", "title": title, "about": words.protocol(name), "charts": charts, "table": []})
     if heat := retrieval.figures(sources):
         sections.append({"kind": "heat", "title": "Retrieval", "about": words.RETRIEVAL, "charts": heat, "table": []})
     return {**made, "sections": sections}
