@@ -169,6 +169,7 @@ def test_a_sweep_of_two_schemes_and_two_seeds_with_its_curves_on_wandb(command, 
         assert group == "sweep"
         points = [(row["eval/context_length"], row["eval/perplexity"]) for row in history if "eval/perplexity" in row]
         assert points == list(zip(rows.context_length, rows.perplexity, strict=True))
+        assert any(key.startswith("report") for row in history for key in row)
         assert summary["perplexity_256"] == rows.perplexity.iloc[-1]
         assert [row["train/loss"] for row in history if "train/loss" in row] == [
             row["loss"] for row in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()) if "loss" in row

@@ -166,8 +166,9 @@ def test_retrieval_is_a_heat_map(tmp_path):
 
 def test_of_many_curves_the_lowest_are_drawn_first():
     tables = [rows_of(f"s{i:02}", [3.0, 2.5, 2.5, 2.5 + i / 100]) for i in range(20)]
-    shown = [name for name, trace in drawn(written(*tables), "Perplexity").items() if "visible" not in trace]
-    assert shown == [f"s{i:02}" for i in range(8)]
+    shown = {n: t for n, t in drawn(written(*reversed(tables)), "Perplexity").items() if "visible" not in t}
+    assert sorted(shown) == [f"s{i:02}" for i in range(8)]
+    assert len({trace["line"]["color"] for trace in shown.values()}) == 8
 
 
 @pytest.mark.parametrize("power", [0.0, 1.0, 2.0])

@@ -64,10 +64,10 @@ def traces(lines: Sequence[Line], view: View, beside: Sequence[Line]) -> list[di
     return [*faint, *crops(shown, view), *drawn]
 
 
-def visible(lines: Sequence[Line]) -> Sequence[Line]:
+def visible(lines: Sequence[Line]) -> list[Line]:
     """The lines drawn at first: all, or of many the floors and the lowest at the longest length that most of them have."""
     if len(lines) <= MANY:
-        return lines
+        return list(lines)
     lengths = pd.concat([line.curves.context_length.drop_duplicates() for line in lines]).value_counts()
     at = int(lengths.index[lengths == lengths.max()].max())
     ends = [line.values().nll.get(at, math.nan) for line in lines]

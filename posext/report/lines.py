@@ -64,6 +64,13 @@ class Styles:
         lines = [self.line(curves) for _, curves in groups]
         return sorted(lines, key=lambda line: line.floor)
 
+    def first(self, lines: list[Line], rows: pd.DataFrame) -> None:
+        """Give the styles out anew, so that these lines have the first ones, which differ most."""
+        self.numbers.clear()
+        for line in lines:
+            self.line(line.curves)
+        self.of(rows)
+
     def line(self, curves: pd.DataFrame) -> Line:
         first, seeds = curves.iloc[0].copy(), curves.seed.nunique()
         if first.extend == FLOOR:

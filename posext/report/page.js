@@ -33,7 +33,7 @@ function axis(title, theme) {
 }
 
 function logTicks(traces) {
-  const found = traces.flatMap((trace) => trace.y).filter((y) => y > 0);
+  const found = traces.filter((trace) => !trace.visible).flatMap((trace) => trace.y).filter((y) => y > 0);
   const [low, high] = [Math.min(...found), Math.max(...found)];
   const steps = high / low > 1000 ? [1] : high / low > 20 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 7];
   const values = [];

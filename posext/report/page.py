@@ -57,6 +57,7 @@ def content(sources: Sequence[Source]) -> dict[str, Any]:
     }  # fmt: skip
     sections = []
     if len(headline):
+        styles.first(figures.visible(styles.of(headline)), rows)
         charts, paired = compared(sources, styles, headline, HEADLINE, notes)
         made["facts"], made["lede"] = words.facts(headline, sources), words.lede(headline)
         made["lengths"] = sorted(int(n) for n in headline.context_length.unique())

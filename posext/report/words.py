@@ -95,8 +95,9 @@ def span(values: pd.Series, unit: str) -> str:
 
 def lede(rows: pd.DataFrame) -> str:
     rows = rows.loc[rows.nll.notna()]
+    same = "the same " if len(rows[["documents", "tokens"]].drop_duplicates()) == 1 else ""
     return (
-        f"Loss on the same {span(rows.tokens, 'target tokens')} in {span(rows.documents, 'held-out documents')}, "
+        f"Loss on {same}{span(rows.tokens, 'target tokens')} in {span(rows.documents, 'held-out documents')}, "
         f"after {span(rows.context_length, 'tokens')} of context; trained at {span(rows.train_length, 'tokens')}."
     )
 
