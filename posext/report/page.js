@@ -35,7 +35,8 @@ function axis(title, theme) {
 function logTicks(traces) {
   const found = traces.filter((trace) => !trace.visible).flatMap((trace) => trace.y).filter((y) => y > 0);
   const [low, high] = [Math.min(...found), Math.max(...found)];
-  const steps = high / low > 1000 ? [1] : high / low > 20 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 7];
+  const fine = [1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9];
+  const steps = high / low < 2.5 ? fine : high / low > 1000 ? [1] : high / low > 20 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 7];
   const values = [];
   for (let power = Math.floor(Math.log10(low)) - 1; power <= Math.log10(high) + 1; power++) {
     values.push(...steps.map((step) => Number(`${step}e${power}`)));
