@@ -65,19 +65,24 @@ def by_context(plan: Plan, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def report(run: Run, measured: pd.DataFrame, wandb_run: Any) -> None:
-    """The chart of all that the run has, the table of what was measured now, and both on wandb."""
+    """The chart and the page of all that the run has, both on wandb too, and the table of what was measured now."""
+    from posext.report import page  # here, so that what draws pages is not imported at start-up
+
     everything = curves.read(run.folder / "curves.csv")
     figure = run.folder / "curve.png"
     plot.draw(everything, figure, title=run.name)
+    written = page.write([run.folder], run.folder / "report.html")
     for key, curve in measured.loc[measured.extend != curves.FLOOR].groupby(["extend", "factor"], sort=False):
         extend, factor = cast(tuple[str, str], key)
         extension = f"{extend}-{factor}".strip("-") if extend else ""
         started = wandb_run if wandb_run is not None and not extension else tracking.start(run, extension)
         headline = curve.loc[curve.protocol == curves.HEADLINE]
-        tracking.mirror_curve(started, curve, figure, curves.summary(headline, everything) if len(headline) else {})
+        tracking.mirror_curve(
+            started, curve, figure, written, curves.summary(headline, everything) if len(headline) else {}
+        )
         if started is not None:
             started.finish()
     print(f"\n{curves.table(measured, known=everything)}\n")
     for protocol, part in measured.groupby("protocol", sort=False):
         print(f"{protocol}: {int(part.tokens.max()):,} tokens in {int(part.documents.max())} held-out documents.")
-    print(f"Perplexity ± half the 95 % interval over documents. Chart: {figure}")
+    print(f"Perplexity ± half the 95 % interval over documents. Chart: {figure}, page: {written}")

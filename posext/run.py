@@ -1,6 +1,6 @@
 """A run's folder: its name, the config it stands for, and what is found in it.
 
-results/runs/NAME/  config.yaml  metrics.jsonl  curves.csv  documents.parquet  curve.png  tokenizer.json
+results/runs/NAME/  config.yaml  metrics.jsonl  curves.csv  documents.parquet  curve.png  report.html  tokenizer.json
                     model.safetensors and run.json once trained; checkpoints/ until then; wandb/
 """
 

@@ -94,8 +94,8 @@ def mirror(started: Any, row: dict[str, Any]) -> None:
         started.log(axes | {f"{part}/{key}": value for key, value in row.items() if key not in axes})
 
 
-def mirror_curve(started: Any, curve: pd.DataFrame, figure: Path, summary: dict[str, Any]) -> None:
-    """Curves against context length, the headline's values as summary scalars, and the chart."""
+def mirror_curve(started: Any, curve: pd.DataFrame, figure: Path, page: Path, summary: dict[str, Any]) -> None:
+    """Curves against context length, the headline's values as summary scalars, the chart and the page."""
     if started is None:
         return
     import wandb
@@ -108,4 +108,4 @@ def mirror_curve(started: Any, curve: pd.DataFrame, figure: Path, summary: dict[
         if headline:
             started.summary[f"perplexity_{row['context_length']}"] = row["perplexity"]
     started.summary.update(summary)
-    started.log({"curve": wandb.Image(str(figure))})
+    started.log({"curve": wandb.Image(str(figure)), "report": wandb.Html(page.read_text(), inject=False)})

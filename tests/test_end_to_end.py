@@ -24,10 +24,8 @@ def test_a_run_leaves_everything_it_promises(command, small):
     code, out, err = command("train", "+pe=yarn", *small)
     assert code == 0, err
     (folder,) = Path("results/runs").iterdir()
-    promised = (
-        "config.yaml metrics.jsonl curves.csv documents.parquet curve.png tokenizer.json model.safetensors run.json"
-    )
-    assert {path.name for path in folder.iterdir()} == set(promised.split())
+    promised = "config.yaml metrics.jsonl curves.csv documents.parquet curve.png report.html tokenizer.json"
+    assert {path.name for path in folder.iterdir()} == {*promised.split(), "model.safetensors", "run.json"}
     assert folder.name.startswith("yarn-nano-16-seed0")
 
     first = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])
@@ -171,6 +169,7 @@ def test_a_sweep_of_two_schemes_and_two_seeds_with_its_curves_on_wandb(command, 
         assert group == "sweep"
         points = [(row["eval/context_length"], row["eval/perplexity"]) for row in history if "eval/perplexity" in row]
         assert points == list(zip(rows.context_length, rows.perplexity, strict=True))
+        assert any(key.startswith("report") for row in history for key in row)
         assert summary["perplexity_256"] == rows.perplexity.iloc[-1]
         assert [row["train/loss"] for row in history if "train/loss" in row] == [
             row["loss"] for row in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()) if "loss" in row

@@ -1,0 +1,85 @@
+"""What runs left in their folders, read for a page."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from posext import compare, curves, run, stored
+from posext.protocols import COMPARABLE
+
+log = logging.getLogger(__name__)
+HEADLINE = "fixed_target"  # the protocol of the first chart and of the table
+RETRIEVAL = "retrieval.csv"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run's folder, or a curves file: its rows of curves.csv, and what a folder has beside them."""
+
+    path: Path
+    rows: pd.DataFrame
+    run: run.Run | None
+    retrieval: pd.DataFrame
+
+    @property
+    def bootstrap(self) -> compare.Bootstrap:
+        """How the run's own intervals were made."""
+        config = self.run.config.evaluation if self.run else None
+        return compare.Bootstrap(config.bootstrap, config.seed) if config else compare.Bootstrap()
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A curve's table of differences to its crop baseline, from the training length on, and the numbers derived of it."""
+
+    row: Any
+    table: pd.DataFrame
+    derived: dict[str, Any]
+
+
+def read(paths: Sequence[Path]) -> list[Source]:
+    """Everything that some runs have. Raises ValueError where none holds curves."""
+    return [source(path, rows) for path in paths if len(rows := measured(path, alone=len(paths) == 1))]
+
+
+def measured(path: Path, alone: bool) -> pd.DataFrame:
+    """The rows of a run; none, with a warning, where it was not measured, or ValueError where nothing else is read."""
+    try:
+        rows = curves.of_runs([path])
+    except ValueError:
+        if alone:
+            raise
+        return pd.DataFrame()
+    return rows.assign(group=rows.group.fillna("") if "group" in rows else "")
+
+
+def source(path: Path, rows: pd.DataFrame) -> Source:
+    known = path.is_dir() and (path / "config.yaml").is_file()
+    file = path / RETRIEVAL
+    text: Any = {name: str for name in ("extend", "factor", "condition")}
+    blank: Any = {"accuracy": [""], "accuracy_low": [""], "accuracy_high": [""], "nll": [""], "correct": [""]}
+    found = pd.read_csv(file, dtype=text, keep_default_na=False, na_values=blank) if file.is_file() else pd.DataFrame()
+    return Source(path, rows, run.load(path) if known else None, found)
+
+
+def paired(found: Source, protocol: str, group: str) -> tuple[list[Paired], list[str]]:
+    """The differences of a run's curves under a protocol to its crop baseline; and why there are none, in sentences.
+
+    Empty where the lengths of a protocol are not comparable, and for a file of curves alone.
+    """
+    if protocol not in COMPARABLE or not (found.path / "documents.parquet").is_file():
+        return [], []
+    made, notes = [], []
+    for curve in stored.of_run(found.path, protocol, group, "all"):
+        if curve.row.extend == curves.FLOOR and curve.crop is None:
+            continue
+        try:
+            derived = compare.derived(curve, found.bootstrap)
+            made.append(Paired(curve.row, compare.to_crop(curve, found.bootstrap), derived))
+        except ValueError as error:
+            notes.append(f"{curves.label(curve.row)} has no paired difference: {error}.")
+    return made, notes

@@ -1,0 +1,74 @@
+"""What a chart of curves can show: perplexity, bits per byte, and the paired difference to the crop baseline."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from posext.protocols import COMPARABLE
+from posext.report.figures import View
+from posext.report.gather import Paired
+from posext.report.lines import Line
+
+SAID = {"uses": "uses its context", "survives": "survives", "fails": "fails"}
+
+
+def of_curves(known: pd.DataFrame, differences: Sequence[Paired], protocol: str) -> list[View]:
+    """The views of the curves of one protocol and group, whose rows are all `known`."""
+
+    def scaled(line: Line) -> pd.DataFrame:
+        values = line.values()
+        return shown(values.loc[:, ["nll", "low", "high"]].mul(values.bytes_share, axis=0), line)
+
+    def perplexity(line: Line) -> pd.DataFrame:
+        values = line.values()
+        return shown(np.exp(values.loc[:, ["nll", "low", "high"]].astype(float)), line)
+
+    def crop(line: Line) -> float:
+        return line.crop(known) if protocol in COMPARABLE else float("nan")
+
+    def crop_bits(line: Line) -> float:
+        return crop(line) * float(line.values().bytes_share.mean())
+
+    views = [
+        View("Perplexity", "perplexity", perplexity, lambda line: float(np.exp(crop(line)))),
+        View("Bits per byte", "bits per byte", scaled, crop_bits),
+    ]
+    if differences:
+        table = of_runs(differences)
+        name, axis = "Difference to crop", "nats a token above the crop baseline"
+        views.append(View(name, axis, lambda line: to_crop(line, table), lambda _: 0.0, log=False, signed=True))
+    return views
+
+
+def shown(values: pd.DataFrame, line: Line) -> pd.DataFrame:
+    """Values with what is said of each where the pointer rests."""
+    frame = values.astype(float).set_axis(["value", "low", "high"], axis=1)
+    between = "" if line.seeds == 1 else "mean of seeds, range "
+    said = [f"<b>{v:.4g}</b> {between}[{lo:.4g}, {hi:.4g}]" for v, lo, hi in frame.itertuples(index=False)]
+    return frame.assign(said=said)
+
+
+def of_runs(differences: Sequence[Paired]) -> pd.DataFrame:
+    """The differences of several curves as one table, with the run, extension and factor of each."""
+    names = ("run", "extend", "factor")
+    return pd.concat([d.table.assign(**{name: d.row[name] for name in names}) for d in differences], ignore_index=True)
+
+
+def to_crop(line: Line, table: pd.DataFrame) -> pd.DataFrame:
+    """A line's difference to its crop baseline in nats, from the training length on: paired, or a mean over seeds."""
+    key = ["run", "extend", "factor"]
+    of_line = pd.MultiIndex.from_frame(line.curves.loc[:, key])
+    mine = table.loc[pd.MultiIndex.from_frame(table.loc[:, key]).isin(of_line)].groupby("context")
+    trained = int(line.curves.train_length.iloc[0])
+    lengths = sorted(int(n) for n in line.curves.context_length.unique() if n >= trained)
+    alone = line.seeds == 1
+    low, high = (mine.low.mean(), mine.high.mean()) if alone else (mine.difference.min(), mine.difference.max())
+    frame = pd.DataFrame({"value": mine.difference.mean(), "low": low, "high": high}, dtype=float).reindex(lengths)
+    verdicts = mine.verdict.agg(lambda found: found.iloc[0] if found.nunique() == 1 else "seeds disagree")
+    between = "" if alone else "mean of seeds, range "
+    said = [
+        f"<b>{v:+.3f}</b> {between}[{lo:+.3f}, {hi:+.3f}]" + ("" if line.floor else f", {SAID.get(word, word)}")
+        for (v, lo, hi), word in zip(frame.itertuples(index=False), verdicts.reindex(lengths), strict=True)
+    ]
+    return frame.assign(said=said)

@@ -1,0 +1,190 @@
+"""The page about a run or several: its numbers are those on disk, it needs no network, and nothing in it is code of others."""
+
+import html
+import json
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from posext import curves
+from posext.report import page
+from posext.report.cost import growth
+
+HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
+LENGTHS = (64, 128, 256, 512)
+
+
+def rows_of(scheme: str, nll: list[float], run: str | None = None, **changes) -> pd.DataFrame:
+    rows = pd.DataFrame({"context_length": LENGTHS, "nll": nll})
+    rows = rows.assign(nll_low=rows.nll - 0.1, nll_high=rows.nll + 0.1, perplexity=np.exp(rows.nll))
+    rows = rows.assign(bits_per_byte=rows.nll / math.log(2) / 3, seconds=rows.context_length / 100.0)
+    fixed = {"study": "s", "run": run or f"{scheme}-run", "scheme": scheme, "extend": "", "factor": "", "model": "tiny"}
+    fixed |= {"parameters": 1000, "original_length": 128, "train_length": 128, "seed": 0, "protocol": "fixed_target"}
+    fixed |= {"group": "", "logit_multiplier": 1.0, "documents": 9, "tokens": 288, "commit": "abc"}
+    rows = rows.assign(**fixed, tokens_per_second=100.0, peak_memory_bytes=1e6)
+    return rows.assign(**changes)[curves.COLUMNS]
+
+
+def written(*tables: pd.DataFrame) -> str:
+    pd.concat(tables).to_csv("curves.csv", index=False)
+    return page.write([Path("curves.csv")], Path("report.html")).read_text()
+
+
+def charts(text: str) -> list[dict]:
+    found = re.search(r'<script type="application/json" id="charts">(.*?)</script>', text, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def drawn(text: str, view: str, chart: int = 0) -> dict[str, dict]:
+    (found,) = [one for one in charts(text)[chart]["views"] if one["name"] == view]
+    return {trace["name"]: trace for trace in found["traces"] if trace["uid"].startswith("line")}
+
+
+def test_a_run_writes_a_page_with_the_numbers_of_its_curves(command, small):
+    code, _, err = command("train", "+pe=rope", *small, "name=mine")
+    assert code == 0, err
+    text = Path("results/runs/mine/report.html").read_text()
+    rows = curves.read("results/runs/mine/curves.csv")
+    for view, low, value, high in [
+        ("Perplexity", np.exp(rows.nll_low), rows.perplexity, np.exp(rows.nll_high)),
+        ("Bits per byte", rows.nll_low / math.log(2), rows.bits_per_byte, rows.nll_high / math.log(2)),  # bytes
+    ]:
+        trace = drawn(text, view)["rope"]
+        assert trace["x"] == rows.context_length.tolist()
+        for key, expected in {"low": low, "y": value, "high": high}.items():
+            np.testing.assert_allclose(trace[key], expected)
+    longer = rows.loc[rows.context_length >= 16]
+    np.testing.assert_allclose(
+        drawn(text, "Difference to crop")["rope"]["y"], longer.nll - longer.nll.iloc[0], atol=1e-12
+    )
+    for perplexity in rows.perplexity:
+        assert f"<td>{perplexity:.2f}<small>" in text
+    assert "python -m posext.train +pe=rope" in html.unescape(text)
+    assert re.search(r'class="(uses|survives|fails)"', text)
+
+
+def test_the_command_line_compares_runs(tmp_path):
+    for scheme in ("rope", "alibi"):
+        (tmp_path / scheme).mkdir()
+        rows_of(scheme, [3.0, 2.5, 2.6, 2.7]).to_csv(tmp_path / scheme / "curves.csv", index=False)
+    command = [sys.executable, "-m", "posext.report", "rope", "alibi"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "report.html"
+    text = (tmp_path / "report.html").read_text()
+    assert "2 runs compared" in text
+    assert drawn(text, "Perplexity").keys() == {"rope", "alibi"}
+    refused = subprocess.run([*command[:3], "absent"], cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode
+    assert "none of these holds curves" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_the_page_loads_nothing():
+    text = written(rows_of("rope", [3.0, 2.5, 2.6, 2.7]))
+    assert "default-src 'none'" in text
+    assert not re.search(r"""(src|href|action)\s*=\s*["']?\s*(https?:)?//""", text)
+    assert not re.search(r"@import|url\(", text)
+    assert len(text) < 3_000_000
+
+
+@pytest.mark.parametrize("field", ["run", "scheme", "extend", "model", "study", "commit", "protocol", "group"])
+def test_a_hostile_name_stays_text(field):
+    ours = rows_of("rope", [3.0, 2.5, 2.6, 2.7])
+    theirs = rows_of("alibi", [3.0, 2.5, 2.6, 2.7]).assign(**{field: HOSTILE})
+    plain, text = written(ours), written(ours, theirs)
+    assert HOSTILE not in text
+    assert "<img" not in text
+    assert text.count("<script") == plain.count("<script") == text.count("</script>")
+    names = [trace["name"] for chart in charts(text) for view in chart["views"] for trace in view["traces"]]
+    assert not [name for name in names if "<" in name]  # plotly reads tags in names
+
+
+def test_an_undefined_length_is_a_gap():
+    text = written(rows_of("learned", [3.0, 2.5, math.nan, math.nan]))
+    assert drawn(text, "Perplexity")["learned"]["y"] == [
+        pytest.approx(math.exp(3)),
+        pytest.approx(math.exp(2.5)),
+        None,
+        None,
+    ]
+    assert text.count("<td>undefined") == 2
+
+
+def test_seeds_are_one_line_with_their_range():
+    seeds = [rows_of("rope", [3 + s, 2.5 + s, 2.6 + s, 2.7 + s], run=f"r{s}", seed=s) for s in (0, 1)]
+    trace = drawn(written(*seeds), "Perplexity")["rope (2 seeds)"]
+    np.testing.assert_allclose(np.log(trace["low"]), [3.0, 2.5, 2.6, 2.7])
+    np.testing.assert_allclose(np.log(trace["y"]), [3.5, 3.0, 3.1, 3.2])
+    np.testing.assert_allclose(np.log(trace["high"]), [4.0, 3.5, 3.6, 3.7])
+
+
+def test_the_answer_stands_first_in_words():
+    text = html.unescape(written(rows_of("rope", [3.0, 2.5, 2.6, 2.7]), rows_of("alibi", [3.0, 2.55, 2.54, 2.55])))
+    (answer,) = re.findall(r'<p class="answer">(.*?)</p>', text, re.DOTALL)
+    assert "Usable furthest, to 512 tokens, the longest measured: “alibi”." in answer
+    assert f"Lowest perplexity at 512 tokens: {math.exp(2.55):.2f}" in answer
+
+
+def test_curves_on_other_targets_are_not_ranked():
+    one, other = rows_of("rope", [3.0, 2.5, 2.6, 2.7]), rows_of("alibi", [3.0, 2.5, 2.5, 2.5], tokens=96)
+    text = written(one, other)
+    assert "Not all of these curves are measured on the same targets" in text
+    assert "Lowest perplexity" not in text
+
+
+def test_every_protocol_has_its_chart_and_positions_are_lengths():
+    ours = rows_of("rope", [3.0, 2.5, 2.6, 2.7])
+    text = written(ours, rows_of("rope", [3.1, 2.7, 2.8, 2.9], protocol="per_position"))
+    (found,) = [chart for chart in charts(text) if chart["id"].startswith("per_position")]
+    assert found["x"]["ticks"] == list(LENGTHS)
+    own = [trace for trace in found["views"][0]["traces"] if trace["uid"] == "line0"]
+    np.testing.assert_allclose(own[0]["y"], np.exp([3.1, 2.7, 2.8, 2.9]))
+
+
+def test_retrieval_is_a_heat_map(tmp_path):
+    rows_of("rope", [3.0, 2.5, 2.6, 2.7]).to_csv("curves.csv", index=False)
+    cells = [(n, d, c) for n in (64, 128) for d in (0.0, 0.5) for c in ("needle", "control")]
+    table = pd.DataFrame(cells, columns=["context_length", "depth", "condition"])
+    right = [{"needle": 3 + i, "control": 1}[c] for i, (_, _, c) in enumerate(cells)]
+    table = table.assign(extend="", factor="", distance=10, trials=20, correct=right, nll=1.0)
+    share = table.correct / table.trials
+    table.assign(accuracy=share, accuracy_low=share - 0.05, accuracy_high=share + 0.05).to_csv(
+        "retrieval.csv", index=False
+    )
+    text = page.write([tmp_path], tmp_path / "report.html").read_text()
+    (found,) = [chart for chart in charts(text) if chart["heat"]]
+    grids = {view["name"]: view["traces"][0]["z"] for view in found["views"]}
+    assert grids == {"Needle": [[0.15, 0.35], [0.25, 0.45]], "Control": [[0.05, 0.05], [0.05, 0.05]]}  # depth by length
+
+
+def test_of_many_curves_the_lowest_are_drawn_first():
+    tables = [rows_of(f"s{i:02}", [3.0, 2.5, 2.5, 2.5 + i / 100]) for i in range(20)]
+    shown = {n: t for n, t in drawn(written(*reversed(tables)), "Perplexity").items() if "visible" not in t}
+    assert sorted(shown) == [f"s{i:02}" for i in range(8)]
+    assert len({trace["line"]["color"] for trace in shown.values()}) == 8
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
+def test_a_power_law_has_its_exponent(power):
+    lengths = [2.0**k for k in range(6, 13)]
+    assert growth(lengths, [3 * n**power for n in lengths]) == pytest.approx((power, 1.0))
+
+
+def test_growth_is_that_of_long_contexts_and_says_how_far_off_it_is():
+    lengths = [2.0**k for k in range(4, 14)]
+    exponent, off = growth(lengths, [1e6 + n**2 for n in lengths])  # a constant cost, outgrown in the end
+    assert 0.5 < exponent < 2
+    assert off > 1.3
+    assert math.isnan(growth([64, 128, 256], [math.nan, 0.0, 3.0]).exponent)
+
+
+def test_importing_the_entry_points_leaves_plotly_alone():
+    code = "import sys, posext.train, posext.evaluate; sys.exit('plotly' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
