@@ -1,6 +1,8 @@
 """From a command line to a typed config: hydra underneath, one clear message instead of a traceback on top."""
 
+import argparse
 import difflib
+import functools
 import logging
 import os
 import re
@@ -51,6 +53,27 @@ def entry(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     finally:
         if plain:
             del os.environ["HYDRA_FULL_ERROR"]
+
+
+def script(main: Callable[[], None]) -> Callable[[], None]:
+    """The same for a script's `main`: what the user can mend ends in one message and exit code 2."""
+
+    @functools.wraps(main)
+    def told() -> None:
+        say_once()
+        try:
+            main()
+        except (*MENDABLE, OSError) as error:
+            stop(error)
+
+    return told
+
+
+class Arguments(argparse.ArgumentParser):
+    """A script's arguments; what is wrong with them is said in one message too."""
+
+    def error(self, message: str) -> NoReturn:
+        stop(ValueError(message))
 
 
 class Terminal(logging.StreamHandler):

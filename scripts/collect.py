@@ -3,15 +3,15 @@
 Writes curves.csv (all rows) and configs/RUN.yaml (as resolved); figures and tables come from the scripts for them.
 """
 
-import argparse
 import shutil
 from pathlib import Path
 
-from posext import curves
+from posext import command, curves
 
 
+@command.script
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command.Arguments(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()

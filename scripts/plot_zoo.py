@@ -5,7 +5,6 @@ below that of the RoPE run at its training length. Trained schemes left, those p
 the best to the worst at 8 times the training length; factors matched.
 """
 
-import argparse
 from pathlib import Path
 
 import matplotlib as mpl
@@ -16,15 +15,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from posext import curves
+from posext import command, curves
 
 SHOWN = 0.8  # nats at which colours end
 FURTHEST = 16  # times the training length
 AT = 8  # times the training length, by which rows are sorted
 
 
+@command.script
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command.Arguments(description=__doc__)
     parser.add_argument("curves", type=Path)
     parser.add_argument("--out", type=Path, default=Path("zoo.png"))
     options = parser.parse_args()

@@ -70,8 +70,9 @@ def knots_of(divisors: np.ndarray, shape: Shape, base: float, factor: float) -> 
     return [round(float(power), 2) for power in np.interp(TURNS, turns_R[::-1], powers_R[::-1])]
 
 
+@command.script
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a trained run of plain RoPE")
     parser.add_argument(
         "--factor", type=float, default=8.0, help="context length searched at, over the original length"
@@ -80,11 +81,7 @@ def main() -> None:
     parser.add_argument("--population", type=int, default=16)
     parser.add_argument("--generations", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    try:
-        report(options)
-    except ValueError as error:
-        command.stop(error)
+    report(parser.parse_args())
 
 
 def report(options: argparse.Namespace) -> None:

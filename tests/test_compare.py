@@ -100,7 +100,7 @@ def test_a_protocol_has_groups_and_weights(tmp_path):
     [
         (["one", "other"], 0, "| alibi    | 16        | 0      | 64        | -0.8"),
         (["one", "other", "--at-train"], 0, "survives"),
-        (["one"], "compare: nothing to compare", ""),
+        (["one"], "posext: nothing to compare", ""),
         (
             ["one", "--at-train", "--protocol", "nonoverlap"],
             "lengths compare under far_copy, fixed_target, sliding",
