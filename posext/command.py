@@ -109,14 +109,15 @@ def typed(composed: DictConfig) -> Any:
         raise ValueError(f"{CHOOSE} {', '.join(names())}")
     if OmegaConf.is_missing(composed, "run"):
         raise ValueError("name the run to measure: run=results/runs/NAME")
-    choices = HydraConfig.get().runtime.choices
+    choices, sources = HydraConfig.get().runtime.choices, HydraConfig.get().runtime.config_sources
+    allow(list(composed.own_modules), [Path(source.path) for source in sources if source.schema == "file"])
     for key, group in (("pe", "pe"), ("extend", "pe@extend"), *((axis, axis) for axis in AXES)):
         if composed.get(key) is not None:
             if not OmegaConf.is_dict(composed[key]):
                 raise ValueError(f"{key}={composed[key]} is none of {', '.join(names(group.partition('@')[0]))}")
-            OmegaConf.update(composed, f"{key}.name", choices.get(group), force_add=True)
-    folders = [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]
-    allow(list(composed.own_modules), folders)
+            if choices.get(group) not in (valid := names(group.partition("@")[0])):  # as ../GROUP/NAME is
+                raise ValueError(f"unknown {group}={choices.get(group)}; choose one of {', '.join(valid)}")
+            OmegaConf.update(composed, f"{key}.name", choices[group], force_add=True)
     return OmegaConf.to_object(composed)
 
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from posext import command, curves, data, device, floor
 from posext.config import EvaluateConfig, TrainConfig, check_lengths
-from posext.measure import Plan, measure_curve, network, plan_of
+from posext.measure import Plan, context_lengths, measure_curve, network, plan_of
 from posext.record import report, write_curve
 from posext.run import Run, load
 
@@ -28,7 +28,12 @@ def evaluate(config: EvaluateConfig, given: dict[str, str]) -> Run:
     changed |= {name: getattr(config, name) for name in ("context_lengths", "protocols", "precision") if name in given}
     run = dataclasses.replace(run, config=dataclasses.replace(run.config, tracking=config.tracking, **changed))
     run.config.check()
-    measure(run, extended(run, config, given))
+    extension = extended(run, config, given)
+    measured = extension.config if extension else run.config
+    ends, shortest = run.scheme(measured).max_length, context_lengths(run)[0]
+    if ends is not None and ends < shortest:
+        raise ValueError(f"{measured.title()} ends at {ends}, below the shortest context length, {shortest}")
+    measure(run, extension)
     return run
 
 

@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from safetensors.torch import load_file
 from tqdm import tqdm
 
 from posext import data, protocols
@@ -80,7 +79,7 @@ def network(run: Run, config: TrainConfig, plan: Plan, accelerator: Accelerator)
     scheme.stage(trained_length=scheme.reach(run.schedule.longest))
     model = GPT(run.config.model, plan.tokens.vocab_size, scheme)
     try:
-        model.load_state_dict(load_file(run.folder / "model.safetensors"))
+        model.load_state_dict(run.weights())
     except RuntimeError as error:
         raise ValueError(f"the weights of {run.folder} do not fit {config.title()}: {error}") from error
     return model.to(accelerator.device).eval()

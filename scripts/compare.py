@@ -27,11 +27,11 @@ def main() -> None:
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamples of the documents")
     parser.add_argument("--seed", type=int, default=0, help="of the resamples")
     options = parser.parse_args()
+    if options.at_train and options.protocol not in COMPARABLE:
+        raise ValueError(f"lengths compare under {', '.join(sorted(COMPARABLE))}, not under {options.protocol}")
     curves = stored.read(options.runs, options.protocol, options.group, options.factor)
     bootstrap = compare.Bootstrap(options.bootstrap, options.seed)
     if options.at_train:
-        if options.protocol not in COMPARABLE:
-            raise ValueError(f"lengths compare under {', '.join(sorted(COMPARABLE))}, not under {options.protocol}")
         differences = pd.concat([compare.to_crop(curve, bootstrap) for curve in curves], ignore_index=True)
     else:
         differences = compare.to_first(curves, bootstrap)

@@ -15,6 +15,8 @@ def main() -> None:
     parser.add_argument("--title", default="")
     options = parser.parse_args()
     known = curves.of_runs(options.runs)
+    if options.protocol not in (measured := set(known.protocol)):
+        raise ValueError(f"no curve was measured under {options.protocol!r}, but under {', '.join(sorted(measured))}")
     plot.draw(curves.with_factor(known, options.factor), options.out, options.title, known, options.protocol)
     print(options.out)
 

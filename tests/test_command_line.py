@@ -39,7 +39,7 @@ def test_a_choice_works_with_and_without_the_plus(command, small):
         (["+pe=rope", "data=text", "data.path=nowhere"], "data.path=nowhere does not exist"),
         (["+pe=rope", "length.stages=[{multiple:1,share:0.5}]"], "sum to 1"),
         (["+pe=rope", "steps"], "missing EQUAL"),
-        (["+pe=rope", "name=../mine"], "name must be letters, digits"),
+        (["+pe=rope", "name=../mine"], "name must be at most 200 letters, digits"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
