@@ -121,9 +121,10 @@ def plain_text(path: Path) -> str:
 
 def table_rows(path: Path, kind: str, column: str) -> Iterator[str]:
     from datasets import load_dataset
-    from datasets.utils.logging import disable_progress_bar
+    from datasets.utils.logging import CRITICAL, disable_progress_bar, set_verbosity
 
     disable_progress_bar()
+    set_verbosity(CRITICAL)  # what goes wrong is said below
     try:
         rows: Any = load_dataset(kind, data_files=str(path), split="train")
     except Exception as error:  # datasets wraps what went wrong in errors of its own

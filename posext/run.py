@@ -130,8 +130,8 @@ def stored_config(file: Path) -> DictConfig:
         stored = OmegaConf.load(file)
     except (YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
         raise ValueError(f"{file} is no config of a run: it cannot be read") from error
-    lacking = [key for key in NEEDED if key not in stored]
-    if lacking or not isinstance(stored, DictConfig):
+    lacking = [key for key in NEEDED if key not in stored or not isinstance(stored, DictConfig)]
+    if lacking:
         raise ValueError(f"{file} is no config of a run: it lacks {', '.join(lacking)}")
     if "${" in json.dumps(OmegaConf.to_container(stored, resolve=False), default=str):
         raise ValueError(f"{file} is refused: it holds an interpolation (${{..}}), which no run stores")

@@ -26,7 +26,7 @@ def make(kind: str, vocab_size: int, texts: Iterator[str]) -> Tokenizer:
     size, largest = tokenizer.get_vocab_size(), max(tokenizer.get_vocab().values(), default=-1)
     if largest >= size:
         raise ValueError(
-            f"data.tokenizer={kind!r} does not fit: its largest id is {largest}, but it has {size} tokens, and the network as many"
+            f"data.tokenizer={kind!r} has ids up to {largest}, but {size} tokens, for which the network has embeddings"
         )
     return tokenizer
 

@@ -92,9 +92,9 @@ def report(options: argparse.Namespace) -> None:
         raise ValueError(
             f"--factor must be a number above 1, and --windows above 0: got {factor} and {options.windows}"
         )
-    for key in ("generations", "seed"):
-        if getattr(options, key) < 0:
-            raise ValueError(f"--{key} must be at least 0, not {getattr(options, key)}")
+    for key, least in {"population": evolution.SMALLEST, "generations": 0, "seed": 0}.items():
+        if getattr(options, key) < least:
+            raise ValueError(f"--{key} must be at least {least}, not {getattr(options, key)}")
     judge = Judge(run, factor, data.load(run.config.data))
     windows = judge.windows(options.windows, options.seed)
     searched, checked = windows[::2], windows[1::2]
