@@ -2,9 +2,14 @@
 
 import hashlib
 import json
+import os
 import runpy
 import shutil
+import subprocess
+import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -30,7 +35,7 @@ SETTINGS = [
     (["+pe=rope", "evaluation.block=4"], "did you mean blocks?"),
     (
         ["+pe=rope", "optimizer.beta3=1"],
-        "unknown setting optimizer.beta3; did you mean beta1? Valid in optimizer: beta1",
+        "unknown setting optimizer.beta3; did you mean beta2? Valid in optimizer: beta1",
     ),
     (["+pe=rope", "pe.factor=8"], "unknown setting pe.factor; Valid in pe: _target_, base"),
     (["+pe=rope", "steps"], "missing EQUAL"),
@@ -405,3 +410,30 @@ def test_a_script_refuses_what_it_cannot_use(refused, script, typed, says):
 @pytest.mark.parametrize(("typed", "says"), SCHEMES + SHOW, ids=ids)
 def test_what_cannot_be_shown_is_refused(refused, typed, says):
     refused(show.main, typed, says)
+
+
+def test_more_processes_than_sequences_are_refused(refused, small, monkeypatch):
+    many = SimpleNamespace(num_processes=17, is_main_process=True, main_process_first=nullcontext)
+    monkeypatch.setattr("posext.train.PartialState", lambda: many)
+    refused(train.main, ["+pe=rope", *small], "17 processes cannot share 16 sequences of 16 tokens a step")
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (["-m", "posext.train", "+pe=rope", "precision=fp8"], "precision must be one of auto, fp32, bf16, not 'fp8'"),
+        pytest.param(
+            ["-m", "posext.evaluate", "run=nowhere"], "nowhere is not the folder of a run", marks=pytest.mark.slow
+        ),
+        pytest.param([str(FOLDER / "plot_curves.py"), "nowhere"], "nowhere is neither", marks=pytest.mark.slow),
+        pytest.param([str(FOLDER / "compare.py"), "--seed"], "expected one argument", marks=pytest.mark.slow),
+    ],
+)
+def test_a_command_that_is_refused_exits_with_2(tmp_path, typed, says):
+    environment = {**os.environ, "PYTHONPATH": str(FOLDER.parent)}
+    ended = subprocess.run([sys.executable, *typed], capture_output=True, text=True, env=environment)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("posext: ")
+    assert says in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
