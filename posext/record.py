@@ -35,10 +35,10 @@ def write_curve(
     rows = by_context(plan, rows).reindex(columns=curves.COLUMNS)
     file = run.folder / "curves.csv"
     write_text(file, curves.replace(curves.read(file), rows).to_csv(index=False))
-    stored = run.folder / "documents.parquet"
     labelled = sums.assign(**{name: fixed[name] for name in ("extend", "factor")})
-    before = pd.read_parquet(stored) if stored.exists() else labelled.head(0)
-    curves.replace(before, labelled).to_parquet(stored, index=False)
+    summed = curves.replace(before if len(before.columns) else labelled.head(0), labelled)
+    write_text(file, rows_too.to_csv(index=False))
+    summed.to_parquet(run.folder / stored.SUMS, index=False)
     return rows
 
 
