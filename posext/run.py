@@ -127,7 +127,7 @@ def stored_config(file: Path) -> DictConfig:
     What a run stores is resolved, so an interpolation was put there by hand: it could read files and the environment.
     """
     try:
-        stored = OmegaConf.load(file)
+        stored = cast(DictConfig, OmegaConf.load(file))
     except (YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
         raise ValueError(f"{file} is no config of a run: it cannot be read") from error
     lacking = [key for key in NEEDED if key not in stored or not isinstance(stored, DictConfig)]
