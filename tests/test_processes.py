@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from posext import curves
 
@@ -42,15 +41,3 @@ def test_two_processes_train_and_measure_as_one(small):
     assert len(one) == len(two) > 0
     np.testing.assert_allclose(one.nll.to_numpy(float), two.nll.to_numpy(float), rtol=1e-4)
     np.testing.assert_array_equal(one.tokens, two.tokens)
-
-
-def test_more_processes_than_sequences_are_refused():
-    import torch
-
-    from posext.train import accumulate
-
-    class Three:
-        num_processes = 3
-
-    with pytest.raises(ValueError, match="3 processes cannot share 2 sequences of 8 tokens"):
-        accumulate(torch.nn.Identity(), torch.zeros(2, 9, dtype=torch.int64), 64, Three())
