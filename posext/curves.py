@@ -35,8 +35,8 @@ def read(path: Path | str) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=cast(Any, TEXT), keep_default_na=False, na_values=blank)
     except ValueError as error:  # of decoding and of parsing
         raise ValueError(f"{path} is no file of curves: {error}") from error
-    if not set(ONE_CURVE[1:3]) <= set(table):
-        raise ValueError(f"{path} is no file of curves: it has no column {' nor '.join(ONE_CURVE[1:3])}")
+    if not {"run", "scheme"} <= set(table):
+        raise ValueError(f"{path} is no file of curves: it has not both a column run and a column scheme")
     return table.reindex(columns=COLUMNS).fillna({name: "" for name in TEXT})
 
 
