@@ -13,4 +13,15 @@ test:
 check-slow: check  # launchers that are not installed are skipped: pip install -e '.[dev,joblib,slurm,ray,optuna]'
 	$(PYTHON) -m pytest -m slow
 
-.PHONY: check check-slow lint test
+# The lock first, which needs no network; then its versions against known vulnerabilities. Where those cannot be had, it
+# fails and says so: what was not audited does not pass.
+audit:
+	$(PYTHON) -m pytest tests/test_lock.py
+	$(PYTHON) -m pip_audit --strict --disable-pip --requirement requirements.lock
+
+# Keeps the versions that still satisfy pyproject.toml; `make lock UPGRADE=--upgrade` takes the newest of everything.
+lock:
+	$(PYTHON) -m uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-annotate --no-header \
+		--quiet $(UPGRADE) --output-file requirements.lock
+
+.PHONY: audit check check-slow lint lock test

@@ -1,6 +1,8 @@
 """From a command line to a typed config: hydra underneath, one clear message instead of a traceback on top."""
 
+import argparse
 import difflib
+import functools
 import logging
 import os
 import re
@@ -53,6 +55,27 @@ def entry(config_name: str, job: Callable[[DictConfig], Any]) -> None:
             del os.environ["HYDRA_FULL_ERROR"]
 
 
+def script(main: Callable[[], None]) -> Callable[[], None]:
+    """The same for a script's `main`: what the user can mend ends in one message and exit code 2."""
+
+    @functools.wraps(main)
+    def told() -> None:
+        say_once()
+        try:
+            main()
+        except (*MENDABLE, OSError) as error:
+            stop(error)
+
+    return told
+
+
+class Arguments(argparse.ArgumentParser):
+    """A script's arguments; what is wrong with them is said in one message too."""
+
+    def error(self, message: str) -> NoReturn:
+        stop(ValueError(message))
+
+
 class Terminal(logging.StreamHandler):
     """Writes to whatever standard error is now; sweeps and tests replace it."""
 
@@ -84,16 +107,17 @@ def typed(composed: DictConfig) -> Any:
     """
     if OmegaConf.is_missing(composed, "pe"):
         raise ValueError(f"{CHOOSE} {', '.join(names())}")
-    choices = HydraConfig.get().runtime.choices
+    choices, sources = HydraConfig.get().runtime.choices, HydraConfig.get().runtime.config_sources
     if "run" not in composed and (choices.get("model") == "hf" or composed.model.path):
         raise ValueError("a checkpoint is measured, not trained: posext.evaluate model=hf model.path=FOLDER_OR_ID")
+    allow(list(composed.own_modules), [Path(source.path) for source in sources if source.schema == "file"])
     for key, group in (("pe", "pe"), ("extend", "pe@extend"), *((axis, axis) for axis in AXES)):
         if composed.get(key) is not None:
             if not OmegaConf.is_dict(composed[key]):
                 raise ValueError(f"{key}={composed[key]} is none of {', '.join(names(group.partition('@')[0]))}")
-            OmegaConf.update(composed, f"{key}.name", choices.get(group), force_add=True)
-    folders = [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]
-    allow(list(composed.own_modules), folders)
+            if choices.get(group) not in (valid := names(group.partition("@")[0])):  # as ../GROUP/NAME is
+                raise ValueError(f"unknown {group}={choices.get(group)}; choose one of {', '.join(valid)}")
+            OmegaConf.update(composed, f"{key}.name", choices[group], force_add=True)
     return OmegaConf.to_object(composed)
 
 

@@ -13,6 +13,7 @@ from posext.protocols import PROTOCOLS
 
 AXES = ("window", "attention_scale", "qk_gain", "position_ids")  # groups beside pe, each absent unless named
 LETTERS = string.ascii_letters + string.digits  # what the symbols of a drawn corpus are written as
+HUB_ID = r"\w[\w.-]*/\w[\w.-]*"  # owner/name: never a path, nor the name of one of the loaders of `datasets`
 DRAWN = ("markov", "copy")  # sources whose law is known
 MOST_CELLS = 2**14  # in the transition table of one document
 
@@ -96,6 +97,20 @@ class OptimizerConfig:
     decay_share: float = 0.2  # of the steps, for wsd
     final_share: float = 0.1  # of the learning rate, at the last step
 
+    def check(self) -> None:
+        """Raise ValueError for what is out of range, naming the value and what would do."""
+        one_of("optimizer.schedule", self.schedule, ("cosine", "wsd"))
+        for part in ("warmup_share", "decay_share", "final_share"):
+            if not 0 <= getattr(self, part) <= 1:
+                raise ValueError(f"optimizer.{part} must lie between 0 and 1, not {getattr(self, part)}")
+        for part in ("beta1", "beta2"):
+            if not 0 <= getattr(self, part) < 1:
+                raise ValueError(f"optimizer.{part} must be at least 0 and below 1, not {getattr(self, part)}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"optimizer.weight_decay must be a number of at least 0, not {self.weight_decay}")
+        if not 0 < self.clip < math.inf:
+            raise ValueError(f"optimizer.clip must be a number above 0, not {self.clip}")
+
 
 @dataclass
 class StageConfig:
@@ -172,7 +187,6 @@ class TrainConfig:
         """Raise ValueError for what types alone do not catch, naming the value and what would do."""
         at_least_one = {
             "steps": self.steps,
-            "train_length": self.train_length,
             "tokens_per_step": self.tokens_per_step,
         }
         at_least_one |= {
@@ -191,6 +205,11 @@ class TrainConfig:
         for key, value in at_least_one.items():
             if value is not None and value < 1:
                 raise ValueError(f"{key} must be at least 1, not {value}")
+        if self.train_length < 2:
+            raise ValueError(f"train_length must be at least 2, not {self.train_length}")
+        for key, seed in (("seed", self.seed), ("evaluation.seed", self.evaluation.seed)):
+            if seed < 0:
+                raise ValueError(f"{key} must be at least 0, not {seed}")
         for name in self.protocols:
             one_of("protocols", name, tuple(PROTOCOLS))
         if not self.protocols:
@@ -199,26 +218,22 @@ class TrainConfig:
             raise ValueError(f"evaluation.ngram must be at least 3, not {self.evaluation.ngram}")
         one_of("precision", self.precision, ("auto", "fp32", "bf16"))
         one_of("compile", self.compile.lower(), ("auto", "true", "false"))
-        one_of("optimizer.schedule", self.optimizer.schedule, ("cosine", "wsd"))
         one_of("tracking.wandb", self.tracking.wandb, ("offline", "online", "disabled"))
         one_of("data.source", self.data.source, ("python", "text", "hub", *DRAWN))
         self.data.check_drawn()
+        self.optimizer.check()
         if self.data.source == "text" and not self.data.path:
             raise ValueError("data=text needs data.path, a file or folder of .txt, .md, .jsonl or .parquet")
         if not 0 < self.data.validation_share < 1:
             raise ValueError(f"data.validation_share must lie between 0 and 1, not {self.data.validation_share}")
-        for part in ("warmup_share", "decay_share", "final_share"):
-            share = getattr(self.optimizer, part)
-            if not 0 <= share <= 1:
-                raise ValueError(f"optimizer.{part} must lie between 0 and 1, not {share}")
         shares = [stage.share for stage in self.length.stages]
-        if not shares or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+        if not shares or not (min(shares) > 0 and abs(sum(shares) - 1) <= 1e-6):
             raise ValueError(f"the shares of length.stages must be above 0 and sum to 1, not {shares}")
         multiples = [stage.multiple for stage in self.length.stages]
         if multiples[0] != 1 or multiples != sorted(multiples):
             raise ValueError(f"the multiples of length.stages must start at 1 and never fall, not {multiples}")
-        if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):
-            raise ValueError(f"name must be letters, digits, and . _ - after the first, not {self.name!r}")
+        if self.name is not None and not re.fullmatch(r"\w[\w.-]{0,199}", self.name):
+            raise ValueError(f"name must be at most 200 letters, digits, and . _ - after the first, not {self.name!r}")
         check_lengths(self.context_lengths)
         if self.model.path is None:
             self.check_trainable()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from posext import drawn
-from posext.config import DRAWN, LETTERS, DataConfig
+from posext.config import DRAWN, HUB_ID, LETTERS, DataConfig
 
 TABLES = {".jsonl": "json", ".parquet": "parquet"}  # and what `datasets` calls them
 FORMATS = (".txt", ".md", *TABLES)
@@ -111,32 +111,42 @@ def halves(name: str, text: str, share: float) -> Iterator[Document]:
 
 def plain_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    if "\0" in text:
+        raise ValueError(f"{path} is not text: it holds a zero at character {text.index(chr(0))}")
+    return text
 
 
 def table_rows(path: Path, kind: str, column: str) -> Iterator[str]:
     from datasets import load_dataset
-    from datasets.utils.logging import disable_progress_bar
+    from datasets.utils.logging import CRITICAL, disable_progress_bar, set_verbosity
 
     disable_progress_bar()
+    set_verbosity(CRITICAL)  # what goes wrong is said below
     try:
         rows: Any = load_dataset(kind, data_files=str(path), split="train")
     except Exception as error:  # datasets wraps what went wrong in errors of its own
         raise ValueError(f"{path} cannot be read as {kind}: {root_cause(error)}") from error
-    check_column(rows.column_names, column, str(path))
-    return (row[column] for row in rows)
+    return texts_of(rows, column, str(path))
 
 
-def check_column(columns: list[str], wanted: str, where: str) -> None:
-    if wanted not in columns:
-        raise ValueError(f"{where} has no column {wanted!r}; it has {', '.join(columns)} (data.column)")
+def texts_of(rows: Any, column: str, where: str) -> Iterator[str]:
+    """A column of a data set. Raises ValueError where there is none, or it holds anything but texts."""
+    if column not in rows.column_names:
+        raise ValueError(f"{where} has no column {column!r}; it has {', '.join(rows.column_names)} (data.column)")
+    for index, row in enumerate(rows):
+        if not isinstance(row[column], str):
+            raise ValueError(f"{where} holds {row[column]!r} in row {index} of column {column!r}, which is no text")
+        yield row[column]
 
 
 def from_hub(config: DataConfig) -> Iterator[Document]:
     from datasets import load_dataset
 
+    if not re.fullmatch(HUB_ID, str(config.path)) or Path(str(config.path)).exists():
+        raise ValueError(f"data.path={config.path} is no id on the hub, OWNER/NAME; data=text reads local files")
     for split in ("train", "validation"):
         try:
             rows: Any = load_dataset(str(config.path), config.subset, split=split)
@@ -145,8 +155,8 @@ def from_hub(config: DataConfig) -> Iterator[Document]:
                 f"the data set {config.path} could not be loaded from the hub ({root_cause(error)}); "
                 "without a network use data=python or data=text data.path=..."
             ) from error
-        check_column(rows.column_names, config.column, str(config.path))
-        for index, text in enumerate(joined((row[config.column] for row in rows), config.document_start)):
+        texts = texts_of(rows, config.column, str(config.path))
+        for index, text in enumerate(joined(texts, config.document_start)):
             yield Document(f"{split}#{index}", text, split == "validation")
 
 

@@ -27,11 +27,16 @@ ONE_CURVE = "study run scheme extend factor original_length train_length seed pr
 
 
 def read(path: Path | str) -> pd.DataFrame:
-    """A curves file; an empty frame with its columns where there is none."""
+    """A curves file; an empty frame with its columns where there is none. Raises ValueError for a file of anything else."""
     if not Path(path).exists():
         return pd.DataFrame(columns=COLUMNS)
     blank: Any = {name: [""] for name in NUMBERS}
-    table = pd.read_csv(path, dtype=cast(Any, TEXT), keep_default_na=False, na_values=blank)
+    try:
+        table = pd.read_csv(path, dtype=cast(Any, TEXT), keep_default_na=False, na_values=blank)
+    except ValueError as error:  # of decoding and of parsing
+        raise ValueError(f"{path} is no file of curves: {error}") from error
+    if not {"run", "scheme"} <= set(table):
+        raise ValueError(f"{path} is no file of curves: it has not both a column run and a column scheme")
     return table.reindex(columns=COLUMNS).fillna({name: "" for name in TEXT})
 
 
@@ -47,16 +52,20 @@ def objective(path: Path) -> float | None:
 
 def of_runs(paths: Iterable[Path]) -> pd.DataFrame:
     """The curves of run folders or curves files, one after the other. Raises ValueError where none has any."""
-    tables = []
+    tables = {}
     for path in paths:
-        rows = read(path / "curves.csv" if path.is_dir() else path)
-        if len(rows):
-            tables.append(rows)
-        else:
-            log.warning("%s holds no curves yet; python -m posext.evaluate run=%s measures a trained run", path, path)
-    if not tables:
-        raise ValueError("none of these holds curves")
-    return pd.concat(tables, ignore_index=True)
+        if not path.exists():
+            raise ValueError(f"{path} is neither the folder of a run nor a file of curves")
+        tables[path] = read(path / "curves.csv" if path.is_dir() else path)
+    empty, how = (
+        [path for path, rows in tables.items() if not len(rows)],
+        "python -m posext.evaluate run=RUN measures it",
+    )
+    if len(empty) == len(tables):
+        raise ValueError(f"none of these holds curves: {', '.join(map(str, empty))}; {how} once it is trained")
+    for path in empty:
+        log.warning("%s holds no curves yet; %s once it is trained", path, how)
+    return pd.concat([rows for rows in tables.values() if len(rows)], ignore_index=True)
 
 
 def with_factor(curves: pd.DataFrame, which: str) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -146,7 +146,7 @@ def tokenize(config: DataConfig, folder: Path, progress: bool) -> None:
     documents = pd.DataFrame(table, columns=["name", "tokens", "validation"])
     if documents.validation.nunique() < 2:
         side = "validation" if not documents.validation.any() else "training"
-        raise ValueError(f"the {len(documents)} documents of {asdict(config)['source']} leave none for {side}")
+        raise ValueError(f"the {len(documents)} documents of {config.path or config.source} leave none for {side}")
     documents.to_parquet(folder / "documents.parquet", index=False)
 
 

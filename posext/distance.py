@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from posext import run
+from posext import run, stored
 from posext.config import DRAWN
 from posext.curves import FLOOR, HEADLINE, ONE_CURVE, label, read
 from posext.floor import known
@@ -73,11 +73,11 @@ def table(curves: pd.DataFrame, folders: list[Path], style: str = "simple") -> s
 
 def of_run(measured: run.Run) -> pd.DataFrame:
     """The distances of a run's curves. Raises ValueError where its corpus has no floor, or it was not measured."""
-    stored = measured.folder / "documents.parquet"
-    if not known(measured.config.data) or not stored.exists():
+    sums = stored.sums(measured.folder)
+    if not known(measured.config.data) or sums is None:
         raise ValueError(f"{measured.folder} has no floor: it takes a measured run on data={' or '.join(DRAWN)}")
     config = measured.config.evaluation
-    sums, rows = pd.read_parquet(stored), read(measured.folder / "curves.csv")
+    rows = read(measured.folder / "curves.csv")
     kept = on_its_targets(rows.loc[rows.protocol == HEADLINE])
     same = pd.MultiIndex.from_frame(sums.loc[:, CURVE]).isin(kept)
     return distances(sums.loc[same], measured.schedule.longest, config.bootstrap, config.seed)

@@ -31,7 +31,12 @@ def evaluate(config: EvaluateConfig, given: dict[str, str]) -> Run:
     changed |= {name: getattr(config, name) for name in ("context_lengths", "protocols", "precision") if name in given}
     run = dataclasses.replace(run, config=dataclasses.replace(run.config, tracking=config.tracking, **changed))
     run.config.check()
-    measure(run, extended(run, config, given))
+    extension = extended(run, config, given)
+    measured = extension.config if extension else run.config
+    ends, shortest = run.scheme(measured).max_length, context_lengths(run)[0]
+    if ends is not None and ends < shortest:
+        raise ValueError(f"{measured.title()} ends at {ends}, below the shortest context length, {shortest}")
+    measure(run, extension)
     return run
 
 

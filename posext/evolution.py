@@ -12,6 +12,7 @@ import numpy as np
 
 POINTS = 6  # at which a mutation may bend the curve
 CHANCE = 0.5  # of every point to be bent
+SMALLEST = 6  # population, of which two are parents
 BEND = 0.15  # standard deviation, as a share of ln top
 
 
@@ -43,7 +44,7 @@ def search(
     parents = population * 3 // 8
     if population < len(starts) or parents < 2:
         raise ValueError(
-            f"a population of {population} is too small for {len(starts)} starts and two parents: at least 6"
+            f"a population of {population} is too small for {len(starts)} starts and two parents: at least {SMALLEST}"
         )
     rng = np.random.default_rng(seed)
     known = {name: within(np.asarray(start, dtype=float), top) for name, start in starts.items()}

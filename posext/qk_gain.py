@@ -1,5 +1,6 @@
 """Learned or given magnitudes on queries and keys, dimension by dimension."""
 
+import math
 from typing import Literal
 
 import torch
@@ -25,6 +26,8 @@ class QKGain(Axis):
             raise ValueError(f"gains of pairs need an even head_dim, not {shape.head_dim}")
         self.repeat = 2 if of == "pair" else 1
         self.weights, self.count = weights, shape.head_dim // self.repeat
+        if weights is not None and not all(map(math.isfinite, weights)):
+            raise ValueError(f"qk_gain.weights must be finite numbers, not {weights}")
         if weights is not None and len(weights) != self.count:
             raise ValueError(f"qk_gain.weights has {len(weights)} numbers; a head has {self.count} {of}s")
 

@@ -5,7 +5,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from posext import curves, plot, tracking
+from posext import curves, plot, stored, tracking
 from posext.measure import Plan
 from posext.run import Run, commit, write_text
 
@@ -33,12 +33,12 @@ def write_curve(
         rows = curves.with_statistics(rows, sums, run.config.evaluation.bootstrap, run.config.evaluation.seed)
     rows = rows.merge(costs, how="left", on=["protocol", "context_length"])
     rows = by_context(plan, rows).reindex(columns=curves.COLUMNS)
-    file = run.folder / "curves.csv"
-    write_text(file, curves.replace(curves.read(file), rows).to_csv(index=False))
-    stored = run.folder / "documents.parquet"
     labelled = sums.assign(**{name: fixed[name] for name in ("extend", "factor")})
-    before = pd.read_parquet(stored) if stored.exists() else labelled.head(0)
-    curves.replace(before, labelled).to_parquet(stored, index=False)
+    file, before = run.folder / "curves.csv", stored.sums(run.folder)
+    table = curves.replace(curves.read(file), rows)
+    write_text(file, table.to_csv(index=False))
+    before = labelled.head(0) if before is None else before
+    curves.replace(before, labelled).to_parquet(run.folder / stored.SUMS, index=False)
     return rows
 
 

@@ -12,9 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
+from yaml import YAMLError
 
 from posext.config import AXES, TrainConfig
 from posext.length import LengthSchedule, schedule
@@ -26,6 +29,7 @@ BESIDE = {
     "name", "study", "results", "evaluate", "context_lengths", "protocols", "evaluation", "tracking", "validate_every",
     "checkpoint_every", "own_modules",
 }  # fmt: skip
+NEEDED = ("pe", "model", "data", "train_length")  # what a stored config must say: no default could stand for it
 IN_THE_NAME = ("pe", *AXES, "model", "train_length", "seed", "length")
 
 
@@ -49,7 +53,22 @@ class Run:
     @property
     def record(self) -> dict[str, Any]:
         """What training left: parameters, seconds, data fingerprint, commit and versions."""
-        return json.loads((self.folder / "run.json").read_text())
+        file = self.folder / "run.json"
+        try:
+            record = json.loads(file.read_text())
+        except ValueError as error:
+            raise ValueError(f"{file} is damaged: {error}") from error
+        if lacking := {"parameters", "data"} - record.keys():
+            raise ValueError(f"{file} lacks {' and '.join(sorted(lacking))}, which training leaves there")
+        return record
+
+    def weights(self) -> dict[str, Tensor]:
+        """What was trained, by name. Raises ValueError where the file is damaged, or anything but safetensors."""
+        file = self.folder / "model.safetensors"
+        try:
+            return load_file(file)
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"the weights in {file} are damaged: {error}") from error
 
     def scheme(self, config: TrainConfig | None = None) -> PositionalEncoding:
         """The run's scheme with its axes, or those of another config, for its network and its original length."""
@@ -63,7 +82,7 @@ class Run:
         scheme.stage(trained_length=scheme.reach(self.schedule.longest))
         model = GPT(self.config.model, vocab_size, scheme)
         try:
-            model.load_state_dict(load_file(self.folder / "model.safetensors"))
+            model.load_state_dict(self.weights())
         except RuntimeError as error:
             raise ValueError(f"the weights of {self.folder} do not fit {config.title()}: {error}") from error
         return model
@@ -100,21 +119,44 @@ def claim(run: Run, settings: dict[str, Any], write: bool = True) -> None:
 
 
 def load(folder: Path | str) -> Run:
-    """The run in a folder. Raises ValueError where there is none."""
+    """The run in a folder, which may come from a stranger: its config is read, and nothing in it is looked up or run.
+
+    Raises ValueError where there is no run.
+    """
     folder = Path(folder)
     file = folder / "config.yaml"
     if not file.is_file():
         raise ValueError(f"{folder} is not the folder of a run: it has no config.yaml")
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.load(file))
+        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), stored_config(file))
         config = cast(TrainConfig, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
         raise ValueError(f"{file} is not a config of this version: {str(error).splitlines()[0]}") from error
-    if config.model.path is None:
-        return Run(folder, config)
-    from posext.hf import Checkpoint  # which imports this module
+    if config.model.path is not None:
+        from posext.hf import Checkpoint  # which imports this module
 
-    return Checkpoint(folder, config)
+        return Checkpoint(folder, config)
+    for part in (config.pe, *config.axes().values()):
+        if not isinstance(part, dict) or not {"name", "_target_"} <= part.keys():
+            raise ValueError(f"{file} is no config of a run: {part} has not both a name and a _target_")
+    return Run(folder, config)
+
+
+def stored_config(file: Path) -> DictConfig:
+    """A config as a run stored it. Raises ValueError for one that is no mapping, lacks what has no default, or looks up.
+
+    What a run stores is resolved, so an interpolation was put there by hand: it could read files and the environment.
+    """
+    try:
+        stored = cast(DictConfig, OmegaConf.load(file))
+    except (YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
+        raise ValueError(f"{file} is no config of a run: it cannot be read") from error
+    lacking = [key for key in NEEDED if key not in stored or not isinstance(stored, DictConfig)]
+    if lacking:
+        raise ValueError(f"{file} is no config of a run: it lacks {', '.join(lacking)}")
+    if "${" in json.dumps(OmegaConf.to_container(stored, resolve=False), default=str):
+        raise ValueError(f"{file} is refused: it holds an interpolation (${{..}}), which no run stores")
+    return stored
 
 
 def name_of(config: TrainConfig, overrides: list[str]) -> str:

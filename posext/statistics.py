@@ -32,7 +32,12 @@ class Seeds(NamedTuple):
 
 
 def resamples(documents: int, count: int, seed: int) -> np.ndarray:
-    """How often each document is drawn in each bootstrap resample: (S, D). One document alone has no interval to give."""
+    """How often each document is drawn in each bootstrap resample: (S, D). One document alone has no interval to give.
+
+    Raises ValueError for less than one resample, and a negative seed.
+    """
+    if count < 1 or seed < 0:
+        raise ValueError(f"a bootstrap takes at least 1 resample and a seed of at least 0, not {count} and {seed}")
     rng = np.random.default_rng(seed)
     return rng.multinomial(documents, np.full(documents, 1 / documents), size=count)
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from posext import curves
 
+SUMS = "documents.parquet"
 LINE = ["scheme", "extend", "factor", "original_length", "train_length"]  # one curve over seeds
 
 
@@ -36,10 +37,9 @@ def read(folders: Sequence[Path], protocol: str = "fixed_target", group: str = "
 
 
 def of_run(folder: Path, protocol: str, group: str, factor: str) -> list[Curve]:
-    table, file = curves.read(folder / "curves.csv"), folder / "documents.parquet"
-    if not len(table) or not file.exists():
+    table, stored = curves.read(folder / "curves.csv"), sums(folder)
+    if not len(table) or stored is None:
         raise ValueError(f"{folder} holds no curves; python -m posext.evaluate run={folder} measures a trained run")
-    stored = pd.read_parquet(file)
     stored = with_value(stored, "protocol", protocol, folder)
     stored = stored.assign(group=stored.group.fillna("") if "group" in stored else "")
     stored = with_value(stored, "group", group, folder)
@@ -52,6 +52,15 @@ def of_run(folder: Path, protocol: str, group: str, factor: str) -> list[Curve]:
     crop = next((frame for frame in crops if frame is not None), None)
     kept = curves.with_factor(firsts, factor).iterrows()
     return [Curve(row, found[i], found[i].get(row.train_length) if crop is None else crop) for i, row in kept]
+
+
+def sums(folder: Path) -> pd.DataFrame | None:
+    """What measuring a run stored of each document, None where there is nothing. Raises ValueError for a damaged file."""
+    file = folder / SUMS
+    try:
+        return pd.read_parquet(file) if file.exists() else None
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
 
 
 def with_value(stored: pd.DataFrame, column: str, value: str, folder: Path) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from posext.config import LETTERS
+from posext.config import HUB_ID, LETTERS
 
 TRAINING_CHARACTERS = 64_000_000  # more text no longer moves the merges
 
@@ -22,18 +22,28 @@ def make(kind: str, vocab_size: int, texts: Iterator[str]) -> Tokenizer:
         tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(LETTERS[:vocab_size])}, merges=[]))
         tokenizer.decoder = decoders.Fuse()
         return tokenizer
+    tokenizer = loaded(kind)
+    size, largest = tokenizer.get_vocab_size(), max(tokenizer.get_vocab().values(), default=-1)
+    if largest >= size:
+        raise ValueError(
+            f"data.tokenizer={kind!r} has ids up to {largest}, but {size} tokens, for which the network has embeddings"
+        )
+    return tokenizer
+
+
+def loaded(kind: str) -> Tokenizer:
     path = Path(kind).expanduser()
     file = path / "tokenizer.json" if path.is_dir() else path
+    refusal = f"data.tokenizer={kind!r} is neither bpe, bytes, a tokenizer.json or its folder, nor an id on the hub"
+    if not file.is_file() and (file.suffix == ".json" or not re.fullmatch(rf"\w[\w.-]*|{HUB_ID}", kind)):
+        raise ValueError(refusal)
     try:
         loaded = Tokenizer.from_file(str(file)) if file.is_file() else Tokenizer.from_pretrained(kind)
         loaded.no_truncation()  # which the file may ask for
         loaded.no_padding()
         return loaded
     except Exception as error:  # the library raises bare Exception
-        reason = (str(error).splitlines() or [""])[0]
-        raise ValueError(
-            f"data.tokenizer={kind!r} is neither bpe, bytes, a tokenizer.json or its folder, nor an id on the hub: {reason}"
-        ) from error
+        raise ValueError(f"{refusal}: {(str(error).splitlines() or [''])[0]}") from error
 
 
 def trained_bpe(vocab_size: int, texts: Iterator[str]) -> Tokenizer:

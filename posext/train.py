@@ -27,7 +27,25 @@ log = logging.getLogger(__name__)
 VALIDATION_TOKENS = 16384
 
 
-def train(run: Run) -> Any:
+def corpus_of(run: Run, processes: int, progress: bool) -> data.Data:
+    """The tokenized corpus of a run. Raises ValueError, before anything is written, where it cannot give what the run needs.
+
+    What is missing is said now, not hours later: a document as long as the longest length, or enough for the curve; or
+    a sequence for each of the processes at every step.
+    """
+    lengths = run.schedule
+    for _, length in lengths.stages:
+        if (sequences := run.config.tokens_per_step // length) < processes:
+            raise ValueError(f"{processes} processes cannot share {sequences} sequences of {length} tokens a step")
+    tokens = data.load(run.config.data, progress)
+    for split in (tokens.train, tokens.validation):
+        split.batch(0, 0, lengths.longest, 1)
+    if run.config.evaluate:
+        plan_of(run, tokens)
+    return tokens
+
+
+def train(run: Run, tokens: data.Data) -> Any:
     """Train a run to its end, from its newest checkpoint if it has one; what it left open on wandb, for its curve.
 
     Raises FloatingPointError on a non-finite loss, before the weights are touched.
@@ -35,11 +53,6 @@ def train(run: Run) -> Any:
     config, lengths = run.config, run.schedule
     accelerator = device.accelerator(config.precision)
     main = accelerator.is_main_process
-    tokens = data.load(config.data, progress=main)
-    for split in (tokens.train, tokens.validation):  # what the corpus cannot give is said now, not hours later
-        split.batch(0, 0, lengths.longest, 1)
-    if config.evaluate:
-        plan_of(run, tokens)
 
     torch.manual_seed(config.seed)
     scheme = run.scheme()
@@ -106,15 +119,8 @@ def tokens_at(config: TrainConfig, length: int) -> int:
 
 
 def accumulate(network: torch.nn.Module, windows: Tensor, micro_batch_tokens: int, accelerator: Accelerator) -> float:
-    """Gradients of the mean NLL over a whole step's windows, whatever the processes and micro-batches; that mean.
-
-    Raises ValueError where there are fewer windows than processes.
-    """
+    """Gradients of the mean NLL over a whole step's windows, whatever the processes and micro-batches; that mean."""
     sequences, length = windows.shape[0], windows.shape[1] - 1
-    if sequences < accelerator.num_processes:
-        raise ValueError(
-            f"{accelerator.num_processes} processes cannot share {sequences} sequences of {length} tokens a step"
-        )
     mine = windows[accelerator.process_index :: accelerator.num_processes].to(accelerator.device)
     parts = mine.split(max(1, micro_batch_tokens // length))
     total = torch.zeros((), device=accelerator.device)
@@ -168,14 +174,15 @@ def job(composed: DictConfig) -> float | None:
     config: TrainConfig = command.typed(composed)
     config.check()
     config.name = config.name or name_of(config, command.overrides())
-    state = PartialState()
+    state, wandb_run = PartialState(), None
+    run = prepare(config, write=False)
+    tokens = None if run.trained else corpus_of(run, state.num_processes, state.is_main_process)
     with state.main_process_first():
-        run = prepare(config, write=state.is_main_process)
-    wandb_run = None
-    if run.trained:
+        prepare(config, write=state.is_main_process)
+    if tokens is None:
         print(f"{run.folder} is trained already")
     else:
-        wandb_run = train(run)
+        wandb_run = train(run, tokens)
     if config.evaluate and not evaluate.measured(run):
         evaluate.measure(run, wandb_run=wandb_run)
     elif wandb_run is not None:

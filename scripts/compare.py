@@ -3,21 +3,20 @@
 Each curve less the first; with --at-train, each curve's lengths less its own crop baseline. Nats a token; below 0 is better.
 """
 
-import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from tabulate import tabulate
 
-from posext import compare, stored
+from posext import command, compare, stored
 from posext.protocols import COMPARABLE
 from posext.statistics import Estimate
 
 
+@command.script
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command.Arguments(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs")
     parser.add_argument(
         "--at-train", action="store_true", help="against what cutting the context to train_length gives"
@@ -28,24 +27,21 @@ def main() -> None:
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamples of the documents")
     parser.add_argument("--seed", type=int, default=0, help="of the resamples")
     options = parser.parse_args()
-    try:
-        curves = stored.read(options.runs, options.protocol, options.group, options.factor)
-        bootstrap = compare.Bootstrap(options.bootstrap, options.seed)
-        if options.at_train:
-            if options.protocol not in COMPARABLE:
-                raise ValueError(f"lengths compare under {', '.join(sorted(COMPARABLE))}, not under {options.protocol}")
-            differences = pd.concat([compare.to_crop(curve, bootstrap) for curve in curves], ignore_index=True)
-        else:
-            differences = compare.to_first(curves, bootstrap)
-        show(differences)
-        if len(over_seeds := compare.seeds(differences)):
-            print("\nThe same differences over seeds: mean and range\n")
-            show(over_seeds)
-        if options.at_train:
-            print("\nOf each curve, with intervals over documents\n")
-            show(pd.DataFrame([compare.derived(curve, bootstrap) for curve in curves]))
-    except ValueError as error:
-        sys.exit(f"compare: {error}")
+    if options.at_train and options.protocol not in COMPARABLE:
+        raise ValueError(f"lengths compare under {', '.join(sorted(COMPARABLE))}, not under {options.protocol}")
+    curves = stored.read(options.runs, options.protocol, options.group, options.factor)
+    bootstrap = compare.Bootstrap(options.bootstrap, options.seed)
+    if options.at_train:
+        differences = pd.concat([compare.to_crop(curve, bootstrap) for curve in curves], ignore_index=True)
+    else:
+        differences = compare.to_first(curves, bootstrap)
+    show(differences)
+    if len(over_seeds := compare.seeds(differences)):
+        print("\nThe same differences over seeds: mean and range\n")
+        show(over_seeds)
+    if options.at_train:
+        print("\nOf each curve, with intervals over documents\n")
+        show(pd.DataFrame([compare.derived(curve, bootstrap) for curve in curves]))
 
 
 def show(table: pd.DataFrame) -> None:

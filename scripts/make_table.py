@@ -1,13 +1,13 @@
 """Print the curves of several runs as a Markdown table: python scripts/make_table.py results/runs/*"""
 
-import argparse
 from pathlib import Path
 
-from posext import curves, distance
+from posext import command, curves, distance
 
 
+@command.script
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command.Arguments(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or curves.csv files")
     parser.add_argument("--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings")
     parser.add_argument("--floor", action="store_true", help="distance to the best possible loss, where it is known")

@@ -1,13 +1,13 @@
 """Overlay the curves of several runs on one chart: python scripts/plot_curves.py results/runs/* [--out curves.png]"""
 
-import argparse
 from pathlib import Path
 
-from posext import curves, plot
+from posext import command, curves, plot
 
 
+@command.script
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command.Arguments(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or curves.csv files")
     parser.add_argument("--out", type=Path, default=Path("curves.png"))
     parser.add_argument("--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings")
@@ -15,6 +15,8 @@ def main() -> None:
     parser.add_argument("--title", default="")
     options = parser.parse_args()
     known = curves.of_runs(options.runs)
+    if options.protocol not in (measured := set(known.protocol)):
+        raise ValueError(f"no curve was measured under {options.protocol!r}, but under {', '.join(sorted(measured))}")
     plot.draw(curves.with_factor(known, options.factor), options.out, options.title, known, options.protocol)
     print(options.out)
 

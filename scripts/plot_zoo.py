@@ -5,7 +5,6 @@ below that of the RoPE run at its training length. Trained schemes left, those p
 the best to the worst at 8 times the training length; factors matched.
 """
 
-import argparse
 from pathlib import Path
 
 import matplotlib as mpl
@@ -16,22 +15,27 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from posext import curves
+from posext import command, curves
 
 SHOWN = 0.8  # nats at which colours end
 FURTHEST = 16  # times the training length
 AT = 8  # times the training length, by which rows are sorted
 
 
+@command.script
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command.Arguments(description=__doc__)
     parser.add_argument("curves", type=Path)
     parser.add_argument("--out", type=Path, default=Path("zoo.png"))
     options = parser.parse_args()
-    rows = curves.with_factor(curves.read(options.curves), "matched")
+    rows = curves.with_factor(curves.of_runs([options.curves]), "matched")
     rows = rows.loc[(rows.protocol == curves.HEADLINE) & (rows.context_length <= FURTHEST * rows.original_length)]
     parts = {"trained with it": rows.extend == "", "put on the weights of the RoPE run": rows.extend != ""}
     rope = rows.loc[(rows.scheme == "rope") & (rows.extend == "") & (rows.context_length == rows.train_length)]
+    if not len(rope):
+        raise ValueError(
+            f"{options.curves} holds no curve of rope at its training length, which colours are relative to"
+        )
     tables = {title: by_length(rows.loc[chosen]) for title, chosen in parts.items()}
     height = 1.4 + 0.24 * max(len(table) for table in tables.values())
     figure, axes = plt.subplots(1, 2, figsize=(13, height), layout="constrained")

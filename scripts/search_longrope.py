@@ -8,13 +8,13 @@ that is only in the first column is of the few windows searched on. About a minu
 """
 
 import argparse
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from tabulate import tabulate
 from tqdm import tqdm
 
@@ -39,7 +39,7 @@ class Judge:
         settings = {**settings_of("pe", "longrope"), "base": run.config.pe["base"], "factor": factor}
         self.scheme = cast(LongRoPE, run.scheme(replace(run.config, pe=settings)))
         self.model = GPT(run.config.model, tokens.vocab_size, self.scheme).eval()
-        self.model.load_state_dict(load_file(run.folder / "model.safetensors"))
+        self.model.load_state_dict(run.weights())
         self.split, self.length = tokens.train, round(factor * run.config.train_length)
         self.size = max(1, self.length // 4)
 
@@ -70,8 +70,9 @@ def knots_of(divisors: np.ndarray, shape: Shape, base: float, factor: float) -> 
     return [round(float(power), 2) for power in np.interp(TURNS, turns_R[::-1], powers_R[::-1])]
 
 
+@command.script
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a trained run of plain RoPE")
     parser.add_argument(
         "--factor", type=float, default=8.0, help="context length searched at, over the original length"
@@ -80,19 +81,20 @@ def main() -> None:
     parser.add_argument("--population", type=int, default=16)
     parser.add_argument("--generations", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    try:
-        report(options)
-    except ValueError as error:
-        command.stop(error)
+    report(parser.parse_args())
 
 
 def report(options: argparse.Namespace) -> None:
     run, factor = load(options.run), options.factor
     if not run.trained or run.config.pe["name"] != "rope":
         raise ValueError(f"{run.folder} is not a trained run of rope, whose frequencies LongRoPE would divide")
-    if not factor > 1 or options.windows < 1:
-        raise ValueError(f"--factor must exceed 1 and --windows 0: got {factor} and {options.windows}")
+    if not 1 < factor < math.inf or options.windows < 1:
+        raise ValueError(
+            f"--factor must be a number above 1, and --windows above 0: got {factor} and {options.windows}"
+        )
+    for key, least in {"population": evolution.SMALLEST, "generations": 0, "seed": 0}.items():
+        if getattr(options, key) < least:
+            raise ValueError(f"--{key} must be at least {least}, not {getattr(options, key)}")
     judge = Judge(run, factor, data.load(run.config.data))
     windows = judge.windows(options.windows, options.seed)
     searched, checked = windows[::2], windows[1::2]

@@ -123,19 +123,6 @@ def test_every_protocol_in_one_command(command, small):
     assert (code, "protocols must be one of fixed_target, far_copy" in err) == (2, True)
 
 
-@pytest.mark.parametrize(("trained", "extension"), [("alibi", "yarn"), ("learned", "rope"), ("rope", "alibi")])
-def test_an_extension_of_another_family_is_refused(command, small, trained, extension):
-    command("train", f"+pe={trained}", *small, "steps=1", "evaluate=false", "name=mine")
-    code, _, err = command("evaluate", "run=results/runs/mine", f"+pe@extend={extension}", "tracking.wandb=disabled")
-    assert code == 2
-    assert f"cannot extend a run of {trained}" in err
-    code, _, err = command(
-        "evaluate", "run=results/runs/mine", "context_lengths=[512,65536]", "tracking.wandb=disabled"
-    )
-    assert code == 2
-    assert "no held-out document has 65537 tokens" in err
-
-
 def test_lengths_at_which_a_scheme_is_undefined_are_gaps(command, small):
     code, out, err = command("train", "+pe=learned", *small, "name=mine")
     assert code == 0, err

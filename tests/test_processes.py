@@ -98,15 +98,3 @@ def test_shared_out_weights_are_saved_whole_and_taken_up_whole(command, small, s
     assert launch_two(FSDP, FSDP_ON_CPU, *typed, "name=first_one_then_shared") == 0
     for name in ("shared", "first_shared_then_one", "first_one_then_shared"):
         assert_same_run("one", name)
-
-
-def test_more_processes_than_sequences_are_refused():
-    import torch
-
-    from posext.train import accumulate
-
-    class Three:
-        num_processes = 3
-
-    with pytest.raises(ValueError, match="3 processes cannot share 2 sequences of 8 tokens"):
-        accumulate(torch.nn.Identity(), torch.zeros(2, 9, dtype=torch.int64), 64, Three())

@@ -82,6 +82,8 @@ def axes_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         choice = config.get(group)
         if isinstance(choice, str):
             choice = settings_of(group, choice)
+        if choice is not None and not isinstance(choice, Mapping):
+            raise ValueError(f"{group}={choice} is neither the name of a choice nor a mapping")
         if choice is not None:
             chosen[group] = (
                 choice if "_target_" in choice else {**settings_of(group, str(choice.get("name"))), **choice}
@@ -104,12 +106,15 @@ def instance(config: Mapping[str, Any], shape: Shape, kind: type[Part]) -> Part:
 
     Raises ValueError for any other target, an unknown setting or a value that its type does not admit.
     """
-    target = str(config["_target_"])
+    target = str(config.get("_target_"))
     if target.partition(".")[0] not in {"posext", *OWN_MODULES}:
         raise ValueError(
             f"_target_ {target!r} is refused: it lies outside posext; own_modules=[{target.partition('.')[0]}] allows it"
         )
-    made = get_class(target)
+    try:
+        made = get_class(target)
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"_target_ {target!r} cannot be found: {str(error).splitlines()[0]}") from error
     if not issubclass(made, kind):
         raise ValueError(f"_target_ {target!r} is refused: it is no {kind.__name__}")
     hints = typing.get_type_hints(made.__init__)

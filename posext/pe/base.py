@@ -30,6 +30,14 @@ class Shape:
     d_model: int
     original_length: int
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for sizes below 1 and a length below 2, at which logarithms of it divide by zero."""
+        for key in ("head_dim", "n_heads", "d_model"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"{key} must be at least 1, not {getattr(self, key)}")
+        if self.original_length < 2:
+            raise ValueError(f"train_length must be at least 2, not {self.original_length}")
+
 
 class PositionalEncoding(nn.Module):
     """The interface of a scheme. Every method's default does nothing, so as it stands this is a model without positions."""

@@ -15,13 +15,15 @@ class DAPE(PositionalEncoding):
 
     Zheng et al. 2024, arXiv:2405.14722, equations 3-4. `based_on` names the scheme whose bias it is: alibi, kerple_log, fire or
     another additive one. One MLP a layer, of 2H to `width` to H, with LeakyReLU. Class T.
-    Raises ValueError where `based_on` has no bias of its own.
+    Raises ValueError for a width below 1, and where `based_on` has no bias of its own.
     """
 
     family = "content"
 
     def __init__(self, shape: Shape, *, based_on: str = "kerple_log", width: int = 32):
         super().__init__(shape)
+        if width < 1:
+            raise ValueError(f"width must be at least 1, not {width}")
         self.static = build(
             based_on,
             head_dim=shape.head_dim,
@@ -29,7 +31,7 @@ class DAPE(PositionalEncoding):
             d_model=shape.d_model,
             train_length=shape.original_length,
         )
-        if self.static.bias(torch.arange(2)) is None:
+        if self.static.bias(torch.arange(2)) is None or self.static.per_layer() is not None:
             raise ValueError(
                 f"dape adapts an additive bias, and {based_on} has none: based_on=alibi, kerple_log, fire, t5"
             )

@@ -13,7 +13,8 @@ class DynamicNTK(RoPE):
 
     `semantics="paper"`: emozilla 2023; Peng et al. 2023, arXiv:2309.00071, section 3.3.
     `semantics="hf"`: transformers' form, s = f L / original - (f - 1) with f = hf_factor; the two agree for f = 1 only.
-    Class Z. Raises ValueError for an hf_factor other than 1 with the paper's semantics, which has none.
+    Class Z. Raises ValueError for an hf_factor other than 1 with the paper's semantics, which has none, and for a head_dim
+    of 2, as `ntk_base` does.
     """
 
     length_dependent = True
@@ -33,6 +34,7 @@ class DynamicNTK(RoPE):
             raise ValueError(
                 f"semantics=paper has no factor, so hf_factor={hf_factor} would do nothing; use semantics=hf"
             )
+        ntk_base(base, 1.0, shape.head_dim)  # refuses a head_dim of 2
         self.hf_factor = hf_factor
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:

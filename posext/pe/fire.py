@@ -1,5 +1,6 @@
 """FIRE: a learned function of the distance, relative to how far the query stands."""
 
+import math
 from typing import Literal
 
 import torch
@@ -15,7 +16,7 @@ class FIRE(PositionalEncoding):
 
     Li et al. 2023, arXiv:2310.04418, equations 2-4. `threshold="auto"` starts at a quarter of the original length, as 512 of
     2,048 there. Not relative: it hangs on the query's own position. Class T.
-    Raises ValueError for a width or threshold below 1.
+    Raises ValueError for a width or threshold below 1, or a c that is no number.
     """
 
     family = "bias"
@@ -26,6 +27,8 @@ class FIRE(PositionalEncoding):
         self.start = shape.original_length / 4 if threshold == "auto" else threshold
         if width < 1 or not self.start >= 1:
             raise ValueError(f"width and threshold must be at least 1, not {width} and {self.start}")
+        if not math.isfinite(c):
+            raise ValueError(f"c must be a finite number, not {c}")
         self.mlp = nn.Sequential(nn.Linear(1, width), nn.ReLU(), nn.Linear(width, shape.n_heads))
         self.c = nn.Parameter(torch.tensor([float(c)]))  # FSDP shares out no scalars
         self.stretch = nn.Parameter(torch.ones(1))  # of the threshold

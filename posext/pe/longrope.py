@@ -38,7 +38,8 @@ class LongRoPE(ScaledRoPE):
     ):
         super().__init__(shape, base=base, factor=factor)
         for key, given in (("short_factor", short_factor), ("long_factor", long_factor)):
-            if not isinstance(given, str) and (len(given) != shape.head_dim // 2 or min(given) <= 0):
+            numbers = [] if isinstance(given, str) else given
+            if given != "auto" and (len(given) != shape.head_dim // 2 or not all(0 < n < math.inf for n in numbers)):
                 raise ValueError(f"{key} must hold {shape.head_dim // 2} numbers above 0, one a pair, not {given}")
         self.short_factor, self.long_factor = short_factor, long_factor
 

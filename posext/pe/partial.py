@@ -16,8 +16,8 @@ class Partial(RoPE):
 
     def __init__(self, shape: Shape, *, base: float = 10000.0, share: float = 0.25):
         super().__init__(shape, base=base)
-        self.rotary_dim = int(share * shape.head_dim)
-        if not 0 < share <= 1 or self.rotary_dim < 2 or self.rotary_dim % 2:
+        self.rotary_dim = int(share * shape.head_dim) if 0 < share <= 1 else 0
+        if self.rotary_dim < 2 or self.rotary_dim % 2:
             raise ValueError(f"share={share} of a head_dim of {shape.head_dim} is not an even number of dimensions")
 
     def inv_freq(self, base: float) -> Tensor:

@@ -48,6 +48,10 @@ class YaRN(ScaledRoPE):
             raise ValueError(f"attention_factor must be a number above 0, or auto, not {attention_factor}")
         if (mscale is None) != (mscale_all_dim is None) or (mscale is not None and attention_factor != "auto"):
             raise ValueError("mscale and mscale_all_dim go together, and without attention_factor")
+        if not all(0 <= number < math.inf for number in (mscale or 0, mscale_all_dim or 0)):
+            raise ValueError(
+                f"mscale and mscale_all_dim must be numbers of at least 0, not {mscale} and {mscale_all_dim}"
+            )
         if fast > most_turns:
             message = "yarn: no pair turns beta_fast=%g times in %d tokens, so the ramp starts at once; try auto"
             log.warning(message, fast, shape.original_length)
