@@ -4,7 +4,6 @@ Nothing else is needed to go on exactly: data, length and learning rate are pure
 whole whatever the processes were, so their number and how they shared the weights may change between two starts.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -14,7 +13,7 @@ from typing import Any, cast
 
 import torch
 from accelerate import PartialState
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -23,6 +22,8 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
+
+from posext.files import digests, synced, write_tensors, write_text
 
 KEPT = 2
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -37,16 +38,13 @@ def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optim
 
 
 def write(folder: Path, step: int, model: dict[str, torch.Tensor], optimizer: dict[str, torch.Tensor]) -> None:
-    final = folder / f"step-{step:08d}"
+    final = folder / name_of(step)
     unfinished = final.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    save_file(model, unfinished / "model.safetensors")
-    save_file(optimizer, unfinished / "optimizer.safetensors")
-    hashes = {path.name: digest(path) for path in sorted(unfinished.glob("*.safetensors"))}
-    (unfinished / "state.json").write_text(json.dumps({"step": step, "sha256": hashes}))
-    for path in unfinished.iterdir():
-        synced(path)
+    write_tensors(unfinished / "model.safetensors", model)
+    write_tensors(unfinished / "optimizer.safetensors", optimizer)
+    write_text(unfinished / "state.json", json.dumps({"step": step, "sha256": digests(unfinished)}))
     if final.exists():
         shutil.rmtree(final)
     os.rename(unfinished, final)
@@ -60,7 +58,7 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
     for path in sorted(folder.glob("step-????????"), reverse=True):
         try:
             state = json.loads((path / "state.json").read_text())
-            if any(digest(path / name) != sha256 for name, sha256 in state["sha256"].items()):
+            if digests(path, "*.safetensors") != state["sha256"] or path.name != name_of(state["step"]):
                 raise ValueError("its content does not match its hash")
             model_state, tensors = (
                 load_file(path / "model.safetensors"),
@@ -73,6 +71,10 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
         load_optimizer(model, optimizer, tensors)
         return state["step"]
     return 0
+
+
+def name_of(step: int) -> str:
+    return f"step-{step:08d}"
 
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -95,16 +97,3 @@ def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: 
         state[name][part] = value
     groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
     set_optimizer_state_dict(model, optimizer, {"state": state, "param_groups": groups}, options=WHOLE)
-
-
-def digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def synced(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

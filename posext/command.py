@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import errno
 import functools
 import logging
 import os
@@ -18,6 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from posext import signals
 from posext.config import AXES
 from posext.pe import CONFIGS, allow, names
 
@@ -36,7 +38,8 @@ def entry(config_name: str, job: Callable[[DictConfig], Any]) -> None:
 
     def alone_or_swept(composed: DictConfig) -> Any:
         try:
-            return job(composed)
+            with signals.at_once():
+                return job(composed)
         except MENDABLE as error:
             if plain and HydraConfig.get().mode == RunMode.RUN:
                 stop(error)
@@ -48,6 +51,9 @@ def entry(config_name: str, job: Callable[[DictConfig], Any]) -> None:
         if not plain:
             raise
         stop(error)
+    except signals.Stop as stopped:
+        print(f"posext: {stopped}", file=sys.stderr)
+        sys.exit(stopped.code)
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
@@ -63,7 +69,7 @@ def script(main: Callable[[], None]) -> Callable[[], None]:
         say_once()
         try:
             main()
-        except (*MENDABLE, OSError) as error:
+        except MENDABLE as error:
             stop(error)
 
     return told
@@ -92,12 +98,15 @@ def say_once() -> None:
         logger.addHandler(handler)
 
 
-MENDABLE = (HydraException, OmegaConfBaseException, ValueError, FloatingPointError)
+MENDABLE = (HydraException, OmegaConfBaseException, ValueError, FloatingPointError, OSError)
+
+MACHINE = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of an OSError that no other command would mend
 
 
 def stop(error: BaseException) -> NoReturn:
     print(f"posext: {explain(error)}", file=sys.stderr)
-    sys.exit(1 if isinstance(error, FloatingPointError) else 2)
+    machine = isinstance(error, OSError) and not isinstance(error, HydraException) and error.errno in MACHINE
+    sys.exit(1 if machine or isinstance(error, FloatingPointError) else 2)
 
 
 def typed(composed: DictConfig) -> Any:

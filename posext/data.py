@@ -1,11 +1,12 @@
 """A corpus as one flat file of tokens with document offsets, and batches as a pure function of (seed, step).
 
-A cache folder holds `tokens.bin`, `documents.parquet` (name, tokens, validation) and `tokenizer.json`; it is built beside
-its place and renamed whole, so that it is there complete or not at all.
+A cache folder holds `tokens.bin`, `documents.parquet` (name, tokens, validation), `tokenizer.json` and their hashes; it is
+built beside its place and renamed whole, so that it is there complete or not at all, and made again where it is damaged.
 """
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -24,7 +25,10 @@ from tqdm import tqdm
 
 from posext import corpus, tokenizer
 from posext.config import DataConfig
+from posext.files import digests, synced, write_text
 
+log = logging.getLogger(__name__)
+DIGESTS = "sha256.json"
 LAYOUT = 1  # raised when what a cache folder holds changes
 DOCUMENTS_AT_ONCE = 128
 
@@ -112,13 +116,27 @@ def load(config: DataConfig, progress: bool = True) -> Data:
     cache.mkdir(parents=True, exist_ok=True)
     folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
     with FileLock(f"{folder}.lock"):
+        if folder.exists() and not whole(folder):
+            log.warning("the tokenized corpus in %s is damaged, so it is made again", folder)
+            shutil.rmtree(folder)
         if not folder.exists():
             unfinished = folder.with_suffix(".unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
             tokenize(config, unfinished, progress)
+            write_text(unfinished / DIGESTS, json.dumps(digests(unfinished)))
             os.rename(unfinished, folder)
+            synced(cache)
     return Data(folder)
+
+
+def whole(folder: Path) -> bool:
+    """Whether a cache folder holds what was written to it, by its hashes."""
+    file = folder / DIGESTS
+    try:
+        return json.loads(file.read_text()) == {k: v for k, v in digests(folder).items() if k != DIGESTS}
+    except (OSError, ValueError):
+        return False
 
 
 def tokenizer_key(config: DataConfig) -> list[str]:

@@ -8,11 +8,14 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import pandas as pd
+from accelerate import PartialState
 from omegaconf import DictConfig
 
 from posext import command, curves, data, device, floor
 from posext.config import EvaluateConfig, TrainConfig, check_lengths
+from posext.hold import held
 from posext.measure import Plan, context_lengths, measure_curve, network, plan_of
+from posext.partial import MEASURING, Partial
 from posext.record import report, write_curve
 from posext.run import Run, load
 
@@ -36,7 +39,8 @@ def evaluate(config: EvaluateConfig, given: dict[str, str]) -> Run:
     ends, shortest = run.scheme(measured).max_length, context_lengths(run)[0]
     if ends is not None and ends < shortest:
         raise ValueError(f"{measured.title()} ends at {ends}, below the shortest context length, {shortest}")
-    measure(run, extension)
+    with held(run, PartialState().is_main_process):
+        measure(run, extension)
     return run
 
 
@@ -108,10 +112,13 @@ def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None)
     if run.record["data"] != tokens.fingerprint:
         raise ValueError(f"{run.folder} was trained on other data ({run.record['data']}, now {tokens.fingerprint})")
     plan = plan_of(run, tokens)
+    partial = Partial(
+        run.folder / MEASURING, accelerator.is_main_process, record=run.record, precision=accelerator.mixed_precision
+    )
     rows, known = [], []
     for config in configs_to_measure(extension.config if extension else run.config, plan):
         model = network(run, config, plan, accelerator)
-        sums, costs = measure_curve(model, plan, config.evaluation, accelerator, known, config.title())
+        sums, costs = measure_curve(model, plan, config, accelerator, known, partial)
         if accelerator.is_main_process:
             name = extension.name if extension else "" if config == run.config else config.pe["name"]
             rows.append(write_curve(run, plan, config.pe.get("factor", ""), name, sums, costs))
@@ -122,6 +129,7 @@ def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None)
     measured = pd.concat(rows, ignore_index=True)
     floor.warn_if_far(measured, run.config.data.symbols)
     report(run, measured, wandb_run)
+    partial.drop()
     return measured
 
 
@@ -131,7 +139,8 @@ def measured(run: Run) -> bool:
     curves_due = {""} | ({run.config.pe["name"]} if run.config.pe.get("factor") == "auto" else set())
     curves_due |= {curves.FLOOR} if floor.known(run.config.data) else set()
     return (
-        curves_due <= set(rows.extend)
+        not (run.folder / MEASURING).exists()
+        and curves_due <= set(rows.extend)
         and set(run.config.protocols) <= set(rows.protocol)
         and set(context_lengths(run)) <= set(rows.context_length)
     )

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from posext import data, protocols
 from posext.config import EvaluationConfig, TrainConfig
 from posext.memory import PeakMemory
+from posext.partial import Partial
 from posext.pe import PositionalEncoding
 from posext.run import Run
 from posext.scoring import Window, score_windows
@@ -78,12 +79,14 @@ def network(run: Run, config: TrainConfig, plan: Plan, accelerator: Accelerator)
 
 
 def measure_curve(
-    model: Any, plan: Plan, config: EvaluationConfig, accelerator: Accelerator, known: list[Measured], title: str
+    model: Any, plan: Plan, config: TrainConfig, accelerator: Accelerator, known: list[Measured], partial: Partial
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Sums per document, and cost, at every length; lengths at which the scheme is undefined are left out.
 
-    What is measured joins `known`; a length at which a scheme turns as one that is known there is not measured again.
+    What is measured joins `known`; a length at which a scheme turns as one that is known there is not measured again, nor
+    is one that a measurement that was stopped left in `partial`.
     """
+    drawn, title = {"pe": config.pe, **config.axes()}, config.title()
     scheme: PositionalEncoding | None = getattr(model, "pe", None)
     longest = None if scheme is None else scheme.max_length
     sums, costs = [pd.DataFrame(columns=SUMS)], []
@@ -96,7 +99,11 @@ def measure_curve(
             m for m in known if (m.protocol, m.length) == (name, length) and same_rotation(m.scheme, scheme, length)
         )
         if (at := next(same, None)) is None:
-            at = Measured(scheme, name, length, *measure_windows(model, plan, windows, config, accelerator))
+            file = partial.file(drawn, name, length, windows)
+            if (scored := partial.read(file)) is None:
+                scored = measure_windows(model, plan, windows, config.evaluation, accelerator)
+                partial.write(file, scored)
+            at = Measured(scheme, name, length, *scored)
             known.append(at)
         multiplier = model.logit_multiplier(length) if scheme is not None else np.nan
         rate = sum(window.length for window in windows) / at.seconds

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from posext import curves, plot, stored, tracking
+from posext.files import replacing, write_text
 from posext.measure import Plan
-from posext.run import Run, commit, write_text
+from posext.run import Run, commit
 
 
 def write_curve(
@@ -36,9 +37,10 @@ def write_curve(
     labelled = sums.assign(**{name: fixed[name] for name in ("extend", "factor")})
     file, before = run.folder / "curves.csv", stored.sums(run.folder)
     table = curves.replace(curves.read(file), rows)
-    write_text(file, table.to_csv(index=False))
     before = labelled.head(0) if before is None else before
-    curves.replace(before, labelled).to_parquet(run.folder / stored.SUMS, index=False)
+    with replacing(run.folder / stored.SUMS) as beside:
+        curves.replace(before, labelled).to_parquet(beside, index=False)
+    write_text(file, table.to_csv(index=False))  # last: whoever finds the curve finds its sums
     return rows
 
 
@@ -80,8 +82,6 @@ def report(run: Run, measured: pd.DataFrame, wandb_run: Any) -> None:
         tracking.mirror_curve(
             started, curve, figure, written, curves.summary(headline, everything) if len(headline) else {}
         )
-        if started is not None:
-            started.finish()
     print(f"\n{curves.table(measured, known=everything)}\n")
     for protocol, part in measured.groupby("protocol", sort=False):
         print(f"{protocol}: {int(part.tokens.max()):,} tokens in {int(part.documents.max())} held-out documents.")

@@ -1,7 +1,8 @@
 """A run's folder: its name, the config it stands for, and what is found in it.
 
 results/runs/NAME/  config.yaml  metrics.jsonl  curves.csv  documents.parquet  curve.png  report.html  tokenizer.json
-                    model.safetensors and run.json once trained; checkpoints/ until then; wandb/
+                    model.safetensors and run.json once trained; checkpoints/ until then; measuring/ until measured; wandb/
+                    run.lock, which whoever works on the run holds; error.txt where it failed
 """
 
 import json
@@ -20,6 +21,7 @@ from torch import Tensor
 from yaml import YAMLError
 
 from posext.config import AXES, TrainConfig
+from posext.files import digest, write_text
 from posext.length import LengthSchedule, schedule
 from posext.model import GPT
 from posext.pe import PositionalEncoding, Shape, from_config
@@ -64,8 +66,10 @@ class Run:
 
     def weights(self) -> dict[str, Tensor]:
         """What was trained, by name. Raises ValueError where the file is damaged, or anything but safetensors."""
-        file = self.folder / "model.safetensors"
+        file, written = self.folder / "model.safetensors", self.record.get("weights", {}).get("sha256")
         try:
+            if written not in (None, digest(file)):
+                raise OSError("not what training wrote, by its hash in run.json")
             return load_file(file)
         except (SafetensorError, OSError) as error:
             raise ValueError(f"the weights in {file} are damaged: {error}") from error
@@ -167,7 +171,7 @@ def name_of(config: TrainConfig, overrides: list[str]) -> str:
     for override in sorted(overrides):
         key, _, value = override.lstrip("+~").partition("=")
         if key not in IN_THE_NAME and key.split(".")[0] not in BESIDE and key != "data.cache":
-            extra.append(f"{key.removeprefix('pe.')}-{value}")
+            extra.append(f"{key.removeprefix('pe.')}-{Path(value).name}")  # of a path, what it ends in
     parts = [config.title(), config.model.name, length, f"seed{config.seed}", *extra]
     return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))[:200]
 
@@ -177,13 +181,6 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(tree, dict):
         return {prefix: tree}
     return {k: v for key, value in tree.items() for k, v in flat(value, f"{prefix}.{key}" if prefix else key).items()}
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a file whole."""
-    beside = path.with_name(f".{path.name}.unfinished")
-    beside.write_text(text)
-    beside.replace(path)
 
 
 @cache

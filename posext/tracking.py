@@ -3,6 +3,8 @@
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from posext.curves import HEADLINE
-from posext.run import Run, write_text
+from posext.files import synced, write_text
+from posext.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +28,10 @@ class Metrics:
     def write(self, row: dict[str, Any]) -> None:
         with open(self.path, "a") as file:
             file.write(json.dumps(row) + "\n")
+
+    def keep(self) -> None:
+        """Return once the rows are on the disk, as those up to a checkpoint must be."""
+        synced(self.path)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -88,9 +95,11 @@ def logged_in() -> bool:
 
 def mirror(started: Any, row: dict[str, Any]) -> None:
     """A row of metrics on wandb, its values under train/ or validation/."""
-    if started is not None:
-        part = "validation" if "validation_loss" in row else "train"
-        axes = {key: row[key] for key in ("step", "tokens")}
+    if started is None:
+        return
+    part = "validation" if "validation_loss" in row else "train"
+    axes = {key: row[key] for key in ("step", "tokens")}
+    with never_failing():
         started.log(axes | {f"{part}/{key}": value for key, value in row.items() if key not in axes})
 
 
@@ -100,12 +109,23 @@ def mirror_curve(started: Any, curve: pd.DataFrame, figure: Path, page: Path, su
         return
     import wandb
 
-    for row in curve.dropna(subset=["nll"]).to_dict("records"):
-        headline = row["protocol"] == HEADLINE
-        part = "eval/" if headline else "/".join(filter(None, ("eval", row["protocol"], row["group"], "")))
-        values = {f"{part}{key}": row[key] for key in ("nll", "nll_low", "nll_high", "perplexity")}
-        started.log({"eval/context_length": row["context_length"], **values})
-        if headline:
-            started.summary[f"perplexity_{row['context_length']}"] = row["perplexity"]
-    started.summary.update(summary)
-    started.log({"curve": wandb.Image(str(figure)), "report": wandb.Html(page.read_text(), inject=False)})
+    with never_failing():
+        for row in curve.dropna(subset=["nll"]).to_dict("records"):
+            headline = row["protocol"] == HEADLINE
+            part = "eval/" if headline else "/".join(filter(None, ("eval", row["protocol"], row["group"], "")))
+            values = {f"{part}{key}": row[key] for key in ("nll", "nll_low", "nll_high", "perplexity")}
+            started.log({"eval/context_length": row["context_length"], **values})
+            if headline:
+                started.summary[f"perplexity_{row['context_length']}"] = row["perplexity"]
+        started.summary.update(summary)
+        started.log({"curve": wandb.Image(str(figure)), "report": wandb.Html(page.read_text(), inject=False)})
+        started.finish()
+
+
+@contextmanager
+def never_failing() -> Iterator[None]:
+    """wandb is a mirror: what fails there is said, and the run goes on, as its files are the record."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("wandb failed (%s); the run goes on, its files are the record", error)

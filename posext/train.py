@@ -6,22 +6,24 @@ import math
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
 from accelerate import Accelerator, PartialState
 from omegaconf import DictConfig
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from posext import checkpoint, command, curves, data, device, evaluate, tracking
+from posext import checkpoint, command, curves, data, device, evaluate, signals, tracking
 from posext.config import TrainConfig
+from posext.files import digest, write_tensors, write_text
+from posext.hold import held, noted
 from posext.measure import plan_of
 from posext.model import GPT
 from posext.optim import adamw, lr_at
-from posext.run import Run, commit, name_of, prepare, write_text
+from posext.run import Run, commit, name_of, prepare
 
 log = logging.getLogger(__name__)
 VALIDATION_TOKENS = 16384
@@ -45,10 +47,11 @@ def corpus_of(run: Run, processes: int, progress: bool) -> data.Data:
     return tokens
 
 
-def train(run: Run, tokens: data.Data) -> Any:
+def train(run: Run, tokens: data.Data, stop_asked: Callable[[], int] = lambda: 0) -> Any:
     """Train a run to its end, from its newest checkpoint if it has one; what it left open on wandb, for its curve.
 
-    Raises FloatingPointError on a non-finite loss, before the weights are touched.
+    Raises FloatingPointError on a non-finite loss, before the weights are touched, and Stop, with a checkpoint of the step
+    at which it came, when told to stop.
     """
     config, lengths = run.config, run.schedule
     accelerator = device.accelerator(config.precision)
@@ -100,8 +103,13 @@ def train(run: Run, tokens: data.Data) -> Any:
             for row in rows:
                 metrics.write(row)
                 tracking.mirror(wandb_run, row)
-        if done % config.checkpoint_every == 0 and done < config.steps:
+        signal = told_to_stop(stop_asked(), accelerator)
+        if done < config.steps and (signal or done % config.checkpoint_every == 0):
+            if metrics is not None:
+                metrics.keep()
             checkpoint.save(run.folder / "checkpoints", done, model, optimizer)
+            if signal:
+                raise signals.Stop(signal, f"after step {done} of {config.steps}, which is saved")
         bar.set_postfix(loss=f"{loss:.3f}", length=length, tokens_per_second=f"{rate:,.0f}", refresh=False)
         bar.update()
 
@@ -111,6 +119,14 @@ def train(run: Run, tokens: data.Data) -> Any:
         finish(run, model, weights, tokens)
     accelerator.wait_for_everyone()
     return wandb_run
+
+
+def told_to_stop(signal: int, accelerator: Accelerator) -> int:
+    """The number of a signal that any of the processes was sent, the same on all of them; 0 where there was none."""
+    if accelerator.num_processes == 1:
+        return signal
+    sent = cast(Tensor, accelerator.gather(torch.tensor([signal], device=accelerator.device)))
+    return int(sent.max())
 
 
 def tokens_at(config: TrainConfig, length: int) -> int:
@@ -154,7 +170,7 @@ def non_finite(run: Run, step: int, loss: float, norm: float, origins: list[str]
 
 def finish(run: Run, model: GPT, weights: dict[str, Tensor], tokens: data.Data) -> None:
     """The weights, then what is worth knowing about them; run.json marks the run as trained."""
-    save_file(weights, run.folder / "model.safetensors")
+    write_tensors(run.folder / "model.safetensors", weights)
     record = {
         "steps": run.config.steps,
         "parameters": model.n_parameters(),
@@ -162,6 +178,7 @@ def finish(run: Run, model: GPT, weights: dict[str, Tensor], tokens: data.Data) 
         "trained_length": run.schedule.longest,
         "scheme": model.pe.describe(),
         "data": tokens.fingerprint,
+        "weights": {"sha256": digest(run.folder / "model.safetensors")},
         "commit": commit(),
         "torch": torch.__version__,
     }
@@ -175,18 +192,21 @@ def job(composed: DictConfig) -> float | None:
     config.check()
     config.name = config.name or name_of(config, command.overrides())
     state, wandb_run = PartialState(), None
-    run = prepare(config, write=False)
-    tokens = None if run.trained else corpus_of(run, state.num_processes, state.is_main_process)
-    with state.main_process_first():
-        prepare(config, write=state.is_main_process)
-    if tokens is None:
-        print(f"{run.folder} is trained already")
-    else:
-        wandb_run = train(run, tokens)
-    if config.evaluate and not evaluate.measured(run):
-        evaluate.measure(run, wandb_run=wandb_run)
-    elif wandb_run is not None:
-        wandb_run.finish()
+    run, main = prepare(config, write=False), state.is_main_process
+    if not run.trained or (config.evaluate and not evaluate.measured(run)):
+        tokens = corpus_of(run, state.num_processes, main)
+        with held(run, main), noted(run, main):
+            with state.main_process_first():
+                prepare(config, write=main)
+            if not run.trained:  # another start may have ended it since
+                with signals.kept() as stop_asked:
+                    wandb_run = train(run, tokens, stop_asked)
+            if config.evaluate and not evaluate.measured(run):
+                evaluate.measure(run, wandb_run=wandb_run)
+            elif wandb_run is not None:
+                wandb_run.finish()
+    elif main:
+        print(f"{run.folder} is done already")
     return curves.objective(run.folder / "curves.csv") if config.evaluate and state.is_main_process else None
 
 

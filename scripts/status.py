@@ -13,13 +13,15 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from posext import curves, tracking
+from posext.partial import MEASURING
 from posext.run import Run, load
 
 STATES = ("done", "running", "failed", "left")
 
 
 def state(run: Run) -> str:
-    if (run.folder / "curves.csv").exists() or (run.trained and not run.config.evaluate):
+    begun = (run.folder / MEASURING).exists()
+    if ((run.folder / "curves.csv").exists() and not begun) or (run.trained and not run.config.evaluate):
         return "done"
     if held(run.folder / "run.lock"):
         return "running"

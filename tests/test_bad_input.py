@@ -189,7 +189,7 @@ EVALUATE = [
     ([RUN, "evaluation.targets=0"], "evaluation.targets must be at least 1, not 0"),
     ([RUN, "evaluation.bootstrap=0"], "evaluation.bootstrap must be at least 1, not 0"),
     ([RUN, "evaluation.ngram=1", "protocols=[far_copy]"], "evaluation.ngram must be at least 3, not 1"),
-    ([RUN, "train_length=32"], "unknown setting train_length"),
+    ([RUN, "train_length=32"], "train_length goes with a checkpoint"),
 ]
 SCRIPTS = {
     "plot_curves": [

@@ -24,7 +24,7 @@ def test_a_run_leaves_everything_it_promises(command, small):
     code, out, err = command("train", "+pe=yarn", *small)
     assert code == 0, err
     (folder,) = Path("results/runs").iterdir()
-    promised = "config.yaml metrics.jsonl curves.csv documents.parquet curve.png report.html tokenizer.json"
+    promised = "config.yaml metrics.jsonl curves.csv documents.parquet curve.png report.html tokenizer.json run.lock"
     assert {path.name for path in folder.iterdir()} == {*promised.split(), "model.safetensors", "run.json"}
     assert folder.name.startswith("yarn-nano-16-seed0")
 
@@ -148,7 +148,7 @@ def test_a_sweep_of_two_schemes_and_two_seeds_with_its_curves_on_wandb(command, 
     sweep = [*small, "+pe=rope,alibi", "seed=0,1", "study=sweep", "tracking.wandb=offline", "steps=2"]
     code, _, err = command("train", "-m", *sweep)
     assert code == 0, err
-    folders = sorted(Path("results/runs").iterdir())
+    folders = sorted(Path("results/runs").glob("[!.]*"))
     assert len(folders) == 4
     for folder in folders:
         (record,) = folder.glob("wandb/offline-run-*/*.wandb")  # train and its own curve

@@ -13,11 +13,12 @@ from accelerate import PartialState
 
 from posext import data, tokenizer
 from posext.config import DRAWN, DataConfig, EvaluateConfig, ModelConfig, TrainConfig
+from posext.files import write_text
 from posext.hf import load
 from posext.hf.network import AsItIs, Network, as_it_is, rope_parameters
 from posext.pe import PositionalEncoding, from_config
 from posext.pe.rope import RoPE
-from posext.run import Run, claim, commit, write_text
+from posext.run import Run, claim, commit
 
 log = logging.getLogger(__name__)
 MULTIPLES = (0.5, 1, 2, 4)  # of the original length: where a checkpoint is measured unless told otherwise

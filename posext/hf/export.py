@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import get_class
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -12,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from posext.hf.checkpoint import Checkpoint
 from posext.llama import to_llama
 from posext.model import GPT, NORM_EPSILON
-from posext.pe import PositionalEncoding, names, settings_of
+from posext.pe import PositionalEncoding, class_of, names, settings_of
 from posext.run import Run
 
 ROWS = 64  # last positions whose logits are compared
@@ -78,7 +77,11 @@ def settings_of_llama(scheme: PositionalEncoding) -> dict[str, Any] | None:
 
 def known() -> list[str]:
     """The schemes that transformers' Llama has a form of."""
-    return [name for name in names() if "llama_settings" in vars(get_class(settings_of("pe", name)["_target_"]))]
+    return [
+        name
+        for name in names()
+        if "llama_settings" in vars(class_of(settings_of("pe", name)["_target_"], PositionalEncoding))
+    ]
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging
 
-from posext.checkpoint import digest
+from posext.files import digest
 
 
 def settings(path: str) -> Any:

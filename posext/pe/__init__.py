@@ -106,17 +106,7 @@ def instance(config: Mapping[str, Any], shape: Shape, kind: type[Part]) -> Part:
 
     Raises ValueError for any other target, an unknown setting or a value that its type does not admit.
     """
-    target = str(config.get("_target_"))
-    if target.partition(".")[0] not in {"posext", *OWN_MODULES}:
-        raise ValueError(
-            f"_target_ {target!r} is refused: it lies outside posext; own_modules=[{target.partition('.')[0]}] allows it"
-        )
-    try:
-        made = get_class(target)
-    except (ImportError, ValueError) as error:
-        raise ValueError(f"_target_ {target!r} cannot be found: {str(error).splitlines()[0]}") from error
-    if not issubclass(made, kind):
-        raise ValueError(f"_target_ {target!r} is refused: it is no {kind.__name__}")
+    made = class_of(str(config.get("_target_")), kind)
     hints = typing.get_type_hints(made.__init__)
     admitted = [p for p in inspect.signature(made.__init__).parameters if p not in ("self", "shape")]
     settings = {}
@@ -131,3 +121,18 @@ def instance(config: Mapping[str, Any], shape: Shape, kind: type[Part]) -> Part:
             admits = str(hints[key]).removeprefix("<class '").removesuffix("'>").replace("typing.", "")
             raise ValueError(f"{key}={value!r} of {made.__name__} is not {admits}") from error
     return made(shape, **settings)
+
+
+def class_of(target: str, kind: type[Part]) -> type[Part]:
+    """The class that a `_target_` names. Raises ValueError unless it is of this kind, in posext or an allowed module."""
+    if target.partition(".")[0] not in {"posext", *OWN_MODULES}:
+        raise ValueError(
+            f"_target_ {target!r} is refused: it lies outside posext; own_modules=[{target.partition('.')[0]}] allows it"
+        )
+    try:
+        made = get_class(target)
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"_target_ {target!r} cannot be found: {str(error).splitlines()[0]}") from error
+    if not issubclass(made, kind):
+        raise ValueError(f"_target_ {target!r} is refused: it is no {kind.__name__}")
+    return made
