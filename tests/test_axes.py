@@ -85,7 +85,7 @@ def test_training_with_axes_ends_in_a_curve_under_its_title(command, small, type
     assert set(rows.scheme) == {title}
     assert rows.nll.notna().all()
     code, out, _ = command("train", *typed, *small)
-    assert (code, "trained already" in out) == (0, True)
+    assert (code, "done already" in out) == (0, True)
 
 
 def test_a_run_trained_with_axes_keeps_them_under_an_extension(command, small):

@@ -31,7 +31,7 @@ def test_the_same_name_with_another_config_is_refused(command, small):
     typed = ["+pe=rope", *small, "name=mine", "steps=1", "evaluate=false"]
     assert command("train", *typed)[0] == 0
     code, out, _ = command("train", *typed)
-    assert (code, "trained already" in out) == (0, True)
+    assert (code, "done already" in out) == (0, True)
     code, _, err = command("train", *typed, "learning_rate=0.5")
     assert code == 2
     assert "learning_rate was 0.004, is 0.5" in err

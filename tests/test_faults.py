@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 import status
 
 RUNS = Path("results/runs")
+SLOW = pytest.mark.slow
 COSTS = ["run", "seconds", "tokens_per_second", "peak_memory_bytes"]
 
 
@@ -39,6 +40,7 @@ def straight(typed, tmp_path_factory):
     here = Path.cwd()
     os.chdir(tmp_path_factory.mktemp("straight"))
     try:
+        assert ended(*typed, "name=warm", "steps=1")[0] == 0
         begin = time.perf_counter()
         assert ended(*typed, "name=straight")[0] == 0
         return Path.cwd() / RUNS / "straight", time.perf_counter() - begin
@@ -67,7 +69,7 @@ def newest(folder: Path) -> int:
     return max((int(path.name[5:]) for path in folder.glob("checkpoints/step-????????")), default=0)
 
 
-@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(s, marks=pytest.mark.slow) for s in range(3, 23))])
+@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(seed, marks=SLOW) for seed in range(3, 23))])
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(typed, straight, seed):
     reference, seconds = straight
     rng, folder, kills = random.Random(seed), RUNS / "mine", 0
@@ -88,19 +90,19 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(typed, stra
 @pytest.mark.parametrize(
     ("function", "call"),
     [
-        ("posext.files:save_file", 1),
+        pytest.param("posext.files:save_file", 1, marks=SLOW),
         ("posext.files:save_file", 6),  # the optimizer's state in the third checkpoint
-        ("os:rename", 4),
-        ("shutil:rmtree", 5),
-        ("posext.files:synced", 9),
-        ("posext.train:write_tensors", 1),
+        pytest.param("os:rename", 4, marks=SLOW),
+        pytest.param("shutil:rmtree", 5, marks=SLOW),
+        pytest.param("posext.files:synced", 9, marks=SLOW),
+        pytest.param("posext.train:write_tensors", 1, marks=SLOW),
         ("posext.train:digest", 1),  # the weights are there, their record is not
         ("posext.partial:replacing", 3),
-        ("posext.curves:replace", 2),  # within writing the sums
+        pytest.param("posext.curves:replace", 2, marks=SLOW),  # within writing the sums
         ("posext.record:write_text", 1),  # the sums are there, the curve is not
-        ("posext.record:write_text", 2),  # one curve of two
-        ("posext.plot:draw", 1),
-        ("posext.report.page:write", 1),
+        pytest.param("posext.record:write_text", 2, marks=SLOW),  # one curve of two
+        pytest.param("posext.plot:draw", 1, marks=SLOW),
+        pytest.param("posext.report.page:write", 1, marks=SLOW),
     ],
 )
 def test_killed_while_it_writes_it_ends_as_if_nothing_had_happened(typed, straight, function, call):
@@ -111,7 +113,12 @@ def test_killed_while_it_writes_it_ends_as_if_nothing_had_happened(typed, straig
 
 @pytest.mark.parametrize(
     ("function", "call"),
-    [("posext.tokenizer:make", 1), ("posext.data:token_type", 1), ("posext.data:digests", 1), ("os:rename", 1)],
+    [
+        ("posext.data:token_type", 1),
+        pytest.param("posext.tokenizer:make", 1, marks=SLOW),
+        pytest.param("posext.data:digests", 1, marks=SLOW),
+        pytest.param("os:rename", 1, marks=SLOW),
+    ],
 )
 def test_killed_while_it_tokenizes_the_corpus_is_made_anew(typed, straight, function, call):
     here = [*typed, "name=mine", "data.cache=cache"]
@@ -203,8 +210,17 @@ def stopped(typed):
     return kept
 
 
-@pytest.mark.parametrize("how", ["truncated", "flipped"])
-@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.safetensors", "state.json"])
+@pytest.mark.parametrize(
+    ("file", "how"),
+    [
+        ("model.safetensors", "flipped"),
+        ("state.json", "truncated"),
+        pytest.param("model.safetensors", "truncated", marks=SLOW),
+        pytest.param("optimizer.safetensors", "flipped", marks=SLOW),
+        pytest.param("optimizer.safetensors", "truncated", marks=SLOW),
+        pytest.param("state.json", "flipped", marks=SLOW),
+    ],
+)
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(typed, straight, stopped, file, how):
     damage(stopped[1] / file, how)
     code, said = ended(*typed, "name=mine")
@@ -221,8 +237,19 @@ def test_where_all_checkpoints_are_damaged_training_begins_again(typed, straight
     assert_the_same(RUNS / "mine", straight[0])
 
 
-@pytest.mark.parametrize("how", ["truncated", "flipped"])
-@pytest.mark.parametrize("file", ["tokens.bin", "documents.parquet", "tokenizer.json", "sha256.json"])
+@pytest.mark.parametrize(
+    ("file", "how"),
+    [
+        ("tokens.bin", "flipped"),
+        ("tokenizer.json", "truncated"),
+        pytest.param("tokens.bin", "truncated", marks=SLOW),
+        pytest.param("tokenizer.json", "flipped", marks=SLOW),
+        pytest.param("documents.parquet", "flipped", marks=SLOW),
+        pytest.param("documents.parquet", "truncated", marks=SLOW),
+        pytest.param("sha256.json", "flipped", marks=SLOW),
+        pytest.param("sha256.json", "truncated", marks=SLOW),
+    ],
+)
 def test_a_damaged_corpus_is_made_again(typed, straight, file, how):
     here = [*typed, "data.cache=cache"]
     assert ended(*here, "name=other", "steps=1", "evaluate=false")[0] == 0
@@ -275,7 +302,7 @@ def test_a_job_of_a_sweep_that_fails_is_marked_and_stops_no_other(small):
     table = status.status(RUNS).set_index("run")
     assert sorted(table.state) == ["done", "done", "done", "failed"]
     (failed,) = table.index[table.state == "failed"]
-    assert "1e30" in failed
+    assert "learning_rate-1e_30" in failed
     assert "at step" in table.note[failed]
     assert len((RUNS / failed / "error.txt").read_text().splitlines()) == 1
 
