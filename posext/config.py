@@ -44,6 +44,9 @@ class DataConfig:
     #                         letters, of markov and copy: one token a symbol
     vocab_size: int = 2048  # of bpe and letters
     validation_share: float = 0.1  # of the documents, chosen by a hash of their names
+    recall_share: float = (
+        0.0  # of the training sequences, into which pairs to recall are written: see posext.retrieval.mix
+    )
     cache: str = "~/.cache/posext"
     documents: int = 1100  # this and the rest: of markov and copy
     document_tokens: int = 4200  # in each document
@@ -209,6 +212,10 @@ class TrainConfig:
             raise ValueError("data=text needs data.path, a file or folder of .txt, .md, .jsonl or .parquet")
         if not 0 < self.data.validation_share < 1:
             raise ValueError(f"data.validation_share must lie between 0 and 1, not {self.data.validation_share}")
+        if not 0 <= self.data.recall_share <= 1:
+            raise ValueError(f"data.recall_share must lie between 0 and 1, not {self.data.recall_share}")
+        if self.data.recall_share and self.data.source in DRAWN:
+            raise ValueError(f"data.recall_share must be 0 with data={self.data.source}: all its symbols are common")
         for part in ("warmup_share", "decay_share", "final_share"):
             share = getattr(self.optimizer, part)
             if not 0 <= share <= 1:
