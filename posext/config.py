@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from posext.protocols import PROTOCOLS
+from posext.protocols import PROTOCOLS, RETRIEVAL
 
 AXES = ("window", "attention_scale", "qk_gain", "position_ids")  # groups beside pe, each absent unless named
 LETTERS = string.ascii_letters + string.digits  # what the symbols of a drawn corpus are written as
@@ -46,6 +46,7 @@ class DataConfig:
     #                         letters, of markov and copy: one token a symbol
     vocab_size: int = 2048  # of bpe and letters
     validation_share: float = 0.1  # of the documents, chosen by a hash of their names
+    recall_share: float = 0.0  # of the training sequences, in which there are pairs to recall: see posext.retrieval.mix
     cache: str = "~/.cache/posext"
     documents: int = 1100  # this and the rest: of markov and copy
     document_tokens: int = 4200  # in each document
@@ -134,6 +135,7 @@ class EvaluationConfig:
     bootstrap: int = 1000  # resamples of the documents
     seed: int = 0  # of the choice of targets and of the bootstrap; never the model's
     stride: int | None = None  # tokens by which protocol sliding moves on; null: an eighth of the context length
+    trials: int = 32  # protocols retrieval and passkey: at each length, depth and condition
     ngram: int = 3  # protocol far_copy: tokens before a target that must recur with it
 
 
@@ -194,9 +196,7 @@ class TrainConfig:
             "checkpoint_every": self.checkpoint_every,
         }
         at_least_one |= {"validate_every": self.validate_every, "data.vocab_size": self.data.vocab_size}
-        at_least_one |= {
-            f"evaluation.{k}": getattr(self.evaluation, k) for k in ("blocks", "tokens_per_batch", "bootstrap")
-        }
+        at_least_one |= {f"evaluation.{k}": getattr(self.evaluation, k) for k in ("blocks", "trials", "bootstrap")}
         at_least_one |= {
             f"evaluation.{k}": getattr(self.evaluation, k)
             for k in ("targets", "documents", "stride", "tokens_per_batch")
@@ -211,9 +211,9 @@ class TrainConfig:
             if seed < 0:
                 raise ValueError(f"{key} must be at least 0, not {seed}")
         for name in self.protocols:
-            one_of("protocols", name, tuple(PROTOCOLS))
-        if not self.protocols:
-            raise ValueError(f"protocols must name at least one of {', '.join(PROTOCOLS)}")
+            one_of("protocols", name, (*PROTOCOLS, *RETRIEVAL))
+        if not set(PROTOCOLS) & set(self.protocols):
+            raise ValueError(f"protocols must name at least one of {', '.join(PROTOCOLS)}, not {self.protocols}")
         if self.evaluation.ngram < 3:
             raise ValueError(f"evaluation.ngram must be at least 3, not {self.evaluation.ngram}")
         one_of("precision", self.precision, ("auto", "fp32", "bf16"))
@@ -226,6 +226,10 @@ class TrainConfig:
             raise ValueError("data=text needs data.path, a file or folder of .txt, .md, .jsonl or .parquet")
         if not 0 < self.data.validation_share < 1:
             raise ValueError(f"data.validation_share must lie between 0 and 1, not {self.data.validation_share}")
+        if not 0 <= self.data.recall_share <= 1:
+            raise ValueError(f"data.recall_share must lie between 0 and 1, not {self.data.recall_share}")
+        if self.data.recall_share and self.data.source in DRAWN:
+            raise ValueError(f"data.recall_share must be 0 with data={self.data.source}: all its symbols are common")
         shares = [stage.share for stage in self.length.stages]
         if not shares or not (min(shares) > 0 and abs(sum(shares) - 1) <= 1e-6):
             raise ValueError(f"the shares of length.stages must be above 0 and sum to 1, not {shares}")

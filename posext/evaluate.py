@@ -16,7 +16,9 @@ from posext.config import EvaluateConfig, TrainConfig, check_lengths
 from posext.hold import held
 from posext.measure import Plan, context_lengths, measure_curve, network, plan_of
 from posext.partial import MEASURING, Partial
+from posext.protocols import RETRIEVAL
 from posext.record import report, write_curve
+from posext.retrieval import curve as retrieval
 from posext.run import Run, load
 
 CHECKPOINT = "model=hf model.path=FOLDER_OR_ID"
@@ -115,20 +117,23 @@ def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None)
     partial = Partial(
         run.folder / MEASURING, accelerator.is_main_process, record=run.record, precision=accelerator.mixed_precision
     )
-    rows, known = [], []
+    rows, found, known = [], [], []
     for config in configs_to_measure(extension.config if extension else run.config, plan):
         model = network(run, config, plan, accelerator)
         sums, costs = measure_curve(model, plan, config, accelerator, known, partial)
+        answers = retrieval.of_model(model, plan, run.config.protocols, config.evaluation, accelerator)
         if accelerator.is_main_process:
             name = extension.name if extension else "" if config == run.config else config.pe["name"]
             rows.append(write_curve(run, plan, config.pe.get("factor", ""), name, sums, costs))
+            key = (name, rows[-1].factor.iloc[0])
+            found.append(retrieval.write(run.folder, answers, *key, run.schedule.longest, run.name))
     if not accelerator.is_main_process:
         return pd.DataFrame(columns=curves.COLUMNS)
     if floor.known(run.config.data):
         rows.append(write_curve(run, plan, "", curves.FLOOR, *floor.curve(plan, run.config.data)))
     measured = pd.concat(rows, ignore_index=True)
     floor.warn_if_far(measured, run.config.data.symbols)
-    report(run, measured, wandb_run)
+    report(run, measured, pd.concat(found, ignore_index=True), wandb_run)
     partial.drop()
     return measured
 
@@ -141,7 +146,8 @@ def measured(run: Run) -> bool:
     return (
         not (run.folder / MEASURING).exists()
         and curves_due <= set(rows.extend)
-        and set(run.config.protocols) <= set(rows.protocol)
+        and set(run.config.protocols) <= set(rows.protocol) | set(RETRIEVAL)
+        and not retrieval.due(run.folder, run.config.protocols)
         and set(context_lengths(run)) <= set(rows.context_length)
     )
 

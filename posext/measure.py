@@ -16,6 +16,7 @@ from posext.config import EvaluationConfig, TrainConfig
 from posext.memory import PeakMemory
 from posext.partial import Partial
 from posext.pe import PositionalEncoding
+from posext.protocols import RETRIEVAL
 from posext.run import Run
 from posext.scoring import Window, score_windows
 
@@ -42,7 +43,9 @@ def make_plan(
     settings = protocols.Settings(
         train_length, size, config.blocks, config.seed, config.documents, config.stride, config.ngram
     )
-    made = {name: protocols.PROTOCOLS[name](tokens.validation, lengths, settings) for name in names}
+    made = {
+        name: protocols.PROTOCOLS[name](tokens.validation, lengths, settings) for name in names if name not in RETRIEVAL
+    }
     return Plan(lengths, made, tokens)
 
 

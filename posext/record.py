@@ -8,6 +8,7 @@ import pandas as pd
 from posext import curves, plot, stored, tracking
 from posext.files import replacing, write_text
 from posext.measure import Plan
+from posext.retrieval import curve as retrieval
 from posext.run import Run, commit
 
 
@@ -66,8 +67,8 @@ def by_context(plan: Plan, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def report(run: Run, measured: pd.DataFrame, wandb_run: Any) -> None:
-    """The chart and the page of all that the run has, both on wandb too, and the table of what was measured now."""
+def report(run: Run, measured: pd.DataFrame, found: pd.DataFrame, wandb_run: Any) -> None:
+    """The chart and the page of all that the run has, both on wandb too, and the tables of what was measured and found now."""
     from posext.report import page  # here, so that what draws pages is not imported at start-up
 
     everything = curves.read(run.folder / "curves.csv")
@@ -79,10 +80,13 @@ def report(run: Run, measured: pd.DataFrame, wandb_run: Any) -> None:
         extension = f"{extend}-{factor}".strip("-") if extend else ""
         started = wandb_run if wandb_run is not None and not extension else tracking.start(run, extension)
         headline = curve.loc[curve.protocol == curves.HEADLINE]
-        tracking.mirror_curve(
-            started, curve, figure, written, curves.summary(headline, everything) if len(headline) else {}
-        )
+        summary = curves.summary(headline, everything) if len(headline) else {}
+        answers = found.loc[(found.extend == extend) & (found.factor == factor)]
+        images = {"curve": figure, **{task: run.folder / f"{task}.png" for task in answers.task.unique()}}
+        tracking.mirror_curve(started, curve, retrieval.scalars(answers), images, written, summary)
     print(f"\n{curves.table(measured, known=everything)}\n")
+    if len(found):
+        print(f"{retrieval.table(found)}\n")
     for protocol, part in measured.groupby("protocol", sort=False):
         print(f"{protocol}: {int(part.tokens.max()):,} tokens in {int(part.documents.max())} held-out documents.")
     print(f"Perplexity ± half the 95 % interval over documents. Chart: {figure}, page: {written}")

@@ -75,10 +75,16 @@ def target_nll(model: Callable[..., object], tokens_BT: Tensor, labels_BK: Tenso
     own: Any = getattr(model, "target_nll", None)
     if own is not None:
         return own(tokens_BT, labels_BK)
-    output = model(tokens_BT, **last_positions(model, labels_BK.shape[1]))
-    logits_BTV = output if isinstance(output, Tensor) else getattr(output, "logits")  # noqa: B009
-    parts = zip(split(logits_BTV[:, -labels_BK.shape[1] :]), split(labels_BK), strict=True)
+    logits_BKV = last_logits(model, tokens_BT, labels_BK.shape[1])
+    parts = zip(split(logits_BKV), split(labels_BK), strict=True)
     return torch.cat([nll_of(logits, labels) for logits, labels in parts], dim=1)
+
+
+def last_logits(model: Callable[..., object], tokens_BT: Tensor, size: int) -> Tensor:
+    """The logits (B, size, V) that a model, as `target_nll` takes it, gives at its last `size` positions."""
+    output = model(tokens_BT, **last_positions(model, size))
+    logits_BTV = output if isinstance(output, Tensor) else getattr(output, "logits")  # noqa: B009
+    return logits_BTV[:, -size:]
 
 
 def chunked_nll(x_BKC: Tensor, weight_VC: Tensor, labels_BK: Tensor) -> Tensor:

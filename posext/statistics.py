@@ -8,6 +8,7 @@ last axis: (L,) gives a number, (S, L) one for each resample.
 """
 
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,19 @@ def interval(value: float, resampled_S: np.ndarray) -> Estimate:
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(resampled_S, (tail, 1 - tail))
     return Estimate(float(value), float(low), float(high))
+
+
+def wilson(correct: int, trials: int) -> Estimate:
+    """A share of independent trials with its score interval (Wilson 1927), which holds at 0 and 1 and for few trials.
+
+    Raises ValueError for counts that are no share.
+    """
+    if not 0 <= correct <= trials or trials < 1:
+        raise ValueError(f"{correct} of {trials} is no share: trials must be at least 1, correct between 0 and trials")
+    share, z = correct / trials, NormalDist().inv_cdf((1 + LEVEL) / 2)
+    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z / (1 + z**2 / trials) * (share * (1 - share) / trials + z**2 / (4 * trials**2)) ** 0.5
+    return Estimate(share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half)))
 
 
 def gain_share(nll: np.ndarray, floor: np.ndarray, start_nll: np.ndarray, start_floor: np.ndarray) -> np.ndarray:

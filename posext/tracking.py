@@ -103,8 +103,15 @@ def mirror(started: Any, row: dict[str, Any]) -> None:
         started.log(axes | {f"{part}/{key}": value for key, value in row.items() if key not in axes})
 
 
-def mirror_curve(started: Any, curve: pd.DataFrame, figure: Path, page: Path, summary: dict[str, Any]) -> None:
-    """Curves against context length, the headline's values as summary scalars, the chart and the page."""
+def mirror_curve(
+    started: Any,
+    curve: pd.DataFrame,
+    scalars: list[dict[str, float]],
+    images: dict[str, Path],
+    page: Path,
+    summary: dict[str, Any],
+) -> None:
+    """Curves and other scalars against context length, the headline's values in the summary, the figures and the page."""
     if started is None:
         return
     import wandb
@@ -117,8 +124,11 @@ def mirror_curve(started: Any, curve: pd.DataFrame, figure: Path, page: Path, su
             started.log({"eval/context_length": row["context_length"], **values})
             if headline:
                 started.summary[f"perplexity_{row['context_length']}"] = row["perplexity"]
+        for row in scalars:
+            started.log(row)
         started.summary.update(summary)
-        started.log({"curve": wandb.Image(str(figure)), "report": wandb.Html(page.read_text(), inject=False)})
+        drawn = {key: wandb.Image(str(file)) for key, file in images.items()}
+        started.log({**drawn, "report": wandb.Html(page.read_text(), inject=False)})
         started.finish()
 
 

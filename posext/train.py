@@ -23,6 +23,7 @@ from posext.hold import held, noted
 from posext.measure import plan_of
 from posext.model import GPT
 from posext.optim import adamw, lr_at
+from posext.retrieval.mix import batch
 from posext.run import Run, commit, name_of, prepare
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ def train(run: Run, tokens: data.Data, stop_asked: Callable[[], int] = lambda: 0
         for group in stepper.param_groups:
             group["lr"] = learning_rate
 
-        windows, origins = tokens.train.batch(config.seed, step, length, tokens_at(config, length) // length)
+        windows, origins = batch(tokens, config.data, config.seed, step, length, tokens_at(config, length) // length)
         loss = accumulate(network, windows, config.micro_batch_tokens, accelerator)
         norm = float(cast(Tensor, accelerator.clip_grad_norm_(network.parameters(), config.optimizer.clip)))
         if not (math.isfinite(loss) and math.isfinite(norm)):

@@ -153,7 +153,7 @@ def test_retrieval_is_a_heat_map(tmp_path):
     cells = [(n, d, c) for n in (64, 128) for d in (0.0, 0.5) for c in ("needle", "control")]
     table = pd.DataFrame(cells, columns=["context_length", "depth", "condition"])
     right = [{"needle": 3 + i, "control": 1}[c] for i, (_, _, c) in enumerate(cells)]
-    table = table.assign(extend="", factor="", distance=10, trials=20, correct=right, nll=1.0)
+    table = table.assign(task="retrieval", extend="", factor="", distance=10, trials=20, correct=right, nll=1.0)
     share = table.correct / table.trials
     table.assign(accuracy=share, accuracy_low=share - 0.05, accuracy_high=share + 0.05).to_csv(
         "retrieval.csv", index=False

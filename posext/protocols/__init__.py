@@ -20,8 +20,10 @@ PROTOCOLS: dict[str, MakePlan] = {
     "fixed_target": fixed_target, "far_copy": far_copy, "sliding": sliding, "nonoverlap": nonoverlap,
     "per_position": per_position, **COMPAT,
 }  # fmt: skip
+RETRIEVAL = ("retrieval", "passkey")  # asked for as protocols are, but on made-up contexts: see posext.retrieval
 COMPARABLE = {"fixed_target", "far_copy", "sliding"}  # a difference between two lengths is the model's
 
 __all__ = [
-    "COMPARABLE", "COMPAT", "PROTOCOLS", "SUMS", "Documents", "MakePlan", "Plan", "Settings", "document_sums", "measure",
+    "COMPARABLE", "COMPAT", "PROTOCOLS", "RETRIEVAL", "SUMS", "Documents", "MakePlan", "Plan", "Settings",
+    "document_sums", "measure",
 ]  # fmt: skip

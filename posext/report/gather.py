@@ -10,10 +10,10 @@ import pandas as pd
 
 from posext import compare, curves, run, stored
 from posext.protocols import COMPARABLE
+from posext.retrieval import table
 
 log = logging.getLogger(__name__)
 HEADLINE = "fixed_target"  # the protocol of the first chart and of the table
-RETRIEVAL = "retrieval.csv"
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,7 @@ def measured(path: Path, alone: bool) -> pd.DataFrame:
 
 def source(path: Path, rows: pd.DataFrame) -> Source:
     known = path.is_dir() and (path / "config.yaml").is_file()
-    file = path / RETRIEVAL
-    text: Any = {name: str for name in ("extend", "factor", "condition")}
-    blank: Any = {"accuracy": [""], "accuracy_low": [""], "accuracy_high": [""], "nll": [""], "correct": [""]}
-    found = pd.read_csv(file, dtype=text, keep_default_na=False, na_values=blank) if file.is_file() else pd.DataFrame()
-    return Source(path, rows, run.load(path) if known else None, found)
+    return Source(path, rows, run.load(path) if known else None, table.read(path / table.FILE))
 
 
 def paired(found: Source, protocol: str, group: str) -> tuple[list[Paired], list[str]]:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from posext.report.gather import Source
+from posext.retrieval.table import CURVE
 
 CONDITIONS = {"needle": "Needle", "control": "Control"}
 
@@ -16,7 +17,7 @@ def figures(sources: Sequence[Source]) -> list[dict]:
         (source.rows.run.iloc[0], table)
         for source in sources
         if len(source.retrieval)
-        for _, table in source.retrieval.groupby(["extend", "factor"], sort=False)
+        for _, table in source.retrieval.groupby(CURVE, sort=False)
     ]
     return [figure(f"retrieval-{i}", table, run) for i, (run, table) in enumerate(found)]
 
@@ -25,7 +26,7 @@ def figure(key: str, table: pd.DataFrame, run: str) -> dict:
     first = table.iloc[0]
     factor = {"": "", "auto": ", s matched"}.get(first.factor, f", s = {first.factor}")
     views = [view(table.loc[table.condition == at], name) for at, name in CONDITIONS.items()]
-    title = f"{run}{' → ' + first.extend if first.extend else ''}{factor}"
+    title = f"{first.task}: {run}{' → ' + first.extend if first.extend else ''}{factor}"
     return {"id": key, "title": title, "heat": True, "legend": False, "x": {"title": "context length (tokens)"}, "marks": [],
             "views": [found for found in views if found["traces"][0]["z"]]}  # fmt: skip
 
