@@ -33,6 +33,7 @@ def should_compile(choice: str, steps: int) -> bool:
     """
     if choice == "false" or (choice == "auto" and steps < COMPILE_REPAID_AFTER):
         return False
+    torch.compiler.reset()  # jobs of a sweep share one interpreter, and its compiled versions of a function are limited
     try:
         torch.compile(torch.sin)(torch.zeros(8))
     except Exception as error:  # no C++ compiler, no Python headers: inductor has many ways to say so

@@ -18,6 +18,7 @@ from posext.pe.tables import Tables
 from posext.scoring import chunked_nll
 
 NORM_EPSILON = 1e-5
+VERSIONS = 64  # compiled, of one function; torch keeps 8
 
 
 class RMSNorm(nn.Module):
@@ -115,8 +116,11 @@ class GPT(nn.Module):
     def compile_parts(self) -> "GPT":
         """Compile each block and the loss, in place: one small graph serves all layers, and state keys stay as they are.
 
-        Shapes are static, so that what runs at a length depends on nothing that ran before it (exact resume).
+        Shapes are static, so that what runs at a length depends on nothing that ran before it (exact resume). All blocks share
+        one function's compiled versions, of which there are as many as kinds of layers times lengths; beyond a limit torch
+        would go on without compiling.
         """
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, VERSIONS)
         for block in self.blocks:
             block.compile(dynamic=False)
         self.summed_nll = torch.compile(summed_nll, dynamic=False)

@@ -1,0 +1,56 @@
+"""Peak memory of scoring one context, above what the process holds before, as contexts grow; every scheme in a process of
+its own, its lengths from the shortest up.
+"""
+
+import subprocess
+import sys
+
+import report
+import torch
+from setting import bf16, config_of, network
+
+from posext.memory import PeakMemory
+from posext.pe import names
+
+VOCABULARY, TARGETS = 2048, 64
+
+
+def of_scheme(model: str, scheme: str, lengths: list[int], layers: int) -> None:
+    """Print the peak in bytes at each length."""
+    config, accelerator = config_of(f"model={model}"), bf16()
+    config.model.n_layers = layers or config.model.n_layers
+    settings = {"max_length": lengths[-1]} if scheme == "learned" else {}
+    made = network(config, VOCABULARY, scheme, **settings).to(accelerator.device).eval()
+    tokens_BT = torch.randint(VOCABULARY, (1, lengths[-1] + 1), device=accelerator.device)
+    with torch.inference_mode(), accelerator.autocast():
+        made.target_nll(tokens_BT[:, :1024], tokens_BT[:, 1 : TARGETS + 1])  # what is loaded once is not the context's
+        for length in lengths:
+            with PeakMemory(accelerator.device) as peak:
+                made.target_nll(tokens_BT[:, :length], tokens_BT[:, -TARGETS:])
+            print(peak.bytes, flush=True)
+
+
+def benchmark(model: str, schemes: str, lengths: str, layers: int) -> list[report.Row]:
+    """MiB by scheme and length, and the growth from the shortest to the longest, per doubling."""
+    rows, contexts = [], [int(n) for n in lengths.split(",")]
+    for scheme in schemes.split(",") if schemes else names():
+        call = f"import memory; memory.of_scheme({model!r}, {scheme!r}, {contexts}, {layers})"
+        done = subprocess.run([sys.executable, "-c", call], cwd=sys.path[0], capture_output=True, text=True)
+        if done.returncode:
+            print(f"{scheme}: {done.stderr.strip().splitlines()[-1]}", flush=True)
+            continue
+        peaks = [int(line) for line in done.stdout.split()]
+        case = f"{model}, {scheme}"
+        rows += [
+            report.row(case, f"peak at {n:,} tokens", peak / 2**20, "MiB")
+            for n, peak in zip(contexts, peaks, strict=True)
+        ]
+        doublings = len(contexts) - 1
+        if doublings:
+            rows.append(report.row(case, "growth per doubling", (peaks[-1] / peaks[0]) ** (1 / doublings), "times"))
+        print(scheme, [round(peak / 2**20) for peak in peaks], flush=True)
+    return rows
+
+
+if __name__ == "__main__":
+    report.run("memory", benchmark, model="nano", schemes="", lengths="4096,8192,16384,32768", layers=2)

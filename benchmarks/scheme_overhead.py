@@ -1,0 +1,29 @@
+"""Training throughput of every scheme, each round against `none` and `rope`."""
+
+import report
+from paired import interleaved, speedup
+from setting import bf16, config_of, network, steps_of
+
+from posext import data
+from posext.pe import names
+
+
+def benchmark(repeats: int, model: str, schemes: str) -> list[report.Row]:
+    """Times as fast as rope and as none, compiled, bf16, at the default training length."""
+    config, accelerator = config_of(f"model={model}", "precision=bf16"), bf16()
+    tokens, cases = data.load(config.data, progress=False), {}
+    for name in dict.fromkeys(["none", "rope", *(schemes.split(",") if schemes else names())]):
+        steps = steps_of(config, tokens, network(config, tokens.vocab_size, name), accelerator)
+        steps(1)  # compiles
+        print(name, flush=True)
+        cases[name] = lambda steps=steps: steps(2)
+    seconds = interleaved(cases, repeats)
+    rows = [report.row(f"{name} against rope", "speed", speedup(seconds, name, "rope"), "times") for name in cases]
+    return [
+        *rows,
+        *(report.row(f"{name} against none", "speed", speedup(seconds, name, "none"), "times") for name in cases),
+    ]
+
+
+if __name__ == "__main__":
+    report.run("scheme_overhead", benchmark, repeats=5, model="tiny", schemes="")

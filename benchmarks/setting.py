@@ -1,0 +1,100 @@
+"""What benchmarks share: configs as the command line composes them, a corpus, networks, and a step of training."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from transformers import LlamaForCausalLM
+
+from posext import checkpoint, data, device
+from posext.config import TrainConfig
+from posext.hf import export
+from posext.model import GPT
+from posext.optim import adamw
+from posext.pe import CONFIGS, build
+from posext.run import Run
+from posext.train import accumulate
+
+
+def config_of(*typed: str) -> TrainConfig:
+    """The config of a training command."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        composed = compose("train", list(typed))
+    composed.pe = {"name": "none", "_target_": ""}
+    return OmegaConf.to_object(composed)
+
+
+def network(config: TrainConfig, vocab_size: int, scheme: str, **settings: Any) -> GPT:
+    """A network of a config's shape under a scheme, with the weights that training starts from."""
+    model = config.model
+    shape = {"head_dim": model.head_dim(), "n_heads": model.n_heads, "d_model": model.d_model}
+    pe = build(scheme, **shape, train_length=config.train_length, **settings)
+    return GPT(model, vocab_size, pe).initialize(config.seed)
+
+
+def steps_of(
+    config: TrainConfig, tokens: data.Data, model: GPT, accelerator: Accelerator, compiled: bool = True
+) -> Callable[[int], float]:
+    """Training as the trainer does it, but for its records: a function that does some steps and gives the seconds."""
+    if compiled:
+        model.compile_parts()
+    optimizer = adamw(model, config.learning_rate, config.optimizer)
+    network, stepper = accelerator.prepare(model.to(accelerator.device), optimizer)
+    count, done = config.tokens_per_step // config.train_length, 0
+
+    def steps(number: int) -> float:
+        nonlocal done
+        begin = time.perf_counter()
+        for _ in range(number):
+            windows, _ = tokens.train.batch(config.seed, done, config.train_length, count)
+            accumulate(network, windows, config.micro_batch_tokens, accelerator)
+            accelerator.clip_grad_norm_(network.parameters(), config.optimizer.clip)
+            stepper.step()
+            stepper.zero_grad()
+            done += 1
+        wait(accelerator.device)
+        return (time.perf_counter() - begin) / number
+
+    return steps
+
+
+def wait(at: torch.device) -> None:
+    if at.type == "cuda":
+        torch.cuda.synchronize(at)
+
+
+def flops_per_token(model: GPT, length: int) -> float:
+    """Forward and backward: 6 for each parameter that multiplies, the tied head among them, and causal attention's two
+    products, 2 * 3 * (length / 2) * 2 multiplications and additions for each layer and unit of width.
+    """
+    matrices = sum(p.numel() for n, p in model.named_parameters() if p.ndim >= 2 and not n.startswith("pe."))
+    return 6.0 * matrices + 6.0 * model.config.n_layers * model.config.d_model * length
+
+
+def as_llama(config: TrainConfig, model: GPT) -> LlamaForCausalLM:
+    """The same network, with the same weights, as transformers has it."""
+    theirs = LlamaForCausalLM(export.config_of(Run(Path(), config), model))
+    theirs.load_state_dict(export.to_llama(checkpoint.weights(model), config.model.n_layers))
+    return theirs
+
+
+def matmul_peak(dtype: torch.dtype, at: torch.device, seconds: float = 0.5) -> float:
+    """The most floating-point operations a second that products of square matrices reach here."""
+    best = 0.0
+    for size in (1024, 2048) if at.type == "cpu" else (4096, 8192):
+        a, b = (torch.randn(size, size, dtype=dtype, device=at) for _ in range(2))
+        end = time.perf_counter() + seconds
+        while (begin := time.perf_counter()) < end:
+            a @ b
+            wait(at)
+            best = max(best, 2 * size**3 / (time.perf_counter() - begin))
+    return best
+
+
+def bf16() -> Accelerator:
+    return device.accelerator("bf16")

@@ -1,0 +1,37 @@
+"""From the command to its chart: a nano run of 300 steps with its curve, and where the time goes."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import report
+
+from posext import curves, tracking
+
+COMMAND = ["-m", "posext.train", "+pe=rope", "model=nano", "steps=300", "evaluation.documents=16", "name=chart"]
+
+
+def benchmark(repeats: int) -> list[report.Row]:
+    """Seconds to the chart, of them importing, training and measuring; the corpus is tokenized already."""
+    found: dict[str, list[float]] = {"command to chart": [], "training": [], "measuring": [], "importing": []}
+    for index in range(repeats + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            begin = time.perf_counter()
+            subprocess.run([sys.executable, "-c", "import posext.train"], check=True)
+            importing = time.perf_counter() - begin
+            begin = time.perf_counter()
+            subprocess.run([sys.executable, *COMMAND], cwd=folder, check=True, capture_output=True)
+            whole, run = time.perf_counter() - begin, Path(folder) / "results/runs/chart"
+            steps = [row for row in tracking.read(run / "metrics.jsonl") if "loss" in row]
+            training = sum(4096 / row["tokens_per_second"] for row in steps)
+            measuring = curves.read(run / "curves.csv").seconds.sum()
+        if index:
+            for name, seconds in zip(found, (whole, training, measuring, importing), strict=True):
+                found[name].append(seconds)
+    return [report.row("nano, 300 steps", name, seconds, "s") for name, seconds in found.items()]
+
+
+if __name__ == "__main__":
+    report.run("time_to_chart", benchmark, repeats=5)
