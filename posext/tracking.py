@@ -57,7 +57,7 @@ def start(run: Run, extension: str = "") -> Any:
 
     online = run.config.tracking.wandb == "online"
     if online and not logged_in():
-        log.warning("not logged in to wandb, so this run is recorded offline; wandb login, then wandb sync")
+        log.warning("wandb is out of reach or not logged in to, so this run is recorded offline: wandb login, then wandb sync")
         online = False
     name = "-".join(part for part in (run.name, extension) if part)
     try:
@@ -84,12 +84,12 @@ def start(run: Run, extension: str = "") -> Any:
 
 
 def logged_in() -> bool:
+    """Whether wandb takes the key of this user. It raises one thing without a key and many without a network."""
     import wandb
-    from wandb.errors import UsageError
 
     try:
         return bool(wandb.Api().api_key)
-    except UsageError:
+    except Exception:
         return False
 
 

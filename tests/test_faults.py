@@ -26,7 +26,7 @@ import status
 
 RUNS = Path("results/runs")
 SLOW = pytest.mark.slow
-COSTS = ["run", "seconds", "tokens_per_second", "peak_memory_bytes"]
+COSTS = ["run", "commit", "seconds", "tokens_per_second", "peak_memory_bytes"]
 
 
 @pytest.fixture(scope="module")
@@ -329,7 +329,7 @@ def test_a_wandb_that_cannot_be_reached_stops_nothing(typed, straight):
 
     code, said = ended(*typed, "name=mine", "tracking.wandb=online", before=(online, json.dumps(nowhere)))
     assert code == 0, said
-    assert "the run goes on" in said
+    assert "so this run is recorded offline" in said
     assert_the_same(RUNS / "mine", straight[0])
 
 
