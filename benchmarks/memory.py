@@ -24,14 +24,16 @@ def of_scheme(model: str, scheme: str, lengths: list[int], layers: int) -> None:
     tokens_BT = torch.randint(VOCABULARY, (1, lengths[-1] + 1), device=accelerator.device)
     with torch.inference_mode(), accelerator.autocast():
         made.target_nll(tokens_BT[:, :1024], tokens_BT[:, 1 : TARGETS + 1])  # what is loaded once is not the context's
+        idle = 0
         for length in lengths:
             with PeakMemory(accelerator.device) as peak:
                 made.target_nll(tokens_BT[:, :length], tokens_BT[:, -TARGETS:])
-            print(peak.bytes, flush=True)
+            idle = idle or peak.idle  # what an earlier length left with the allocator counts too
+            print(peak.bytes + peak.idle - idle, flush=True)
 
 
 def benchmark(model: str, schemes: str, lengths: str, layers: int) -> list[report.Row]:
-    """MiB by scheme and length, and the growth from the shortest to the longest, per doubling."""
+    """MiB by scheme and length, and how often the peak grows from one length to the next."""
     rows, contexts = [], [int(n) for n in lengths.split(",")]
     for scheme in schemes.split(",") if schemes else names():
         call = f"import memory; memory.of_scheme({model!r}, {scheme!r}, {contexts}, {layers})"
@@ -45,9 +47,9 @@ def benchmark(model: str, schemes: str, lengths: str, layers: int) -> list[repor
             report.row(case, f"peak at {n:,} tokens", peak / 2**20, "MiB")
             for n, peak in zip(contexts, peaks, strict=True)
         ]
-        doublings = len(contexts) - 1
-        if doublings:
-            rows.append(report.row(case, "growth per doubling", (peaks[-1] / peaks[0]) ** (1 / doublings), "times"))
+        if len(contexts) > 1:
+            growth = [longer / shorter for shorter, longer in zip(peaks, peaks[1:], strict=False)]
+            rows.append(report.row(case, "growth per doubling", growth, "times"))
         print(scheme, [round(peak / 2**20) for peak in peaks], flush=True)
     return rows
 
