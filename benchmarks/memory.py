@@ -4,6 +4,7 @@ its own, its lengths from the shortest up.
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import report
 import torch
@@ -48,7 +49,7 @@ def benchmark(model: str, schemes: str, lengths: str, layers: int) -> list[repor
             for n, peak in zip(contexts, peaks, strict=True)
         ]
         if len(contexts) > 1:
-            growth = [longer / shorter for shorter, longer in zip(peaks, peaks[1:], strict=False)]
+            growth = [longer / shorter for shorter, longer in pairwise(peaks)]
             rows.append(report.row(case, "growth per doubling", growth, "times"))
         print(scheme, [round(peak / 2**20) for peak in peaks], flush=True)
     return rows

@@ -57,7 +57,9 @@ def start(run: Run, extension: str = "") -> Any:
 
     online = run.config.tracking.wandb == "online"
     if online and not logged_in():
-        log.warning("wandb is out of reach or not logged in to, so this run is recorded offline: wandb login, then wandb sync")
+        log.warning(
+            "wandb is out of reach or not logged in to, so this run is recorded offline: wandb login, then wandb sync"
+        )
         online = False
     name = "-".join(part for part in (run.name, extension) if part)
     try:
