@@ -173,14 +173,3 @@ def test_measuring_one_extension_again_replaces_its_rows_alone():
     before = pd.DataFrame([cell | {"extend": e, "factor": f} for e, f in (("", ""), ("yarn", "4"))])
     after = retrieval.replace(before, pd.DataFrame([cell | {"extend": "yarn", "factor": "4", "correct": 9}]))
     assert after.correct.tolist() == [1, 9]
-
-
-@pytest.mark.slow
-def test_a_small_network_learns_to_recall_within_its_training_length(command):
-    typed = ["+pe=rope", "model=nano", "train_length=64", "steps=1500", "data.recall_share=0.5", "learning_rate=2e-3"]
-    typed += ["protocols=[fixed_target,retrieval]", "context_lengths=[64]", "evaluation.documents=10", "name=mine"]
-    assert command("train", *typed, "tracking.wandb=disabled", "checkpoint_every=1000")[0] == 0
-    rows = read("results/runs/mine/retrieval.csv").groupby("condition")[["correct", "trials"]].sum()
-    needle, control = (wilson(int(rows.correct[name]), int(rows.trials[name])) for name in ("needle", "control"))
-    assert needle.low > 0.5
-    assert control.high < 0.1
