@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -330,6 +331,7 @@ def test_a_wandb_that_cannot_be_reached_stops_nothing(typed, straight):
     code, said = ended(*typed, "name=mine", "tracking.wandb=online", before=(online, json.dumps(nowhere)))
     assert code == 0, said
     assert "so this run is recorded offline" in said
+    shutil.rmtree(RUNS / "mine/wandb")
     assert_the_same(RUNS / "mine", straight[0])
 
 

@@ -10,6 +10,7 @@ import pytest
 from posext import curves, train
 
 RUNS = Path("results/runs")
+RAY = pytest.mark.xdist_group("ray")  # one after the other: a second cluster would be joined to the first
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
 
@@ -121,8 +122,8 @@ def test_the_objective_is_the_loss_at_the_longest_context(tmp_path):
     [
         ("hydra_joblib_launcher", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]),
         ("hydra_submitit_launcher", ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"]),
-        ("hydra_ray_launcher", ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"]),
-        ("hydra_ray_launcher", ["hydra/launcher=ray_cluster"]),
+        pytest.param("hydra_ray_launcher", ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"], marks=RAY),
+        pytest.param("hydra_ray_launcher", ["hydra/launcher=ray_cluster"], marks=RAY),
     ],
 )
 def test_four_jobs_under_a_launcher(small, plugin, launcher, request):
