@@ -10,7 +10,6 @@ import pytest
 from posext import curves, train
 
 RUNS = Path("results/runs")
-RAY = pytest.mark.xdist_group("ray")  # one after the other: a second cluster would be joined to the first
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
 
@@ -33,13 +32,16 @@ def sweep(*typed: str) -> str:
 
 
 @pytest.fixture
-def ray_cluster():
-    """A Ray cluster of this machine, which says that it has a GPU, for as long as the test runs."""
-    code = "import ray; ray.init(num_cpus=4, num_gpus=1, include_dashboard=False); print('up', flush=True); input()"
+def ray_cluster(monkeypatch):
+    """A Ray cluster of this machine, which says that it has a GPU, for as long as the test runs; its address is in the
+    environment, as another test may have a cluster of its own up.
+    """
+    code = "import ray; at = ray.init(num_cpus=4, num_gpus=1, include_dashboard=False).address_info['address']"
+    code += "; print(at, flush=True); input()"
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
-    assert process.stdout.readline() == "up\n"
+    monkeypatch.setenv("RAY_ADDRESS", process.stdout.readline().strip())
     yield
     process.communicate("\n")  # its input() ends, and the cluster with it
 
@@ -122,8 +124,8 @@ def test_the_objective_is_the_loss_at_the_longest_context(tmp_path):
     [
         ("hydra_joblib_launcher", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]),
         ("hydra_submitit_launcher", ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"]),
-        pytest.param("hydra_ray_launcher", ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"], marks=RAY),
-        pytest.param("hydra_ray_launcher", ["hydra/launcher=ray_cluster"], marks=RAY),
+        ("hydra_ray_launcher", ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"]),
+        ("hydra_ray_launcher", ["hydra/launcher=ray_cluster"]),
     ],
 )
 def test_four_jobs_under_a_launcher(small, plugin, launcher, request):
