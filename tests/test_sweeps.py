@@ -1,6 +1,7 @@
 """A sweep started again passes over what is done and continues what is not, whatever launches its jobs."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -124,14 +125,25 @@ def test_the_objective_is_the_loss_at_the_longest_context(tmp_path):
     [
         ("hydra_joblib_launcher", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]),
         ("hydra_submitit_launcher", ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"]),
-        ("hydra_ray_launcher", ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"]),
-        ("hydra_ray_launcher", ["hydra/launcher=ray_cluster"]),
     ],
 )
-def test_four_jobs_under_a_launcher(small, plugin, launcher, request):
+def test_four_jobs_under_a_launcher(small, plugin, launcher):
     pytest.importorskip(f"hydra_plugins.{plugin}")
-    if launcher == ["hydra/launcher=ray_cluster"]:
-        request.getfixturevalue("ray_cluster")
+    four_jobs(small, launcher)
+
+
+@pytest.mark.slow
+def test_four_jobs_under_ray_on_its_own_and_then_on_a_cluster(small, request):
+    """In one test, as two clusters that start at once on one machine get into each other's way."""
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher")
+    four_jobs(small, ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"])
+    shutil.rmtree(RUNS)
+    request.getfixturevalue("ray_cluster")
+    four_jobs(small, ["hydra/launcher=ray_cluster"])
+
+
+def four_jobs(small: list[str], launcher: list[str]) -> None:
+    """Four runs, each whole; a second start touches none."""
     typed = ["+pe=none,yarn", "seed=0,1", *small, *launcher]
     sweep(*typed)
     assert len(names()) == 4
