@@ -133,9 +133,10 @@ def test_four_jobs_under_a_launcher(small, plugin, launcher):
 
 
 @pytest.mark.slow
-def test_four_jobs_under_ray_on_its_own_and_then_on_a_cluster(small, request):
-    """In one test, as two clusters that start at once on one machine get into each other's way."""
+def test_four_jobs_under_ray_on_its_own_and_then_on_a_cluster(small, request, monkeypatch):
+    """In one test, as two clusters that start at once on one machine get into each other's way, by their tokens too."""
     pytest.importorskip("hydra_plugins.hydra_ray_launcher")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     four_jobs(small, ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"])
     shutil.rmtree(RUNS)
     request.getfixturevalue("ray_cluster")
