@@ -82,14 +82,15 @@ def derived(curve: Curve, bootstrap: Bootstrap) -> dict[str, Any]:
     def estimate(wanted: bool, statistic: Callable[..., Any], *extra: int) -> Estimate | None:
         if not wanted:
             return None
-        return statistics.interval(*(statistic(lengths, nll, train_length, *extra) for nll in (nll_L, nll_SL)))
+        value, resampled_S = (statistic(lengths, nll, train_length, *extra) for nll in (nll_L, nll_SL))
+        return statistics.interval(value, resampled_S, len(weight_D))
 
     rises = {f"{m}x": estimate(known and m * train_length in lengths, statistics.rise, m) for m in MULTIPLES}
     return {
         **named(curve),
         "usable": usable or "nowhere",
         "share": share,
-        "gain": statistics.gain_beyond_train(lengths, nll_L, nll_SL, train_length) if known else None,
+        "gain": statistics.gain_beyond_train(lengths, nll_L, nll_SL, train_length, len(weight_D)) if known else None,
         **rises,
         "area": estimate(known, statistics.area),
     }

@@ -91,7 +91,7 @@ def with_statistics(rows: pd.DataFrame, sums: pd.DataFrame, bootstrap: int, seed
         weight_D, tokens = documents.weight.to_numpy(float), documents.tokens.sum()
         draws_SD = resamples(len(documents), bootstrap, seed)
         nll_L, resampled_SL = mean_nll(documents[["nll"]].to_numpy(float).T, weight_D, draws_SD)
-        nll, low, high = interval(nll_L[0], resampled_SL[:, 0])
+        nll, low, high = interval(nll_L[0], resampled_SL[:, 0], len(documents))
         bits = nll * tokens / documents.bytes.sum() / np.log(2)
         rows.loc[cast(Any, at), STATISTICS] = (nll, low, high, np.exp(nll), bits, len(documents), int(tokens))
     return rows.reset_index()

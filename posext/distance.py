@@ -41,7 +41,7 @@ def distances(sums: pd.DataFrame, train_length: int, bootstrap: int, seed: int) 
         for (extend, factor, length), values in zip(measured, nll.to_numpy(), strict=True):
             floor = at_length(nll, FLOOR, length)
             both = values - floor, gain_share(values, floor, start, start_floor)
-            rows[extend, factor, protocol, length] = [interval(each[0], each[1:]) for each in both]
+            rows[extend, factor, protocol, length] = [interval(each[0], each[1:], len(tokens_D)) for each in both]
     index = pd.MultiIndex.from_tuples(list(rows), names=["extend", "factor", "protocol", "context_length"])
     return pd.DataFrame(list(rows.values()), index=index, columns=["distance", "share"], dtype=object)
 

@@ -34,7 +34,7 @@ def test_every_resample_draws_as_many_documents_as_there_are():
     assert not np.array_equal(draws, resamples(17, 200, 1))
 
 
-@pytest.mark.parametrize("documents", [80])
+@pytest.mark.parametrize("documents", [16, 80])
 def test_the_interval_covers_the_truth_as_often_as_it_says(documents):
     """Documents with means of their own: resampling tokens instead would cover far less often."""
     rng, hits, trials = np.random.default_rng(0), 0, 1500
@@ -44,7 +44,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(documents):
         means = 3 + rng.normal(0, 0.5, size=documents)
         sums = means * tokens + rng.normal(0, 1, size=documents) * np.sqrt(tokens)
         nll, resampled = mean_nll(sums[None], tokens, draws)
-        estimate = interval(nll[0], resampled[:, 0])
+        estimate = interval(nll[0], resampled[:, 0], documents)
         hits += estimate.low <= 3 <= estimate.high
     assert 0.93 <= hits / trials <= 0.97
 
@@ -54,7 +54,7 @@ def test_differences_on_the_same_documents_are_far_narrower_than_the_values():
     base = rng.normal(3, 0.5, size=60) * 100
     both = np.stack([base, base + 1 + rng.normal(0, 0.5, size=60)])
     _, resampled = mean_nll(both, np.full(60, 100), resamples(60, 500, 0))
-    value, difference = (interval(0, s) for s in (resampled[:, 0], resampled[:, 1] - resampled[:, 0]))
+    value, difference = (interval(0, s, 60) for s in (resampled[:, 0], resampled[:, 1] - resampled[:, 0]))
     assert (difference.high - difference.low) < 0.1 * (value.high - value.low)
     assert difference.low > 0
 
@@ -130,15 +130,15 @@ def test_derived_numbers_are_what_they_say_of_a_curve_and_of_each_resample():
 
 def test_the_gain_is_over_the_best_length_and_its_interval_is_of_no_width_without_chance():
     both = np.stack([CURVE, CURVE + 1])
-    assert gain_beyond_train(LENGTHS, CURVE, both, 16) == pytest.approx((0.2, 0.2, 0.2))
-    assert gain_beyond_train(LENGTHS, CURVE, both, 32) == pytest.approx((-0.6, -0.6, -0.6))
+    assert gain_beyond_train(LENGTHS, CURVE, both, 16, 2) == pytest.approx((0.2, 0.2, 0.2))
+    assert gain_beyond_train(LENGTHS, CURVE, both, 32, 2) == pytest.approx((-0.6, -0.6, -0.6))
 
 
 def test_no_gain_is_rarely_taken_for_one_though_it_is_the_best_of_four_lengths():
     rng, draws, seen, trials = np.random.default_rng(0), resamples(80, 400, 1), 0, 500
     for _ in range(trials):
         nll_LD = rng.normal(3, 0.5, size=80) + np.vstack([np.zeros(80), rng.normal(0, 0.1, size=(4, 80))])
-        found = gain_beyond_train([1, 2, 4, 8, 16], *mean_nll(nll_LD * 100, np.full(80, 100), draws), 1)
+        found = gain_beyond_train([1, 2, 4, 8, 16], *mean_nll(nll_LD * 100, np.full(80, 100), draws), 1, 80)
         seen += found.low > 0
     assert seen / trials < 0.05
 
