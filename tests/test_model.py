@@ -1,7 +1,10 @@
+from functools import partial
+
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from posext import device
 from posext.config import ModelConfig
 from posext.llama import from_llama, to_llama
 from posext.model import GPT, NORM_EPSILON
@@ -84,3 +87,17 @@ def test_only_matrices_decay():
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match=r"n_heads=5 does not divide model.d_model=64"):
         ModelConfig(name="test", n_layers=1, n_heads=5, d_model=64, d_ff=8, learning_rate=1e-3).head_dim()
+
+
+def test_the_schemes_and_lengths_of_a_sweep_in_one_process_all_stay_compiled(monkeypatch):
+    """Where a function has too many compiled versions, torch goes on without compiling, and says so only in a log."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))  # what is traced, without generated code
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)  # torch's own is 8
+    monkeypatch.setattr("posext.model.VERSIONS", 6)
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True), torch.no_grad():
+        for name in ("rope", "alibi"):
+            assert device.should_compile("true", 1)
+            model = gpt(name).compile_parts()
+            for length in range(8, 13):
+                model(TOKENS[:, :length], TOKENS[:, :length])
+    torch.compiler.reset()
