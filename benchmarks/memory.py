@@ -2,9 +2,11 @@
 its own, its lengths from the shortest up.
 """
 
+import ctypes
+import gc
+import math
 import subprocess
 import sys
-from itertools import pairwise
 
 import report
 import torch
@@ -25,16 +27,24 @@ def of_scheme(model: str, scheme: str, lengths: list[int], layers: int) -> None:
     tokens_BT = torch.randint(VOCABULARY, (1, lengths[-1] + 1), device=accelerator.device)
     with torch.inference_mode(), accelerator.autocast():
         made.target_nll(tokens_BT[:, :1024], tokens_BT[:, 1 : TARGETS + 1])  # what is loaded once is not the context's
-        idle = 0
         for length in lengths:
+            give_back()
             with PeakMemory(accelerator.device) as peak:
                 made.target_nll(tokens_BT[:, :length], tokens_BT[:, -TARGETS:])
-            idle = idle or peak.idle  # what an earlier length left with the allocator counts too
-            print(peak.bytes + peak.idle - idle, flush=True)
+            print(peak.bytes, flush=True)
+
+
+def give_back() -> None:
+    """What was freed goes back to the system: an allocator that keeps it would hide as much of the next peak."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def benchmark(model: str, schemes: str, lengths: str, layers: int) -> list[report.Row]:
-    """MiB by scheme and length, and how often the peak grows from one length to the next."""
+    """MiB by scheme and length, and how many times the peak grows with each doubling, over all of them."""
     rows, contexts = [], [int(n) for n in lengths.split(",")]
     for scheme in schemes.split(",") if schemes else names():
         call = f"import memory; memory.of_scheme({model!r}, {scheme!r}, {contexts}, {layers})"
@@ -49,7 +59,7 @@ def benchmark(model: str, schemes: str, lengths: str, layers: int) -> list[repor
             for n, peak in zip(contexts, peaks, strict=True)
         ]
         if len(contexts) > 1:
-            growth = [longer / shorter for shorter, longer in pairwise(peaks)]
+            growth = (peaks[-1] / peaks[0]) ** (1 / math.log2(contexts[-1] / contexts[0]))
             rows.append(report.row(case, "growth per doubling", growth, "times"))
         print(scheme, [round(peak / 2**20) for peak in peaks], flush=True)
     return rows
