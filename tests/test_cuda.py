@@ -1,0 +1,65 @@
+"""On a GPU everything is as on a CPU, of which all other tests are; skipped where there is none."""
+
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import torch
+
+from posext import curves, tracking
+from posext.config import ModelConfig
+from posext.model import GPT
+from posext.pe import build, names
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+DEVICE = "cuda"
+CONFIG = ModelConfig(name="test", n_layers=2, n_heads=4, d_model=64, d_ff=96, learning_rate=1e-3)
+LENGTHS = [128, 300, 1200]  # a GPU's fused attention, and beyond it a chunk of queries at a time
+
+
+def network(name: str) -> GPT:
+    torch.manual_seed(0)  # of what a scheme learns
+    settings = {"max_length": LENGTHS[-1]} if name == "learned" else {}
+    return GPT(CONFIG, 200, build(name, head_dim=16, n_heads=4, d_model=64, train_length=128, **settings)).initialize(0)
+
+
+def tokens(length: int) -> torch.Tensor:
+    return torch.randint(200, (2, length + 1), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_scheme_has_the_loss_and_gradients_it_has_on_a_cpu(name):
+    found = []
+    for device in ("cpu", DEVICE):
+        model, windows = network(name).to(device), tokens(LENGTHS[0]).to(device)
+        loss = model(windows[:, :-1], windows[:, 1:]) / windows[:, 1:].numel()
+        loss.backward()
+        found.append([loss.detach().cpu(), *(p.grad.cpu() for p in model.parameters() if p.grad is not None)])
+    for on_cpu, on_gpu in zip(*found, strict=True):
+        torch.testing.assert_close(on_gpu, on_cpu, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("length", LENGTHS)
+def test_every_scheme_scores_long_contexts_as_on_a_cpu(name, length):
+    on_cpu, windows = network(name).eval(), tokens(length)
+    on_gpu = deepcopy(on_cpu).to(DEVICE)
+    with torch.inference_mode():
+        exact = on_cpu.target_nll(windows[:, :-1], windows[:, -32:])
+        found = on_gpu.target_nll(windows[:, :-1].to(DEVICE), windows[:, -32:].to(DEVICE))
+        with torch.autocast(DEVICE, torch.bfloat16):
+            rough = on_gpu.target_nll(windows[:, :-1].to(DEVICE), windows[:, -32:].to(DEVICE))
+    torch.testing.assert_close(found.cpu(), exact, atol=1e-4, rtol=1e-4)
+    assert rough.dtype == torch.float32
+    torch.testing.assert_close(rough.cpu(), exact, atol=5e-2, rtol=5e-2)
+
+
+def test_a_run_compiled_in_bf16_learns_and_is_measured(command, small):
+    typed = ["+pe=yarn", *small, "length=progressive", "compile=true", "precision=bf16", "steps=40", "name=mine"]
+    assert command("train", *typed)[0] == 0
+    folder = Path("results/runs/mine")
+    losses = [row["loss"] for row in tracking.read(folder / "metrics.jsonl") if "loss" in row]
+    assert losses[-1] < losses[0] - 0.5
+    measured = curves.read(folder / "curves.csv")
+    assert measured.nll.notna().all()
+    assert (measured.peak_memory_bytes > 0).all()
