@@ -1,4 +1,4 @@
-"""Training steps a second: ours against transformers' Trainer, same shape, precision, batch and corpus, in one process."""
+"""Training steps a second: ours against transformers' Trainer, same shape, precision, batch and corpus, in turns."""
 
 import logging
 import tempfile
@@ -10,15 +10,30 @@ import numpy as np
 import report
 import torch
 import transformers
-from paired import interleaved, speedup
+from paired import apart, interleaved, speedup
 from setting import as_llama, bf16, config_of, flops_per_token, matmul_peak, network, steps_of
 
 from posext import data
 
 
-def of_trainer(config: Any, tokens: data.Data, model: Any, steps: int, compiled: bool) -> Callable[[], float]:
+def steps_at(model: str) -> int:
+    """Steps to take between looks at the clock."""
+    return 6 if model in ("nano", "tiny") else 2
+
+
+def ours(model: str) -> Callable[[], float]:
+    """Our training, compiled; seconds a step."""
+    config = config_of(f"model={model}", "precision=bf16")
+    tokens = data.load(config.data, progress=False)
+    step = steps_of(config, tokens, network(config, tokens.vocab_size, "rope"), bf16())
+    return lambda: step(steps_at(model))
+
+
+def trainer(model: str, compiled: bool) -> Callable[[], float]:
     """A Trainer's own loop over batches that lie ready in memory; seconds a step, the first one left out."""
-    stamps: list[float] = []
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    config, steps, stamps = config_of(f"model={model}", "precision=bf16"), steps_at(model), []
+    tokens = data.load(config.data, progress=False)
 
     class Stamp(transformers.TrainerCallback):
         def on_step_end(self, *_: Any, **__: Any) -> None:
@@ -32,12 +47,13 @@ def of_trainer(config: Any, tokens: data.Data, model: Any, steps: int, compiled:
         use_cpu=not torch.cuda.is_available(), report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
         torch_compile=compiled, max_grad_norm=config.optimizer.clip,
     )  # fmt: skip
-    trainer = transformers.Trainer(model, arguments, train_dataset=rows, callbacks=[Stamp()])
-    trainer.remove_callback(transformers.PrinterCallback)
+    llama = as_llama(config, network(config, tokens.vocab_size, "rope"))
+    made = transformers.Trainer(llama, arguments, train_dataset=rows, callbacks=[Stamp()])
+    made.remove_callback(transformers.PrinterCallback)
 
     def seconds() -> float:
         stamps.clear()
-        trainer.train()
+        made.train()
         return float(np.mean(np.diff(stamps)))
 
     return seconds
@@ -45,32 +61,24 @@ def of_trainer(config: Any, tokens: data.Data, model: Any, steps: int, compiled:
 
 def benchmark(repeats: int, models: str) -> list[report.Row]:
     """Ratios of tokens a second, and the share of the machine's own bf16 matrix peak."""
-    logging.getLogger("transformers").setLevel(logging.ERROR)
     rows = []
     for name in models.split(","):
-        config = config_of(f"model={name}", "precision=bf16")
-        tokens = data.load(config.data, progress=False)
-        accelerator, steps = bf16(), 6 if name in ("nano", "tiny") else 2
-        ours = network(config, tokens.vocab_size, "rope")
-        step = steps_of(config, tokens, ours, accelerator)
-        peaks: list[float] = []
+        config, device, peaks, us = config_of(f"model={name}"), bf16().device, [], apart(ours, name)
 
-        def us(step: Callable[[int], float] = step, steps: int = steps, peaks: list[float] = peaks) -> float:
-            peaks.append(matmul_peak(torch.bfloat16, accelerator.device))  # noqa: B023
-            return step(steps)
+        def case(device: torch.device = device, peaks: list[float] = peaks, us: Callable[[], float] = us) -> float:
+            peaks.append(matmul_peak(torch.bfloat16, device))
+            return us()
 
-        cases = {"ours": us}
-        for compiled in (False, True):
-            theirs = as_llama(config, ours)
-            cases[f"Trainer{', compiled' * compiled}"] = of_trainer(config, tokens, theirs, steps, compiled)
+        cases = {"ours": case, "Trainer": apart(trainer, name, False), "Trainer, compiled": apart(trainer, name, True)}
         seconds = interleaved(cases, repeats)
         batch = config.tokens_per_step // config.train_length * config.train_length
-        for case in cases:
-            rows.append(report.row(f"{name}, {case}", "training", batch / seconds[case].to_numpy(), "tokens/s"))
-        for case in list(cases)[1:]:
-            rows.append(report.row(f"{name}, ours against {case}", "speed", speedup(seconds, "ours", case), "times"))
+        for made in cases:
+            rows.append(report.row(f"{name}, {made}", "training", batch / seconds[made].to_numpy(), "tokens/s"))
+        for made in list(cases)[1:]:
+            rows.append(report.row(f"{name}, ours against {made}", "speed", speedup(seconds, "ours", made), "times"))
         peak = np.array(peaks[1:])
-        used = batch * flops_per_token(ours, config.train_length) / seconds["ours"].to_numpy()
+        model = network(config, data.load(config.data, progress=False).vocab_size, "rope")
+        used = batch * flops_per_token(model, config.train_length) / seconds["ours"].to_numpy()
         rows.append(report.row(name, "bf16 matrix peak", peak / 1e9, "GFLOP/s"))
         rows.append(report.row(f"{name}, ours", "share of the matrix peak", used / peak.max()))
     return rows
