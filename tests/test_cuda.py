@@ -11,7 +11,8 @@ from posext.config import ModelConfig
 from posext.model import GPT
 from posext.pe import build, names
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+if not torch.cuda.is_available():
+    pytest.skip("no GPU", allow_module_level=True)
 DEVICE = "cuda"
 CONFIG = ModelConfig(name="test", n_layers=2, n_heads=4, d_model=64, d_ff=96, learning_rate=1e-3)
 LENGTHS = [128, 300, 1200]  # a GPU's fused attention, and beyond it a chunk of queries at a time
