@@ -61,26 +61,27 @@ def trainer(model: str, compiled: bool) -> Callable[[], float]:
 
 def benchmark(repeats: int, models: str) -> list[report.Row]:
     """Ratios of tokens a second, and the share of the machine's own bf16 matrix peak."""
-    rows = []
+    rows, device = [], bf16().device
     for name in models.split(","):
-        config, device, peaks, us = config_of(f"model={name}"), bf16().device, [], apart(ours, name)
-
-        def case(device: torch.device = device, peaks: list[float] = peaks, us: Callable[[], float] = us) -> float:
-            peaks.append(matmul_peak(torch.bfloat16, device))
-            return us()
-
-        cases = {"ours": case, "Trainer": apart(trainer, name, False), "Trainer, compiled": apart(trainer, name, True)}
+        cases = {
+            "peak": lambda: 1 / matmul_peak(torch.bfloat16, device),
+            "ours": apart(ours, name),
+            "Trainer": apart(trainer, name, False),
+            "Trainer, compiled": apart(trainer, name, True),
+        }
         seconds = interleaved(cases, repeats)
-        batch = config.tokens_per_step // config.train_length * config.train_length
-        for made in cases:
-            rows.append(report.row(f"{name}, {made}", "training", batch / seconds[made].to_numpy(), "tokens/s"))
-        for made in list(cases)[1:]:
-            rows.append(report.row(f"{name}, ours against {made}", "speed", speedup(seconds, "ours", made), "times"))
-        peak = np.array(peaks[1:])
+        config = config_of(f"model={name}")
         model = network(config, data.load(config.data, progress=False).vocab_size, "rope")
-        used = batch * flops_per_token(model, config.train_length) / seconds["ours"].to_numpy()
+        batch = config.tokens_per_step // config.train_length * config.train_length
+        rate, peak = batch / seconds, 1 / seconds["peak"].to_numpy()
+        share = rate["ours"].to_numpy() * flops_per_token(model, config.train_length) / peak.max()
+        rows += [report.row(f"{name}, {case}", "training", rate[case], "tokens/s") for case in list(cases)[1:]]
+        rows += [
+            report.row(f"{name}, ours against {case}", "speed", speedup(seconds, "ours", case), "times")
+            for case in list(cases)[2:]
+        ]
         rows.append(report.row(name, "bf16 matrix peak", peak / 1e9, "GFLOP/s"))
-        rows.append(report.row(f"{name}, ours", "share of the matrix peak", used / peak.max()))
+        rows.append(report.row(f"{name}, ours", "share of the matrix peak", share))
     return rows
 
 

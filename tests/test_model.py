@@ -91,9 +91,8 @@ def test_heads_must_divide_the_width():
 
 def test_the_schemes_and_lengths_of_a_sweep_in_one_process_all_stay_compiled(monkeypatch):
     """Where a function has too many compiled versions, torch goes on without compiling, and says so only in a log."""
-    monkeypatch.setattr(
-        torch, "compile", partial(torch.compile, backend="eager")
-    )  # what is traced, without generated code
+    traced = partial(torch.compile, backend="eager")  # without generated code
+    monkeypatch.setattr(torch, "compile", traced)
     monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)  # torch's own is 8
     monkeypatch.setattr("posext.model.VERSIONS", 6)
     with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True), torch.no_grad():
