@@ -16,8 +16,10 @@ from posext.config import ModelConfig
 from posext.pe.base import PositionalEncoding
 from posext.pe.tables import Tables
 from posext.scoring import chunked_nll
+from posext.streams import stream_seed
 
 NORM_EPSILON = 1e-5
+STD = 0.02  # of initial weights
 VERSIONS = 64  # compiled, of one function; torch keeps 8
 
 
@@ -102,14 +104,17 @@ class GPT(nn.Module):
     def initialize(self, seed: int) -> "GPT":
         """Normal(0, 0.02) everywhere, divided by sqrt(2 n_layers) where a layer writes to the residual stream (GPT-2).
 
-        The scheme's own parameters are left as it made them, so that for one seed all schemes start from the same weights.
+        Token embeddings start at the scale that the scheme declares, if it does. The scheme's own parameters are left as it
+        made them, so that for one seed all schemes start from the same network.
         """
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(stream_seed(seed, "network"))
         for name, parameter in self.named_parameters():
             if belongs_to_scheme(name) or parameter.ndim < 2:
                 continue
             writes = name.endswith(("attention.out.weight", "mlp.down.weight"))
-            std = 0.02 / (2 * self.config.n_layers) ** 0.5 if writes else 0.02
+            std = STD / (2 * self.config.n_layers) ** 0.5 if writes else STD
+            if parameter is self.embedding.weight and self.pe.embedding_std is not None:
+                std = self.pe.embedding_std
             nn.init.normal_(parameter, std=std, generator=generator)
         return self
 

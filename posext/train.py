@@ -25,6 +25,7 @@ from posext.model import GPT
 from posext.optim import adamw, lr_at
 from posext.retrieval.mix import batch
 from posext.run import Run, commit, name_of, prepare
+from posext.streams import torch_stream
 
 log = logging.getLogger(__name__)
 VALIDATION_TOKENS = 16384
@@ -58,9 +59,8 @@ def train(run: Run, tokens: data.Data, stop_asked: Callable[[], int] = lambda: 0
     accelerator = device.accelerator(config.precision)
     main = accelerator.is_main_process
 
-    torch.manual_seed(config.seed)
-    scheme = run.scheme()
-    model = GPT(config.model, tokens.vocab_size, scheme).initialize(config.seed).to(accelerator.device)
+    model = untrained(run, tokens.vocab_size).to(accelerator.device)
+    scheme = model.pe
     optimizer = adamw(model, config.learning_rate, config.optimizer)
     if device.should_compile(config.compile.lower(), config.steps):
         model.compile_parts()
@@ -120,6 +120,16 @@ def train(run: Run, tokens: data.Data, stop_asked: Callable[[], int] = lambda: 0
         finish(run, model, weights, tokens)
     accelerator.wait_for_everyone()
     return wandb_run
+
+
+def untrained(run: Run, vocab_size: int) -> GPT:
+    """The network of a run as training finds it: for one seed all schemes start from the same network.
+
+    The network and what a scheme learns are drawn from streams of their own.
+    """
+    with torch_stream(run.config.seed, "scheme"):
+        model = GPT(run.config.model, vocab_size, run.scheme())
+    return model.initialize(run.config.seed)
 
 
 def told_to_stop(signal: int, accelerator: Accelerator) -> int:

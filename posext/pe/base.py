@@ -47,6 +47,9 @@ class PositionalEncoding(nn.Module):
     of_the_weights: ClassVar[tuple[str, ...]] = ()  # settings an extension inherits from the run unless told otherwise
     length_dependent = False  # logits at a position depend on the length of the whole context
     max_length: int | None = None  # longest context (tokens) at which the scheme is defined; None: every length
+    embedding_std: float | None = (
+        None  # at which token embeddings start, for a scheme that adds to them; None: the network's
+    )
 
     def __init__(self, shape: Shape):
         super().__init__()

@@ -1,24 +1,35 @@
 """Sinusoidal absolute positions."""
 
-import math
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from posext.pe.base import PositionalEncoding
+from posext.pe.base import PositionalEncoding, Shape
 
 
 class Sinusoidal(PositionalEncoding):
-    """PE[n, 2i] = sin(n 10000^(-2i/C)), PE[n, 2i+1] = cos(same), added to embeddings scaled by sqrt(C).
+    """PE[n, 2i] = sin(n 10000^(-2i/C)), PE[n, 2i+1] = cos(same), added to tokens of rms 1.
 
-    Vaswani et al. 2017, arXiv:1706.03762, section 3.5 (and 3.4 for the scale). Class T.
+    Vaswani et al. 2017, arXiv:1706.03762, section 3.5, and 3.4 for the scale. Positions have rms 0.71 at any width, so the
+    scale of the tokens decides whether they are heard. `embedding_std="auto"` is 1/sqrt(C), as in the authors' code, and
+    tokens are multiplied by its inverse: sqrt(C). With any other number tokens have rms 1 as well; a smaller one makes
+    the tied output matrix start smaller and every step of training change tokens more. Class T.
+    Raises ValueError for an embedding_std of 0 or less.
     """
 
     family = "absolute"
     relative = False
 
+    def __init__(self, shape: Shape, *, embedding_std: float | Literal["auto"] = "auto"):
+        super().__init__(shape)
+        self.embedding_std = shape.d_model**-0.5 if embedding_std == "auto" else float(embedding_std)
+        if not 0 < self.embedding_std < float("inf"):
+            raise ValueError(f"embedding_std must be a number above 0, or auto, not {embedding_std}")
+
     def embed(self, x_BTC: Tensor, positions_T: Tensor) -> Tensor:
-        return x_BTC * math.sqrt(self.shape.d_model) + self.table(positions_T).to(x_BTC.dtype)
+        assert self.embedding_std is not None
+        return x_BTC / self.embedding_std + self.table(positions_T).to(x_BTC.dtype)
 
     def table(self, positions_T: Tensor) -> Tensor:
         """The encoding of every position: float32 (T, C)."""

@@ -1,0 +1,133 @@
+"""Initial values: drawn from streams of their own, at scales at which tokens are heard beside positions."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from posext.config import DataConfig, ModelConfig, TrainConfig
+from posext.model import GPT, belongs_to_scheme
+from posext.pe import build, names, settings_of
+from posext.run import Run
+from posext.streams import stream_seed, torch_stream
+from posext.train import untrained
+
+MODEL = ModelConfig(name="test", n_layers=2, n_heads=4, d_model=64, d_ff=64, learning_rate=1e-3)
+SHAPE = {"head_dim": 16, "n_heads": 4, "d_model": 64, "train_length": 32}
+ABSOLUTE = [name for name in names() if build(name, **SHAPE).family == "absolute"]
+
+
+def network(name: str, seed: int = 0) -> GPT:
+    config = TrainConfig(pe=settings_of("pe", name), model=MODEL, data=DataConfig(source="python"), seed=seed)
+    return untrained(Run(Path("nowhere"), config), vocab_size=300)
+
+
+def parts(model: GPT) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """The parameters of the network, and those of the scheme."""
+    both = dict(model.named_parameters())
+    of_scheme = {key: both.pop(key) for key in list(both) if belongs_to_scheme(key)}
+    return both, of_scheme
+
+
+@pytest.mark.parametrize("name", names())
+def test_untrained_scheme_repeats_no_weight_of_the_network(name):
+    """Drawn from one stream, a scheme's values would be the network's first ones times a constant."""
+    trunk, learned = parts(network(name))
+    heads = [p.detach().flatten() for p in trunk.values() if p.ndim == 2]
+    for value in learned.values():
+        flat = value.detach().flatten()[:64]
+        flat = flat - flat.mean()
+        if len(flat) < 16 or not flat.any():
+            continue
+        for other in heads:
+            beside = other[: len(flat)] - other[: len(flat)].mean()
+            assert abs(float(torch.nn.functional.cosine_similarity(flat, beside, dim=0))) < 0.9
+
+
+@pytest.mark.parametrize("name", names())
+def test_untrained_network_is_the_same_for_all_schemes(name):
+    trunk, _ = parts(network(name))
+    plain, _ = parts(network("none"))
+    differing = {key for key in plain if not trunk[key].equal(plain[key])}
+    assert differing <= {"embedding.weight"}  # whose scale a scheme may declare
+    assert not differing or network(name).pe.embedding_std is not None
+
+
+@pytest.mark.parametrize("name", ["learned", "t5", "fox", "kerple_log", "fire", "dape"])
+def test_untrained_scheme_hangs_on_the_seed_alone(name):
+    _, once = parts(network(name))
+    torch.manual_seed(17)
+    _, again = parts(network(name))
+    _, other = parts(network(name, seed=1))
+    assert all(once[key].equal(again[key]) for key in once)
+    assert any(not once[key].equal(other[key]) for key in once)
+
+
+def test_torch_stream_leaves_the_global_generator_as_it_was():
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    with torch_stream(0, "scheme"):
+        torch.rand(100)
+    assert torch.rand(4).equal(expected)
+    assert len({stream_seed(seed, purpose) for seed in range(50) for purpose in ("network", "scheme")}) == 100
+
+
+@pytest.mark.parametrize("name", ABSOLUTE)
+def test_embed_leaves_tokens_louder_than_positions(name):
+    model = network(name)
+    tokens = torch.arange(32)[None]
+    x = model.embedding(tokens)
+    both = model.pe.embed(x, torch.arange(32))
+    silent = model.pe.embed(torch.zeros_like(x), torch.arange(32))
+    assert (both - silent).square().mean().sqrt() > 1.2 * silent.square().mean().sqrt()
+
+
+def test_sinusoidal_starts_as_the_authors_code_does():
+    """Embeddings N(0, 1/C), multiplied by sqrt(C), as in tensor2tensor: tokens of rms 1."""
+    model = network("sinusoidal")
+    weight = model.embedding.weight.detach()
+    assert float(weight.std()) == pytest.approx(64**-0.5, rel=0.03)
+    x = model.pe.embed(weight[None, :32], torch.arange(32)) - model.pe.table(torch.arange(32))
+    torch.testing.assert_close(x[0], 8 * weight[:32])
+
+
+def test_cope_starts_without_positions_and_adds_unscaled_logits():
+    module = build("cope", **SHAPE, max_position=8).per_layer()
+    assert not module.table_PD.any()
+    with torch.no_grad():
+        module.table_PD[1] = torch.arange(16.0)
+    q = torch.ones(1, 1, 1, 16)
+    scores = torch.full((1, 1, 1, 2), 40.0)  # gates of 1: two keys at 2 and 1
+    logits = module.logits(q, scores, torch.zeros(1, 2, dtype=torch.bool))
+    assert logits.flatten().tolist() == pytest.approx([0.0, sum(range(16))])
+
+
+@pytest.mark.parametrize(("name", "bounds"), [("kerple_log", (0.01, 1e9)), ("kerple_power", (0.01, 2.0))])
+@pytest.mark.parametrize("start", [-0.05, 0.005, 2.3])
+def test_kerple_parameter_out_of_range_comes_back_and_keeps_its_gradient(name, bounds, start):
+    scheme = build(name, **SHAPE)
+    second = scheme.rate_H if name == "kerple_log" else scheme.power_H
+    with torch.no_grad():
+        second.fill_(start)
+    scheme.bias(torch.arange(20)).values_HL.sum().backward()
+    assert float(second.detach().min()) == pytest.approx(min(max(start, bounds[0]), bounds[1]))
+    assert second.grad.abs().min() > 0
+    assert scheme.height_H.grad.abs().min() > 0
+
+
+@pytest.mark.parametrize("name", ["fire", "dape"])
+def test_layers_of_fire_and_dape_have_functions_of_their_own(name):
+    _, learned = parts(network(name))
+    layers = {key.split(".")[1] for key in learned}
+    assert layers == {"0", "1"}
+    first, second = (
+        [value for key, value in learned.items() if key.startswith(f"blocks.{layer}.")] for layer in layers
+    )
+    assert any(not a.equal(b) for a, b in zip(first, second, strict=True))
+
+
+def test_fire_s_shares_one_function():
+    _, learned = parts(network("fire_s"))
+    assert learned
+    assert all(key.startswith("pe.shared.") for key in learned)
