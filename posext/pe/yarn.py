@@ -89,9 +89,14 @@ class YaRN(ScaledRoPE):
         if self.ramp_over == "rotations":
             turns_R = length * self.inv_freq(self.base) / (2 * math.pi)
             return 1 - ((turns_R - self.beta_slow) / (self.beta_fast - self.beta_slow)).clamp(0, 1)
-        betas = (self.beta_fast, self.beta_slow)  # and the pairs, in fractions, that turn so often
+        low, high = self.ramp_ends()
+        return ((torch.arange(d // 2, dtype=torch.float64) - low) / max(high - low, 1e-3)).clamp(0, 1)
+
+    def ramp_ends(self) -> tuple[float, float]:
+        """The pairs, in fractions unless truncated, that turn beta_fast and beta_slow times in the original length."""
+        d, length = self.shape.head_dim, self.shape.original_length
+        betas = (self.beta_fast, self.beta_slow)
         low, high = (d * math.log(length / (2 * math.pi * beta)) / (2 * math.log(self.base)) for beta in betas)
         if self.truncate:
             low, high = math.floor(low), math.ceil(high)
-        low, high = max(low, 0), min(high, d - 1)
-        return ((torch.arange(d // 2, dtype=torch.float64) - low) / max(high - low, 1e-3)).clamp(0, 1)
+        return max(low, 0), min(high, d - 1)
