@@ -57,8 +57,7 @@ def test_the_contextual_positions_of_cope_are_those_of_x_transformers():
     theirs = CoPE(dim=8, heads=4, max_pos=6)
     theirs.pos_emb.data.copy_(module.table_PD)
     hidden = torch.ones(LENGTH, LENGTH, dtype=torch.bool).triu(1)
-    q = q * 8**-0.5  # theirs takes scaled queries
-    logits = (q @ k.transpose(-1, -2)).masked_fill(hidden, float("-inf"))
+    logits = (q @ k.transpose(-1, -2) * 8**-0.5).masked_fill(hidden, float("-inf"))  # as in the paper's listing
     exact = (logits + theirs(q, logits)).softmax(-1) @ v
     torch.testing.assert_close(mine, exact, atol=1e-5, rtol=1e-4)
 

@@ -11,9 +11,9 @@ from posext.pe.base import PositionalEncoding, Shape, Tables
 class CoPE(PositionalEncoding):
     """Key m stands p = the sum of sigmoid(q_n k_l) over l = m .. n back from query n, and its logit is q_n (k_m + e[p]).
 
-    Golovneva et al. 2024, arXiv:2405.18719, equations 3-5: e is learned for whole p below `max_position`, in between it is
-    interpolated, and p stops growing there. Every q stands for q / sqrt(head_dim); e is shared by the heads of a layer.
-    Class T. Raises ValueError for a max_position below 2.
+    Golovneva et al. 2024, arXiv:2405.18719, equations 3-5: e is learned from 0 for whole p below `max_position`, in between
+    it is interpolated, and p stops growing there. As in the paper's listing q k is divided by sqrt(head_dim), in the gates
+    too, and q e is not; e is shared by the heads of a layer. Class T. Raises ValueError for a max_position below 2.
     """
 
     family = "content"
@@ -31,7 +31,7 @@ class CoPE(PositionalEncoding):
 class ContextualPositions(nn.Module):
     def __init__(self, max_position: int, head_dim: int):
         super().__init__()
-        self.table_PD = nn.Parameter(torch.empty(max_position, head_dim).normal_(std=0.02))
+        self.table_PD = nn.Parameter(torch.zeros(max_position, head_dim))
 
     def forward(self, x_BTC: Tensor, tables: Tables) -> Tables:
         return tables._replace(weights=self.weights)
@@ -41,12 +41,11 @@ class ContextualPositions(nn.Module):
         return scores_BHQK.masked_fill(hidden_QK, -math.inf).softmax(dim=-1)
 
     def logits(self, q_BHQD: Tensor, scores_BHQK: Tensor, hidden_QK: Tensor) -> Tensor:
-        """q_n e[p] / sqrt(head_dim) of every query and key."""
+        """q_n e[p] of every query and key."""
         with torch.autocast(q_BHQD.device.type, enabled=False):
             gates_BHQK = scores_BHQK.sigmoid().masked_fill(hidden_QK, 0)
             back_BHQK = gates_BHQK.flip(-1).cumsum(-1).flip(-1).clamp(max=len(self.table_PD) - 1)
-            table_PD = self.table_PD * q_BHQD.shape[-1] ** -0.5
-            whole_BHQP = q_BHQD.to(table_PD.dtype) @ table_PD.T
+            whole_BHQP = q_BHQD.to(self.table_PD.dtype) @ self.table_PD.T
             below_BHQK = back_BHQK.long()
             above_BHQK = (below_BHQK + 1).clamp(max=len(self.table_PD) - 1)
             share_BHQK = back_BHQK - below_BHQK
