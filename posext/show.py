@@ -4,13 +4,13 @@ Shape suffixes: R rotated pairs, H heads, T positions or distances, C model widt
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from posext.pe.base import DistanceBias, KeyBias, PairBias, PositionalEncoding, Rotation
+from posext.pe.base import DistanceBias, KeyBias, PairBias, PositionalEncoding, Rotation, Tables
 from posext.pe.rope import RoPE
 from posext.pe.scaling import ScaledRoPE
 
@@ -59,7 +59,7 @@ def figures(name: str, scheme: PositionalEncoding, length: int) -> list[Figure]:
 def of_layer(name: str, scheme: PositionalEncoding, length: int) -> list[Figure]:
     """The figures of one layer's scheme."""
     drawn, positions_T = [], torch.arange(length)
-    rotation, bias = scheme.rotation(torch.arange(2), length), scheme.bias(positions_T)
+    rotation, bias = scheme.rotation(torch.arange(2), length), bias_without_text(scheme, positions_T)
     encoding_TC = scheme.embed(torch.zeros(1, length, scheme.shape.d_model), positions_T)[0]
     if rotation is not None:
         drawn.append(of_rotation(name, scheme, rotation, length))
@@ -69,6 +69,14 @@ def of_layer(name: str, scheme: PositionalEncoding, length: int) -> list[Figure]
         similarity_HT = similarity_by_distance(encoding_TC)[None]
         drawn.append(of_distance(scheme, "similarity (cosine) to the last position", similarity_HT))
     return drawn
+
+
+def bias_without_text(scheme: PositionalEncoding, positions_T: Tensor) -> Any:
+    """The bias of a scheme, or that of a new layer of one whose layers have biases of their own; None for all others."""
+    own = scheme.per_layer() if scheme.family == "bias" else None
+    if own is None:
+        return scheme.bias(positions_T)
+    return own(torch.zeros(1, len(positions_T), scheme.shape.d_model), Tables(positions_T)).bias
 
 
 def numbered(layers: list[PositionalEncoding], kind: PositionalEncoding) -> str:

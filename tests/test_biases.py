@@ -59,15 +59,15 @@ def test_sandwich_is_the_inner_product_of_sinusoids():
 
 
 def test_fire_normalises_by_the_query_s_position_past_its_threshold():
-    scheme = build("fire", **SHAPE, threshold=20)
-    values = prepare(scheme.tables(torch.arange(100))).bias.values_HQK.detach()
+    module = build("fire", **SHAPE, threshold=20).per_layer()
+    values = module.rows(torch.arange(100), torch.arange(100)).detach()
     for n, j in ((0, 0), (10, 3), (20, 1), (99, 0), (99, 98)):
         psi = math.log(0.1 * (n - j) + 1) / (math.log(0.1 * max(n, 20) + 1) + 1e-6)
-        expected = scheme.mlp(torch.tensor([[psi]])).detach()[0]
+        expected = module.mlp(torch.tensor([[psi]])).detach()[0]
         torch.testing.assert_close(values[:, n, j], expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["t5", "kerple_log", "kerple_power", "fire"])
+@pytest.mark.parametrize("name", ["t5", "kerple_log", "kerple_power", "fire_s"])
 def test_gradients_of_learned_biases_equal_finite_differences(name):
     torch.manual_seed(0)
     scheme, positions = build(name, **SHAPE), torch.arange(12)

@@ -56,7 +56,7 @@ def test_alibi_falls_by_its_slope():
     torch.testing.assert_close(bias, -slopes[:, None] * torch.arange(256))
 
 
-@pytest.mark.parametrize("name", ["kerple_log", "t5", "fire"])
+@pytest.mark.parametrize("name", ["kerple_log", "t5", "fire_s"])
 def test_a_learned_bias_is_that_of_the_last_query(name):
     scheme = build(name, **SHAPE)
     with torch.no_grad():

@@ -7,15 +7,14 @@ from torch import Tensor, nn
 
 from posext.pe import build
 from posext.pe.base import PositionalEncoding, Shape, Tables
-from posext.pe.tables import DistanceBias, KeyBias, PairBias
 
 
 class DAPE(PositionalEncoding):
     """logits + bias + MLP(logits, bias), the MLP mapping the logits and biases of all heads at a pair to one term a head.
 
     Zheng et al. 2024, arXiv:2405.14722, equations 3-4. `based_on` names the scheme whose bias it is: alibi, kerple_log, fire or
-    another additive one. One MLP a layer, of 2H to `width` to H, with LeakyReLU. Class T.
-    Raises ValueError for a width below 1, and where `based_on` has no bias of its own.
+    another additive one. Every layer has a bias of its own, as in the authors' code, and an MLP, of 2H to `width` to H, with
+    LeakyReLU. Class T. Raises ValueError for a width below 1, and where `based_on` has no additive bias.
     """
 
     family = "content"
@@ -24,34 +23,40 @@ class DAPE(PositionalEncoding):
         super().__init__(shape)
         if width < 1:
             raise ValueError(f"width must be at least 1, not {width}")
-        self.static = build(
-            based_on,
+        self.width = width
+        self.based_on = based_on
+        static = self.static()
+        if static.family != "bias":
+            raise ValueError(
+                f"dape adapts an additive bias, and {based_on} has none: based_on=alibi, kerple_log, fire, t5"
+            )
+        self.relative = static.relative  # type: ignore[misc]
+
+    def static(self) -> PositionalEncoding:
+        """A new scheme whose bias adapts."""
+        shape = self.shape
+        return build(
+            self.based_on,
             head_dim=shape.head_dim,
             n_heads=shape.n_heads,
             d_model=shape.d_model,
             train_length=shape.original_length,
         )
-        if self.static.bias(torch.arange(2)) is None or self.static.per_layer() is not None:
-            raise ValueError(
-                f"dape adapts an additive bias, and {based_on} has none: based_on=alibi, kerple_log, fire, t5"
-            )
-        self.relative = self.static.relative  # type: ignore[misc]
-        self.width = width
-
-    def bias(self, positions_K: Tensor) -> KeyBias | DistanceBias | PairBias | None:
-        return self.static.bias(positions_K)
 
     def per_layer(self) -> nn.Module:
-        return Adaptation(self.shape.n_heads, self.width)
+        return Adaptation(self.static(), self.shape.n_heads, self.width)
 
 
 class Adaptation(nn.Module):
-    def __init__(self, heads: int, width: int):
+    def __init__(self, static: PositionalEncoding, heads: int, width: int):
         super().__init__()
+        self.static = static
+        self.own = static.per_layer()
         self.mlp = nn.Sequential(nn.Linear(2 * heads, width), nn.LeakyReLU(), nn.Linear(width, heads))
 
     def forward(self, x_BTC: Tensor, tables: Tables) -> Tables:
-        return tables._replace(weights=self.weights)
+        tables = tables._replace(bias=self.static.bias(tables.positions_T), weights=self.weights)
+        return tables if self.own is None else self.own(x_BTC, tables)
 
     def weights(self, q_BHQD: Tensor, scores_BHQK: Tensor, bias_HQK: Tensor | None, hidden_QK: Tensor) -> Tensor:
         assert bias_HQK is not None

@@ -1,0 +1,22 @@
+"""FIRE-S: FIRE with one function for all layers."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from posext.pe.base import PairBias, Shape
+from posext.pe.fire import FIRE, Interpolation
+
+
+class FIREShared(FIRE):
+    """FIRE whose function is shared by the layers (Li et al. 2023, arXiv:2310.04418, section 4, "FIRE-S"). Class T."""
+
+    def __init__(self, shape: Shape, *, width: int = 32, c: float = 0.1, threshold: float | Literal["auto"] = "auto"):
+        super().__init__(shape, width=width, c=c, threshold=threshold)
+        self.shared = Interpolation(shape.n_heads, width, c, self.threshold)
+
+    def bias(self, positions_K: Tensor) -> PairBias:
+        return PairBias(self.shared.rows)
+
+    def per_layer(self) -> nn.Module | None:
+        return None
