@@ -20,7 +20,7 @@ python -m posext.train "${common[@]}" +pe=rope +qk_gain=per_dim
 python -m posext.train "${common[@]}" experiment=note_yarn
 
 python -m posext.evaluate -m run=$rope \
-  +pe@extend=linear,ntk,dynamic_ntk,ntk_by_parts,yarn,llama3,longrope,mrrope,ntk_fixed,ntk_mixed,giraffe_power
+  +pe@extend=linear,ntk,dynamic_ntk,ntk_by_parts,yarn,llama3,longrope,mrrope_uni,mrrope_pro,ntk_fixed,ntk_mixed,giraffe_power
 python -m posext.evaluate -m run=$rope \
   +pe@extend=clipped,resonance,proportional,note_uniform,note_rope_power,note_ntk_poly,none
 python -m posext.evaluate run=$rope +pe@extend=yarn extend.beta_fast=auto

@@ -54,7 +54,7 @@ def test_the_multiplier_scales_scores_and_not_the_bias():
 
 
 @pytest.mark.parametrize("choice", [name for name in names("attention_scale") if name != "none"])
-@pytest.mark.parametrize("pe", ["yarn", "longrope", "mrrope"])
+@pytest.mark.parametrize("pe", ["yarn", "longrope", "mrrope_pro"])
 def test_no_temperature_goes_on_top_of_another(choice, pe):
     with pytest.raises(ValueError, match=r"temperature of its own .* would be a second"):
         build(pe, **SHAPE, attention_scale=choice)
@@ -79,7 +79,7 @@ def test_yarn_without_its_own_temperature_takes_another_and_with_yarn_s_is_itsel
         ("yarn", {"factor": 2}, 128, 1.143434),
         ("none", {"attention_scale": "logn"}, 256, 2.0),
         ("alibi", {"attention_scale": {"name": "ssmax", "start": 0.5}}, 99, 0.5 * math.log(99)),
-        ("irope", {}, 128, (1 + 1 + 0.0 + 0.0) / 2),  # two layers: the pattern's first two
+        ("irope", {}, 64, (1 + 1 + 0.1 * math.log(5)) / 2),  # two layers, RoPE and Llama 4's growing scores
     ],
 )
 def test_the_effective_multiplier_is_what_the_last_query_gets(pe, axes, length, expected):

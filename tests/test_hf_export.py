@@ -152,7 +152,8 @@ def test_text_scores_the_same_under_both(trained, command, corpus, monkeypatch, 
     ("scheme", "settings"),
     [
         ("alibi", {}), ("none", {}), ("learned", {}), ("irope", {}), ("partial", {"share": 0.5}), ("xpos", {}),
-        ("resonance", {}), ("mrrope", {}), ("ntk_mixed", {}), ("drope", {}), ("yarn", {"ramp": "rotations"}),
+        ("resonance", {}), ("mrrope_pro", {}), ("mrrope_uni", {}), ("ntk_mixed", {}), ("drope", {}),
+        ("yarn", {"ramp": "rotations"}),
     ],
 )  # fmt: skip
 def test_what_transformers_does_not_know_is_refused(trained, scheme, settings):

@@ -36,7 +36,33 @@ def test_a_pattern_repeats_down_the_network():
     assert "window" in local.axes
     assert "window" not in full.axes
     assert [kind.base for kind in build("dual_base", **SHAPE).layers(6)] == [1e4] * 5 + [1e6]
-    assert [list(kind.axes) for kind in build("irope", **SHAPE).layers(4)] == [[], [], [], ["attention_scale"]]
+    assert [list(kind.axes) for kind in build("irope", **SHAPE).layers(4)] == 3 * [["window"]] + [["attention_scale"]]
+
+
+def test_layers_fits_a_pattern_longer_than_the_network_and_says_which_layer_is_what(caplog):
+    """The global layer of `dual_base` is there in a network of four layers, as it is in one of six."""
+    scheme = build("dual_base", **SHAPE)
+    assert [kind.base for kind in scheme.layers(4)] == [1e4, 1e4, 1e4, 1e6]
+    assert caplog.messages == [
+        "a pattern of 6 layers is fitted to 4: 3 x rope(base=10000.0)+window, 1 x rope(base=1000000.0)"
+    ]
+    assert [kind.base for kind in scheme.layers(2)] == [1e4, 1e6]
+    assert [kind.base for kind in scheme.layers(8)] == [1e4] * 5 + [1e6] + [1e4] * 2
+    with pytest.raises(ValueError, match=r"pe\.layers has 2 entries, more than the 1 layers of the network"):
+        scheme.layers(1)
+
+
+def test_irope_rotary_layers_see_their_own_chunk_alone():
+    """As Llama 4's local layers: keys of an earlier chunk of the original length are out of sight."""
+    layers = [{"pe": "rope", "window": "chunk"}]
+    model, before = network(1, "irope", layers=layers), tokens(2 * L + 4)
+    same, other = before.clone(), before.clone()
+    same[:, : 2 * L] = tokens(2 * L, seed=1)
+    other[:, 2 * L] = (before[:, 2 * L] + 1) % 50
+    with torch.no_grad():
+        last = model(before, last=1)
+        assert model(same, last=1).equal(last)
+        assert not model(other, last=1).equal(last)
 
 
 def test_a_pattern_of_one_scheme_is_that_scheme():
@@ -61,7 +87,8 @@ def test_only_the_full_layers_look_past_the_window():
 
 
 def test_an_axis_of_the_whole_run_goes_to_the_layers_that_choose_none():
-    scheme = build("irope", **SHAPE, attention_scale="logn", window="window")
+    layers = [{"pe": "rope", "repeat": 3}, {"pe": "none", "attention_scale": "llama4"}]
+    scheme = build("irope", **SHAPE, attention_scale="logn", layers=layers, window="window")
     first, *_, last = scheme.layers(4)
     assert type(first.axes["attention_scale"]).__name__ == "LogN"
     assert type(last.axes["attention_scale"]).__name__ == "Llama4"

@@ -16,6 +16,10 @@ def window(n: int, m: int, length: int) -> float | None:
     return n - m if n - m < L else None
 
 
+def chunk(n: int, m: int, length: int) -> float | None:
+    return n - m if n // L == m // L else None
+
+
 def sinks(n: int, m: int, length: int) -> float | None:
     """Distances within a cache that holds the first four tokens and the last twelve."""
     held = [j for j in range(n + 1) if j < 4 or j > n - (L - 4)]
@@ -49,7 +53,7 @@ def dca(n: int, m: int, length: int) -> float | None:
     return query - m % s
 
 
-DISTANCES = [window, sinks, lambda_mask, rerope, leaky_rerope, self_extend, dca]
+DISTANCES = [window, chunk, sinks, lambda_mask, rerope, leaky_rerope, self_extend, dca]
 
 
 def reference(q, k, v, distance, inv_freq) -> torch.Tensor:
@@ -89,14 +93,14 @@ def test_every_pair_is_seen_at_its_distance_or_not_at_all(monkeypatch, distance,
     torch.testing.assert_close(mine.double(), exact, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["window", "sinks", "lambda_mask", "leaky_rerope", "self_extend"])
+@pytest.mark.parametrize("name", ["window", "chunk", "sinks", "lambda_mask", "leaky_rerope", "self_extend"])
 def test_within_the_training_length_nothing_changes(name):
     for length in (5, L):
         plain, changed = (attended(build("rope", **SHAPE, window=w), length)[1] for w in ("full", name))
         torch.testing.assert_close(plain, changed)
 
 
-@pytest.mark.parametrize("name", [d.__name__ for d in DISTANCES if d is not window])
+@pytest.mark.parametrize("name", [d.__name__ for d in DISTANCES if d not in (window, chunk)])
 def test_no_distance_of_a_remapping_exceeds_what_training_saw(name):
     distance = globals()[name]
     reached = max(distance(n, m, 200) or 0 for n in range(200) for m in range(n + 1))
@@ -139,5 +143,5 @@ def test_what_means_nothing_is_refused():
         build("rope", **SHAPE, window={"name": "window", "size": 0})
     with pytest.raises(ValueError, match="leaves no chunk"):
         build("rope", **SHAPE, window={"name": "dca", "longest": 4, "local": 4})
-    with pytest.raises(ValueError, match=r"unknown window 'slide'; choose one of dca, full"):
+    with pytest.raises(ValueError, match=r"unknown window 'slide'; choose one of chunk, dca, full"):
         build("rope", **SHAPE, window="slide")

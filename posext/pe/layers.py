@@ -1,5 +1,6 @@
 """Schemes by layer: a pattern that repeats down the network."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,35 +9,62 @@ from torch import nn
 from posext.pe import axes_of, from_config, settings_of
 from posext.pe.base import Axis, PositionalEncoding, Shape
 
+log = logging.getLogger(__name__)
+
 
 class Layers(PositionalEncoding):
     """One scheme for each layer, from a pattern: a list of `{pe: NAME, SETTING: .., window: .., repeat: N}`, repeated.
 
     An entry may choose window, attention_scale and qk_gain by name, or as a mapping of name and settings; what is chosen for
-    the whole run goes to the layers that choose none. Class T. Raises ValueError for an empty pattern, and for absolute
-    schemes, which are added to embeddings and so cannot differ by layer.
+    the whole run goes to the layers that choose none. A pattern longer than the network is fitted to it, so that every
+    entry has a layer, and a warning says which layer is what. Class T. Raises ValueError for an empty pattern, for more
+    entries than layers, and for absolute schemes, which are added to embeddings and so cannot differ by layer.
     """
 
     def __init__(self, shape: Shape, *, layers: list[dict[str, Any]]):
         super().__init__(shape)
-        self.kinds, self.pattern = nn.ModuleList(), []
+        self.kinds = nn.ModuleList()
+        self.repeats: list[int] = []
+        self.titles: list[str] = []
         for entry in layers:
             kind, repeat = entry_of(entry, shape)
             if kind.family == "absolute":
                 raise ValueError(f"{entry['pe']} is added to the embeddings and cannot stand for one layer of {layers}")
-            self.pattern += [len(self.kinds)] * repeat
             self.kinds.append(kind)
-        if not self.pattern:
+            self.repeats.append(repeat)
+            self.titles.append(title_of(entry))
+        if not self.repeats:
             raise ValueError("pe.layers must name at least one layer, as in [{pe: rope, repeat: 3}, {pe: none}]")
-        kinds: list[PositionalEncoding] = list(self.kinds)  # type: ignore[arg-type]
-        self.family = "/".join(kinds[kind].family for kind in self.pattern)  # type: ignore[misc]
+        kinds = self.schemes()
+        self.family = "/".join(
+            kind.family for kind, count in zip(kinds, self.repeats, strict=True) for _ in range(count)
+        )  # type: ignore[misc]
         self.relative = all(kind.relative for kind in kinds)  # type: ignore[misc]
         self.length_dependent = any(kind.length_dependent for kind in kinds)
         self.max_length = min((kind.max_length for kind in kinds if kind.max_length is not None), default=None)
 
+    def schemes(self) -> list[PositionalEncoding]:
+        return list(self.kinds)  # type: ignore[arg-type]
+
     def layers(self, count: int) -> list[PositionalEncoding]:
-        kinds: list[PositionalEncoding] = list(self.kinds)  # type: ignore[arg-type]
-        return [kinds[self.pattern[layer % len(self.pattern)]] for layer in range(count)]
+        repeats = self.fitted(count)
+        pattern = [kind for kind, repeat in zip(self.schemes(), repeats, strict=True) for _ in range(repeat)]
+        return [pattern[layer % len(pattern)] for layer in range(count)]
+
+    def fitted(self, count: int) -> list[int]:
+        """The layers of each entry in a network of `count`: as asked for, or fewer of the most frequent entries.
+
+        Raises ValueError where there are more entries than layers.
+        """
+        if len(self.repeats) > count:
+            raise ValueError(f"pe.layers has {len(self.repeats)} entries, more than the {count} layers of the network")
+        repeats = list(self.repeats)
+        while sum(repeats) > count:
+            repeats[repeats.index(max(repeats))] -= 1
+        if repeats != self.repeats:
+            said = ", ".join(f"{repeat} x {title}" for title, repeat in zip(self.titles, repeats, strict=True))
+            log.warning("a pattern of %d layers is fitted to %d: %s", sum(self.repeats), count, said)
+        return repeats
 
     def stage(self, *, trained_length: int, progress: float = 1.0, draw: tuple[int, int] | None = None) -> None:
         for part in (super(), *self.kinds):
@@ -63,3 +91,11 @@ def entry_of(entry: Mapping[str, Any], shape: Shape) -> tuple[PositionalEncoding
     if not isinstance(repeat, int) or repeat < 1:
         raise ValueError(f"repeat must be a whole number of at least 1, not {repeat}")
     return from_config({**settings_of("pe", entry["pe"]), **rest}, shape, axes), repeat
+
+
+def title_of(entry: Mapping[str, Any]) -> str:
+    """An entry in words, as in rope(base=10000.0)+window."""
+    axes = axes_of(entry)
+    settings = ", ".join(f"{key}={value}" for key, value in entry.items() if key not in ("pe", "repeat", *axes))
+    scheme = entry["pe"] + (f"({settings})" if settings else "")
+    return "+".join([scheme, *(str(axis["name"]) for axis in axes.values())])

@@ -1,5 +1,7 @@
 """xPos: rotation with a decay by distance."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -10,17 +12,18 @@ from posext.pe.rope import RoPE
 class XPos(RoPE):
     """RoPE whose score is also multiplied by zeta_i^((n - m) / scale_base) in pair i, zeta_i = (2i + 0.4 d) / 1.4 d.
 
-    Sun et al. 2022, arXiv:2212.10554, section 2.2 (gamma = 0.4, scale_base 512). Queries take zeta^(n / 512), keys its inverse,
-    with n counted from the middle of the context, as the product depends on n - m alone. Class T.
+    Sun et al. 2022, arXiv:2212.10554, section 2.2 (gamma = 0.4, scale_base 512 at a training length of 1,024, so `auto` is
+    half the original length). Queries take zeta^(n / scale_base), keys its inverse, with n counted from the middle of the
+    context, as the product depends on n - m alone. The paper's blockwise attention is not part of it. Class T.
     Raises ValueError for a scale_base of 0 or less.
     """
 
-    def __init__(self, shape: Shape, *, base: float = 10000.0, scale_base: float = 512.0):
+    def __init__(self, shape: Shape, *, base: float = 10000.0, scale_base: float | Literal["auto"] = "auto"):
         super().__init__(shape, base=base)
-        if not 0 < scale_base < float("inf"):
-            raise ValueError(f"scale_base must be a number above 0, not {scale_base}")
-        self.scale_base = scale_base
-        self.max_length = int(128 * scale_base)  # past it queries and keys leave the range of float32
+        self.scale_base = shape.original_length / 2 if scale_base == "auto" else float(scale_base)
+        if not 0 < self.scale_base < float("inf"):
+            raise ValueError(f"scale_base must be a number above 0, or auto, not {scale_base}")
+        self.max_length = int(128 * self.scale_base)  # past it queries and keys leave the range of float32
 
     def rotation(self, positions_T: Tensor, length: int) -> Rotation:
         cos_TR, sin_TR, _ = super().rotation(positions_T, length)
