@@ -23,9 +23,10 @@ class Sinusoidal(PositionalEncoding):
 
     def __init__(self, shape: Shape, *, embedding_std: float | Literal["auto"] = "auto"):
         super().__init__(shape)
-        self.embedding_std = shape.d_model**-0.5 if embedding_std == "auto" else float(embedding_std)
-        if not 0 < self.embedding_std < float("inf"):
+        std = shape.d_model**-0.5 if embedding_std == "auto" else float(embedding_std)
+        if not 0 < std < float("inf"):
             raise ValueError(f"embedding_std must be a number above 0, or auto, not {embedding_std}")
+        self.embedding_std = std
 
     def embed(self, x_BTC: Tensor, positions_T: Tensor) -> Tensor:
         assert self.embedding_std is not None
