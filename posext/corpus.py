@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from posext import drawn
+from posext import drawn, duplicates
 from posext.config import DRAWN, HUB_ID, LETTERS, DataConfig
 
 TABLES = {".jsonl": "json", ".parquet": "parquet"}  # and what `datasets` calls them
@@ -23,15 +23,34 @@ class Document(NamedTuple):
     validation: bool
 
 
-def documents(config: DataConfig) -> Iterator[Document]:
-    """All documents of the corpus, in a fixed order. Raises ValueError where there are none or one cannot be read."""
-    if config.source == "python":
-        return python_library(config)
-    if config.source == "text":
-        return local_files(config)
+def documents(config: DataConfig, groups: dict[str, str] | None = None) -> Iterator[Document]:
+    """All documents of the corpus, in a fixed order. Raises ValueError where there are none or one cannot be read.
+
+    `groups` is what `near_copies` gives, for who reads the corpus more than once.
+    """
     if config.source in DRAWN:
-        return drawn_documents(config)
-    return from_hub(config)
+        yield from drawn_documents(config)
+    elif config.source == "hub":
+        yield from from_hub(config)
+    elif one_text(config):
+        for name, text in named_texts(config):
+            yield from halves(name, text, config.validation_share)
+    else:
+        if groups is None:
+            groups = near_copies(config)
+        for name, text in named_texts(config):
+            yield Document(name, text, held_out(groups.get(name, name), config.validation_share))
+
+
+def near_copies(config: DataConfig) -> dict[str, str]:
+    """The name that decides a document's side, where it is not its own: the first of its group of near-copies.
+
+    So a group is on one side. There is none in corpora that are not split by name: with splits of their own, drawn, or a
+    single text.
+    """
+    if config.source in DRAWN or config.source == "hub" or one_text(config):
+        return {}
+    return duplicates.first_names(named_texts(config))
 
 
 def fingerprint(config: DataConfig) -> str:
@@ -52,7 +71,10 @@ def fingerprint(config: DataConfig) -> str:
 
 
 def held_out(name: str, share: float) -> bool:
-    """Whether a document belongs to validation: a hash of its name, so no later document moves an earlier one."""
+    """Whether a document belongs to validation: a hash of its name, so no later document moves an earlier one.
+
+    Near-copies go by the first name of their group, so another document moves at most its own copies.
+    """
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64 < share
 
 
@@ -61,16 +83,14 @@ def python_files() -> tuple[Path, list[Path]]:
     return root, sorted(path for path in root.rglob("*.py") if not FOREIGN & set(path.relative_to(root).parts))
 
 
-def python_library(config: DataConfig) -> Iterator[Document]:
+def python_library() -> Iterator[tuple[str, str]]:
     root, files = python_files()
     for path in files:
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:  # test files that are in other encodings on purpose
             continue
-        name = path.relative_to(root).as_posix()
-        if text:
-            yield Document(name, text, held_out(name, config.validation_share))
+        yield path.relative_to(root).as_posix(), text
 
 
 def text_files(config: DataConfig) -> tuple[Path, list[Path]]:
@@ -83,18 +103,29 @@ def text_files(config: DataConfig) -> tuple[Path, list[Path]]:
     return (path.parent if path.is_file() else path), files
 
 
-def local_files(config: DataConfig) -> Iterator[Document]:
+def local_files(config: DataConfig) -> Iterator[tuple[str, str]]:
     root, files = text_files(config)
     for path in files:
         name = path.relative_to(root).as_posix()
         if path.suffix in TABLES:
             rows = enumerate(table_rows(path, TABLES[path.suffix], config.column))
-            named = ((f"{name}#{index}", text) for index, text in rows)
+            yield from ((f"{name}#{index}", text) for index, text in rows)
         else:
-            named = iter([(name, plain_text(path))])
-            if len(files) == 1:  # one text is cut in two; its end is held out
-                yield from halves(*next(named), config.validation_share)
-        yield from (Document(key, text, held_out(key, config.validation_share)) for key, text in named if text)
+            yield name, plain_text(path)
+
+
+def named_texts(config: DataConfig) -> Iterator[tuple[str, str]]:
+    """The documents of a corpus that is split by name, as (name, text), without the empty ones."""
+    texts = python_library() if config.source == "python" else local_files(config)
+    return ((name, text) for name, text in texts if text)
+
+
+def one_text(config: DataConfig) -> bool:
+    """Whether the corpus is a single text, which is cut in two: its end is held out."""
+    if config.source != "text":
+        return False
+    _, files = text_files(config)
+    return len(files) == 1 and files[0].suffix not in TABLES
 
 
 def drawn_documents(config: DataConfig) -> Iterator[Document]:

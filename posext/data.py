@@ -1,6 +1,7 @@
 """A corpus as one flat file of tokens with document offsets, and batches as a pure function of (seed, step).
 
-A cache folder holds `tokens.bin`, `documents.parquet` (name, tokens, validation), `tokenizer.json` and their hashes; it is
+A cache folder holds `tokens.bin`, `documents.parquet` (name, tokens, validation), `tokenizer.json`, `overlap.json` (what of
+the held-out lines stands in training) and their hashes; it is
 built beside its place and renamed whole, so that it is there complete or not at all, and made again where it is damaged.
 """
 
@@ -9,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,13 +25,13 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm
 
-from posext import corpus, tokenizer
+from posext import corpus, duplicates, tokenizer
 from posext.config import DataConfig
 from posext.files import digests, synced, write_text
 
 log = logging.getLogger(__name__)
 DIGESTS = "sha256.json"
-LAYOUT = 1  # raised when what a cache folder holds changes
+LAYOUT = 2  # raised when what a cache folder holds changes
 DOCUMENTS_AT_ONCE = 128
 
 
@@ -91,6 +93,11 @@ class Data:
         return tokenizer.bytes_per_token(self.tokenizer)
 
     @cached_property
+    def overlap(self) -> dict[str, float]:
+        """What of the held-out lines stands in training documents too, as posext.duplicates.overlap counts it."""
+        return json.loads((self.folder / "overlap.json").read_text())
+
+    @cached_property
     def train(self) -> Split:
         return self.split(validation=False)
 
@@ -149,10 +156,13 @@ def tokenizer_key(config: DataConfig) -> list[str]:
 
 def tokenize(config: DataConfig, folder: Path, progress: bool) -> None:
     """Fill a cache folder: train or load the tokenizer, then write every document's tokens as they come."""
-    texts = (document.text for document in corpus.documents(config) if not document.validation)
+    groups = corpus.near_copies(config)
+    texts = (document.text for document in corpus.documents(config, groups) if not document.validation)
     made = tokenizer.make(config.tokenizer, config.vocab_size, texts)
     made.save(str(folder / "tokenizer.json"))
-    table, remaining = [], corpus.documents(config)
+    table = []
+    lines: dict[bool, list[np.ndarray]] = {False: [], True: []}  # of every document, by whether it is held out
+    remaining = corpus.documents(config, groups)
     bar = tqdm(desc="tokenizing", unit=" documents", disable=None if progress else True)
     with open(folder / "tokens.bin", "wb") as file, bar:
         while chunk := list(islice(remaining, DOCUMENTS_AT_ONCE)):
@@ -160,12 +170,22 @@ def tokenize(config: DataConfig, folder: Path, progress: bool) -> None:
             for document, encoding in zip(chunk, encoded, strict=True):
                 np.asarray(encoding.ids, dtype=token_type(made.get_vocab_size())).tofile(file)
                 table.append((document.name, len(encoding.ids), document.validation))
+                lines[document.validation].append(duplicates.lines(document.text))
             bar.update(len(chunk))
     documents = pd.DataFrame(table, columns=["name", "tokens", "validation"])
     if documents.validation.nunique() < 2:
         side = "validation" if not documents.validation.any() else "training"
         raise ValueError(f"the {len(documents)} documents of {config.path or config.source} leave none for {side}")
     documents.to_parquet(folder / "documents.parquet", index=False)
+    overlap = duplicates.overlap(lines[True], lines[False])
+    write_text(folder / "overlap.json", json.dumps(overlap))
+    if progress:
+        print(
+            f"held-out lines that stand in training documents too: {overlap['lines']:.1%}; "
+            f"held-out documents with more than half of theirs there: "
+            f"{overlap['documents_over_half']} of {overlap['documents']}",
+            file=sys.stderr,
+        )
 
 
 def token_type(vocab_size: int) -> type[np.unsignedinteger]:

@@ -189,6 +189,7 @@ def finish(run: Run, model: GPT, weights: dict[str, Tensor], tokens: data.Data) 
         "trained_length": run.schedule.longest,
         "scheme": model.pe.describe(),
         "data": tokens.fingerprint,
+        "held_out_overlap": tokens.overlap,
         "weights": {"sha256": digest(run.folder / "model.safetensors")},
         "commit": commit(),
         "torch": torch.__version__,
