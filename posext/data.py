@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 DIGESTS = "sha256.json"
 LAYOUT = 2  # raised when what a cache folder holds changes
 DOCUMENTS_AT_ONCE = 128
+ENOUGH = 10  # held-out documents that must hold the longest context, for intervals over documents
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Data:
     """A tokenized corpus."""
 
     folder: Path
+    cut: tuple[int, int] | None = None  # `longest` and `room` of `pieces`, where held-out documents are cut
 
     @property
     def fingerprint(self) -> str:
@@ -103,7 +105,8 @@ class Data:
 
     @cached_property
     def validation(self) -> Split:
-        return self.split(validation=True)
+        documents = self.split(validation=True)
+        return pieces(documents, *self.cut) if self.cut else documents
 
     def split(self, validation: bool) -> Split:
         table = pd.read_parquet(self.folder / "documents.parquet")
@@ -111,6 +114,29 @@ class Data:
         table = table.loc[table.validation == validation]
         tokens = np.memmap(self.folder / "tokens.bin", dtype=token_type(self.vocab_size), mode="r")
         return Split(tokens, table.start.to_numpy(), table.tokens.to_numpy(), table["name"].tolist())
+
+
+def pieces(documents: Split, longest: int, room: int) -> Split:
+    """Documents cut into pieces, where fewer than ENOUGH hold longest + 1 tokens; else the same documents.
+
+    A document that holds several times longest + 1 + room tokens gives as many disjoint pieces of equal size, named NAME#0,
+    NAME#1 .. in order; all others stay whole. Who resamples documents then has more than one to draw from.
+    """
+    if np.count_nonzero(documents.lengths > longest) >= ENOUGH:
+        return documents
+    counts = np.maximum(documents.lengths // (longest + 1 + room), 1)
+    if counts.max(initial=1) == 1:
+        return documents
+    starts: list[int] = []
+    lengths: list[int] = []
+    names: list[str] = []
+    for index, count in enumerate(counts.tolist()):
+        edges = np.arange(count + 1) * documents.lengths[index] // count
+        starts += (documents.starts[index] + edges[:-1]).tolist()
+        lengths += np.diff(edges).tolist()
+        name = documents.names[index]
+        names += [name] if count == 1 else [f"{name}#{part}" for part in range(count)]
+    return Split(documents.tokens, np.array(starts), np.array(lengths), names)
 
 
 def load(config: DataConfig, progress: bool = True) -> Data:

@@ -1,7 +1,8 @@
 """A model under the protocols of a plan: sums per document, and what they cost, at every context length."""
 
+import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from posext.protocols import RETRIEVAL
 from posext.run import Run
 from posext.scoring import Window, score_windows
 
+log = logging.getLogger(__name__)
 COST = ["protocol", "context_length", "logit_multiplier", "seconds", "tokens_per_second", "peak_memory_bytes"]
 SUMS = ["protocol", *protocols.SUMS]
 
@@ -30,16 +32,20 @@ class Plan:
 
     lengths: list[int]
     protocols: dict[str, protocols.Plan]
-    tokens: data.Data
+    tokens: data.Data  # its held-out documents are the ones measured on, cut where there are few
 
 
 def make_plan(
     tokens: data.Data, lengths: list[int], names: list[str], train_length: int, config: EvaluationConfig
 ) -> Plan:
-    """The windows of every protocol in the held-out documents. Raises ValueError where the corpus cannot give them."""
+    """The windows of every protocol in the held-out documents, which are cut into pieces where few are long enough.
+
+    Raises ValueError where the corpus cannot give them.
+    """
     size = config.targets or min(64, lengths[0] // 2)
     if size > lengths[0] // 2:
         raise ValueError(f"evaluation.targets={size} exceeds half the shortest context length, {lengths[0]}")
+    tokens = in_pieces(tokens, lengths[-1], room=config.blocks * size)
     settings = protocols.Settings(
         train_length, size, config.blocks, config.seed, config.documents, config.stride, config.ngram
     )
@@ -47,6 +53,20 @@ def make_plan(
         name: protocols.PROTOCOLS[name](tokens.validation, lengths, settings) for name in names if name not in RETRIEVAL
     }
     return Plan(lengths, made, tokens)
+
+
+def in_pieces(tokens: data.Data, longest: int, room: int) -> data.Data:
+    """A corpus whose held-out documents are those that `data.pieces` gives; says so where it cuts any."""
+    whole = tokens.validation
+    cut = data.pieces(whole, longest, room)
+    if cut is whole:
+        return tokens
+    log.warning(
+        "held-out documents with the %d tokens that a context of %d needs: %d; they are measured in %d pieces, so intervals "
+        "are over pieces of the same text, and say nothing of other texts",
+        longest + 1, longest, np.count_nonzero(whole.lengths > longest), np.count_nonzero(cut.lengths > longest),
+    )  # fmt: skip
+    return replace(tokens, cut=(longest, room))
 
 
 def plan_of(run: Run, tokens: data.Data) -> Plan:

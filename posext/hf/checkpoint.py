@@ -13,6 +13,7 @@ from accelerate import PartialState
 
 from posext import data, tokenizer
 from posext.config import DRAWN, DataConfig, EvaluateConfig, ModelConfig, TrainConfig
+from posext.data import ENOUGH
 from posext.files import write_text
 from posext.hf import load
 from posext.hf.network import AsItIs, Network, as_it_is, rope_parameters
@@ -22,7 +23,6 @@ from posext.run import Run, claim, commit
 
 log = logging.getLogger(__name__)
 MULTIPLES = (0.5, 1, 2, 4)  # of the original length: where a checkpoint is measured unless told otherwise
-ENOUGH = 10  # held-out documents that must hold the longest of these
 RECORDED = (
     "pe", "model", "data", "train_length", "context_lengths", "protocols", "evaluation", "learning_rate", "name", "results",
 )  # fmt: skip
