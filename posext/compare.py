@@ -1,17 +1,21 @@
-"""Tables of differences between curves, on the targets they share: with intervals over documents, and apart, over seeds."""
+"""Tables of differences between curves, on their common targets: with intervals over documents, and apart, over seeds."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from posext import statistics
-from posext.curves import label
+from posext import spread, statistics
+from posext.curves import FLOOR, label
+from posext.spread import Spread
 from posext.statistics import Estimate
 from posext.stored import Curve, paired
 
 MULTIPLES = (2, 4, 8, 16)  # of the training length
+ONE = ["scheme", "trained", "context"]  # one difference over seeds
+WEIGHTS = "Between curves of one run a verdict is of that run's weights alone: other weights may give another."
 
 
 class Bootstrap(NamedTuple):
@@ -27,23 +31,59 @@ class Bootstrap(NamedTuple):
 def to_first(curves: Sequence[Curve], bootstrap: Bootstrap) -> pd.DataFrame:
     """Every curve less the first at each length both have; less the first curve's seed of the same number, where there is.
 
+    `less seed` is that seed. A verdict holds over documents, and over seeds too: `spread.judged` says how. Between curves of
+    one run there is nothing of seeds to allow for, so there it is of that run's weights alone.
+
     Raises ValueError where there is nothing to compare, or as `stored.paired` does.
     """
     first = [curve for curve in curves if curve.line == curves[0].line]
-    by_seed, rows = {curve.row.seed: curve for curve in reversed(first)}, []
+    by_seed = {curve.row.seed: curve for curve in reversed(first)}
+    rows, limits = [], []
     for curve in curves:
         if curve.line != curves[0].line:
             base = by_seed.get(curve.row.seed, first[0])
             for length in sorted(curve.sums.keys() & base.sums.keys()):
-                rows.append(named(curve, length) | compared(curve.sums[length], base.sums[length], bootstrap))
+                found = compared(curve.sums[length], base.sums[length], bootstrap, [curve.name, base.name])
+                rows.append({**named(curve, length), "less seed": int(base.row.seed), **found})
+                limits.append(limit(curve, base))
     if not rows:
         raise ValueError("nothing to compare: name two curves or more that have a context length in common")
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    over = {tuple(row[:3]): spread.Seeds(*row[3:]) for row in seeds(table).itertuples(index=False)}
+    of_seeds = [over.get(key) for key in table[ONE].itertuples(index=False, name=None)]
+    judged = zip(table.verdict, table.difference, limits, of_seeds, strict=True)
+    return table.assign(verdict=[spread.judged(*each) for each in judged])
 
 
-def compared(one: pd.DataFrame, other: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, Any]:
+def limit(curve: Curve, base: Curve) -> float:
+    """The difference of two curves that seeds alone may make: 0 within a run, nan where it is not known."""
+    return 0.0 if curve.folder == base.folder else spread.noise(spread_of(curve), spread_of(base))
+
+
+def spread_of(curve: Curve) -> Spread | None:
+    row = curve.row
+    return Spread(0.0, 2) if row.extend == FLOOR else spread.known(row.model, row.scheme)  # a floor is not trained
+
+
+def about_seeds(curves: Sequence[Curve]) -> list[str]:
+    """What keeps the verdicts of `to_first` from being of schemes, in sentences; none where all curves have several seeds."""
+    trained = [curve for curve in curves if curve.row.extend != FLOOR]
+    found: dict[Any, set[int]] = {}
+    for curve in trained:
+        found.setdefault(curve.line, set()).add(int(curve.row.seed))
+    alone = [curve for curve in trained if len(found[curve.line]) == 1]
+    if not alone:
+        return []
+    if len({curve.folder for curve in trained}) == 1:
+        return [WEIGHTS]
+    said = spread.sentences((curve.row.model, curve.row.scheme) for curve in alone)
+    several = max(Counter(curve.folder for curve in trained).values()) > 1
+    return [*said, WEIGHTS] if several else said
+
+
+def compared(one: pd.DataFrame, other: pd.DataFrame, bootstrap: Bootstrap, names: Sequence[str] = ()) -> dict[str, Any]:
     """The difference of two frames of sums in nats, its interval, the ratio of perplexities, and what that says."""
-    (nll_D, other_D), weight_D = paired([one, other])
+    (nll_D, other_D), weight_D = paired([one, other], names)
     value, low, high = found = statistics.difference(nll_D, other_D, weight_D, bootstrap.draws(len(weight_D)))
     numbers = {"difference": value, "low": low, "high": high, "ratio": float(np.exp(value))}
     return {**numbers, "verdict": statistics.verdict(found), "documents": len(weight_D)}
@@ -97,13 +137,14 @@ def derived(curve: Curve, bootstrap: Bootstrap) -> dict[str, Any]:
 
 
 def seeds(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean and range over seeds of the differences in a table, for curves of several seeds; empty where there are none."""
+    """The differences in a table over seeds, for curves of several, seeds of one number paired: their mean, their standard
+    deviation and a t interval. Empty where there are none."""
     rows = []
-    for _, same in table.groupby(["scheme", "trained", "context"], sort=False):
+    pairs = table.loc[table["less seed"] == table.seed] if "less seed" in table else table
+    for _, same in pairs.groupby(ONE, sort=False):
         if same.seed.nunique() > 1:
-            first = same.iloc[0][["scheme", "trained", "context"]].to_dict()
-            rows.append(first | statistics.over_seeds(same.difference.tolist())._asdict())
-    return pd.DataFrame(rows)
+            rows.append(same.iloc[0][ONE].to_dict() | spread.over_seeds(same.difference.tolist())._asdict())
+    return pd.DataFrame(rows, columns=[*ONE, *spread.Seeds._fields])
 
 
 def crop_of(curve: Curve) -> pd.DataFrame:

@@ -15,14 +15,16 @@ from posext.statistics import interval, mean_nll, resamples, usable_length
 log = logging.getLogger(__name__)
 COLUMNS = (
     "study run scheme extend factor model parameters original_length train_length seed protocol group "
-    "context_length logit_multiplier nll nll_low nll_high perplexity bits_per_byte documents tokens "
+    "context_length logit_multiplier nll nll_low nll_high perplexity bits_per_byte documents tokens targets "
     "seconds tokens_per_second peak_memory_bytes commit"
 ).split()
-TEXT = {name: str for name in ("study", "run", "scheme", "extend", "factor", "model", "protocol", "group", "commit")}
+TEXT = dict.fromkeys("study run scheme extend factor model protocol group targets commit".split(), str)
 NUMBERS = [name for name in COLUMNS if name not in TEXT]
 STATISTICS = "nll nll_low nll_high perplexity bits_per_byte documents tokens".split()
 HEADLINE = "fixed_target"  # the protocol of charts, unless another is asked for
 FLOOR = "floor"  # as an extension: the best possible loss on a run's targets, where it is known
+TARGETS = "targets documents tokens".split()  # they tell what a row scores
+MEND = "measure again with the same context_lengths=[...] and evaluation settings"
 ONE_CURVE = "study run scheme extend factor original_length train_length seed protocol group".split()
 
 
@@ -66,6 +68,76 @@ def of_runs(paths: Iterable[Path]) -> pd.DataFrame:
     for path in empty:
         log.warning("%s holds no curves yet; %s once it is trained", path, how)
     return pd.concat([rows for rows in tables.values() if len(rows)], ignore_index=True)
+
+
+def refuse_mixed_targets(curves: pd.DataFrame, known: pd.DataFrame | None = None) -> None:
+    """Raise ValueError where curves that would be held against each other are on different targets.
+
+    With `known`, also where the crop baselines of their runs are, which are looked up there.
+    """
+    if known is not None:
+        curves = pd.concat([curves, known.loc[(known.extend == "") & known.run.isin(curves.run)]], ignore_index=True)
+    newest_first = curves.sort_values("targets", ascending=False, kind="stable")
+    first = newest_first.loc[has_targets(newest_first)]
+    other = curves.loc[elsewhere(curves, first)]
+    if not len(other):
+        return
+    two = other.iloc[0]
+    one = first.loc[places(first).isin(places(other.iloc[:1]))].iloc[0]
+    counts = f"{counted(one)}, and {counted(two)}" if counted(one) != counted(two) else f"{counted(one)} each"
+    lengths = sorted(curves.loc[(curves.run == one.run) & (curves.protocol == one.protocol), "context_length"].unique())
+    raise ValueError(
+        f"{named(one)} and {named(two)} are measured on different targets under {one.protocol} ({counts}), so "
+        f"they cannot be held against each other: {MEND.replace('...', ','.join(str(int(n)) for n in lengths))}"
+    )
+
+
+def on_same_targets(curves: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
+    """The curves that score the targets that `like` scores under the same protocol, in the same group, at the same length.
+
+    The column `targets` tells. Files older than it have the counts of documents and tokens alone, which then must do.
+    Where lengths compare, the length does not matter, as all lengths of a curve have the same targets.
+    """
+    curve = pd.MultiIndex.from_frame(curves.loc[:, ONE_CURVE])
+    return curves.loc[~curve.isin(curve[elsewhere(curves, like)])]
+
+
+def latest(curves: pd.DataFrame) -> pd.DataFrame:
+    """Of one run's curves those on the same targets as the last measured of each protocol; `replace` writes these last."""
+    return on_same_targets(curves, curves.iloc[::-1])
+
+
+def left_out(before: pd.DataFrame, kept: pd.DataFrame) -> str:
+    """A sentence that names the curves that were not kept; empty where all were."""
+    gone = before.loc[~before.index.isin(kept.index)].drop_duplicates(ONE_CURVE)
+    if not len(gone):
+        return ""
+    names = ", ".join(label(row) for row in gone.itertuples())
+    return f"left out, as measured on other targets than the last of the run: {names}; to have all, {MEND}"
+
+
+def elsewhere(curves: pd.DataFrame, like: pd.DataFrame) -> np.ndarray:
+    """Which rows score other targets than the first row of `like` in the same place: bool (rows,)."""
+    like = like.loc[has_targets(like)]
+    firsts = like.set_axis(places(like)).loc[:, TARGETS]
+    theirs = firsts.loc[~firsts.index.duplicated()].reindex(places(curves)).set_axis(curves.index)
+    digests = (curves.targets != "") & (theirs.targets.fillna("") != "")
+    counts = ["documents", "tokens"]
+    counted = curves[counts].notna().all(axis=1) & theirs[counts].notna().all(axis=1)
+    other_counts = (curves[counts].astype(float) != theirs[counts].astype(float)).any(axis=1)
+    return np.where(digests, curves.targets != theirs.targets, counted & other_counts).astype(bool)
+
+
+def has_targets(curves: pd.DataFrame) -> pd.Series:
+    """Which rows say what they score: all, but for undefined lengths in files older than the column `targets`."""
+    return (curves.targets != "") | curves.documents.notna()
+
+
+def places(curves: pd.DataFrame) -> pd.Index:
+    """Where two rows must have the same targets to be held against each other: protocol and group, and the length where
+    lengths do not compare."""
+    lengths = curves.context_length.where(~curves.protocol.isin(COMPARABLE), 0)
+    return pd.MultiIndex.from_arrays([curves.protocol, curves.group, lengths])
 
 
 def with_factor(curves: pd.DataFrame, which: str) -> pd.DataFrame:
@@ -117,6 +189,16 @@ def label(row: Any) -> str:
     return name + (f" [{row.protocol} {row.group}".rstrip() + "]" if row.protocol != HEADLINE else "")
 
 
+def named(row: Any) -> str:
+    return f"{label(row)} of {row.run}"
+
+
+def counted(row: Any) -> str:
+    return (
+        f"{row.tokens:,.0f} tokens in {row.documents:,.0f} documents" if row.documents > 0 else "where it is undefined"
+    )
+
+
 def crop_baseline(curve: pd.DataFrame, known: pd.DataFrame) -> float:
     """The NLL of a curve's run as trained, at the training length: what cutting the context gives, with no extension.
 
@@ -143,8 +225,10 @@ def summary(curve: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any]:
 def table(curves: pd.DataFrame, style: str = "simple", known: pd.DataFrame | None = None) -> str:
     """Perplexity by curve (rows) and context length (columns), with half the width of its interval.
 
-    `style` is tabulate's; crop baselines are looked up among the `known` curves, or these.
+    `style` is tabulate's; crop baselines are looked up among the `known` curves, or these. Raises ValueError for curves on
+    different targets.
     """
+    refuse_mixed_targets(curves, known)
     lengths = sorted(curves.context_length.unique())
     rows = []
     for _, curve in once(curves).groupby(ONE_CURVE, sort=False, dropna=False):

@@ -5,7 +5,6 @@ Shape suffixes: D documents, L (extension, factor, context length), S resamples.
 
 import math
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from tabulate import tabulate
 
 from posext import run, stored
 from posext.config import DRAWN
-from posext.curves import FLOOR, HEADLINE, ONE_CURVE, label, read
+from posext.curves import FLOOR, HEADLINE, ONE_CURVE, label, on_same_targets, read, refuse_mixed_targets
 from posext.floor import known
 from posext.statistics import Estimate, gain_share, interval, mean_nll, resamples
 
@@ -55,10 +54,11 @@ def at_length(nll: pd.DataFrame, extend: str, length: int) -> np.ndarray:
 def table(curves: pd.DataFrame, folders: list[Path], style: str = "simple") -> str:
     """Distance to the floor by curve (rows) and context length (columns), with half its paired interval and the share.
 
-    Empty where a curve was measured on other targets than the floor. `style` is tabulate's. Raises ValueError where a
-    folder is not that of a measured run on a corpus with a floor.
+    Empty where a curve was not measured. `style` is tabulate's. Raises ValueError where a folder is not that of a measured
+    run on a corpus with a floor, and for curves on different targets.
     """
     by_run = {folder.name: of_run(run.load(folder)) for folder in folders}
+    refuse_mixed_targets(curves)
     curves = curves.loc[curves.extend != FLOOR]
     lengths = sorted(curves.context_length.unique())
     rows = []
@@ -78,21 +78,10 @@ def of_run(measured: run.Run) -> pd.DataFrame:
         raise ValueError(f"{measured.folder} has no floor: it takes a measured run on data={' or '.join(DRAWN)}")
     config = measured.config.evaluation
     rows = read(measured.folder / "curves.csv")
-    kept = on_its_targets(rows.loc[rows.protocol == HEADLINE])
-    same = pd.MultiIndex.from_frame(sums.loc[:, CURVE]).isin(kept)
+    rows = rows.loc[rows.protocol == HEADLINE]
+    kept = on_same_targets(rows, rows.loc[rows.extend == FLOOR])
+    same = pd.MultiIndex.from_frame(sums.loc[:, CURVE]).isin(pd.MultiIndex.from_frame(kept.loc[:, CURVE]))
     return distances(sums.loc[same], measured.schedule.longest, config.bootstrap, config.seed)
-
-
-def on_its_targets(curves: pd.DataFrame) -> list[tuple[str, ...]]:
-    """The curves of a run, as (extend, factor, protocol), with the lengths, documents and tokens of the floor beside them.
-
-    Others were measured on other targets, before or after: the difference would be one of documents, not of models.
-    """
-    plans = {
-        cast(tuple[str, ...], key): (sorted(curve.context_length), curve.documents.max(), curve.tokens.max())
-        for key, curve in curves.groupby(CURVE, sort=False)
-    }
-    return [key for key, plan in plans.items() if plan == plans.get((FLOOR, "", key[2]))]
 
 
 def cell(distance: Estimate, share: Estimate) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from posext.curves import FLOOR, HEADLINE, crop_baseline, label, once
+from posext.curves import FLOOR, HEADLINE, crop_baseline, label, once, refuse_mixed_targets
 from posext.protocols import COMPARABLE
 
 ONE_LINE = ["scheme", "extend", "factor", "original_length", "train_length", "group"]  # over seeds
@@ -23,9 +23,11 @@ def draw(
     """Write the chart of a protocol's curves: one colour a scheme, a fixed factor dashed; several seeds as mean and range.
 
     A thin dotted line is each run's crop baseline: what cutting the context to the training length gives, as trained;
-    it is looked up among the `known` curves, or these. A known floor is dashed black.
+    it is looked up among the `known` curves, or these. A known floor is dashed black. Raises
+    ValueError for curves on different targets.
     """
     curves = curves.loc[curves.protocol == protocol]
+    refuse_mixed_targets(curves, known if known is None else known.loc[known.protocol == protocol])
     figure, axes = plt.subplots(figsize=(9.5, 5), layout="constrained")
     colours: dict[tuple, str] = {}
     for _, group in once(curves).groupby(ONE_LINE, sort=False, dropna=False):

@@ -1,15 +1,18 @@
 """What a measurement leaves in the folder of a run: curves.csv, documents.parquet, the chart, and the same on wandb."""
 
+import logging
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
-from posext import curves, plot, stored, tracking
+from posext import curves, plot, protocols, stored, tracking
 from posext.files import replacing, write_text
 from posext.measure import Plan
 from posext.retrieval import curve as retrieval
 from posext.run import Run, commit
+
+log = logging.getLogger(__name__)
 
 
 def write_curve(
@@ -50,8 +53,10 @@ def rows_of(plan: Plan, sums: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for name, made in plan.protocols.items():
         groups = sums.loc[sums.protocol == name].group.drop_duplicates().tolist() or [""]
-        rows += [(name, length, group) for length in made.windows for group in groups]
-    return pd.DataFrame(rows, columns=["protocol", "context_length", "group"])
+        for length in made.windows:
+            targets = protocols.targets(plan.tokens.validation, made, length)
+            rows += [(name, length, group, targets.get(group, "")) for group in groups]
+    return pd.DataFrame(rows, columns=["protocol", "context_length", "group", "targets"])
 
 
 def by_context(plan: Plan, rows: pd.DataFrame) -> pd.DataFrame:
@@ -71,7 +76,10 @@ def report(run: Run, measured: pd.DataFrame, found: pd.DataFrame, wandb_run: Any
     """The chart and the page of all that the run has, both on wandb too, and the tables of what was measured and found now."""
     from posext.report import page  # here, so that what draws pages is not imported at start-up
 
-    everything = curves.read(run.folder / "curves.csv")
+    written_so_far = curves.read(run.folder / "curves.csv")
+    everything = curves.latest(written_so_far)
+    if left := curves.left_out(written_so_far, everything):
+        log.warning("%s", left)
     figure = run.folder / "curve.png"
     plot.draw(everything, figure, title=run.name)
     written = page.write([run.folder], run.folder / "report.html")

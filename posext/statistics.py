@@ -7,7 +7,6 @@ Shape suffixes: D documents, L context lengths, S resamples. Derived numbers tak
 last axis: (L,) gives a number, (S, L) one for each resample.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,15 +20,6 @@ class Estimate(NamedTuple):
     value: float
     low: float
     high: float
-
-
-class Seeds(NamedTuple):
-    """One number over seeds of the model: the mean and the range. It says nothing of documents."""
-
-    mean: float
-    low: float
-    high: float
-    count: int
 
 
 def resamples(documents: int, count: int, seed: int) -> np.ndarray:
@@ -158,7 +148,3 @@ def area(lengths: list[int], nll_L: np.ndarray, train_length: int) -> np.ndarray
     start = lengths.index(train_length)
     above, doublings = nll_L[..., start:] - nll_L[..., start, None], np.log2(lengths[start:])
     return ((above[..., 1:] + above[..., :-1]) / 2 * np.diff(doublings)).sum(-1)
-
-
-def over_seeds(values: Sequence[float]) -> Seeds:
-    return Seeds(float(np.mean(values)), float(np.min(values)), float(np.max(values)), len(values))

@@ -19,9 +19,18 @@ LINE = ["scheme", "extend", "factor", "original_length", "train_length"]  # one 
 class Curve(NamedTuple):
     """One curve of a run: a row of it in curves.csv, its sums by length, and those of the run's crop baseline."""
 
-    row: Any
+    folder: Path
+    rows: pd.DataFrame  # of curves.csv
     sums: dict[int, pd.DataFrame]  # by context length; index document
     crop: pd.DataFrame | None
+
+    @property
+    def row(self) -> Any:
+        return self.rows.iloc[0]
+
+    @property
+    def name(self) -> str:
+        return curves.named(self.row)
 
     @property
     def line(self) -> tuple[Any, ...]:
@@ -31,27 +40,35 @@ class Curve(NamedTuple):
 def read(folders: Sequence[Path], protocol: str = "fixed_target", group: str = "", factor: str = "all") -> list[Curve]:
     """The curves of runs under one protocol, on one of its groups of targets, in the order of the folders.
 
-    Raises ValueError where a run has none, naming the protocols or groups it has.
+    Raises ValueError where a run has none, naming the protocols or groups it has, and for curves on different targets.
     """
-    return [curve for folder in folders for curve in of_run(folder, protocol, group, factor)]
+    found = [curve for folder in folders for curve in of_run(folder, protocol, group, factor)]
+    if found:
+        curves.refuse_mixed_targets(pd.concat([curve.rows for curve in found], ignore_index=True))
+    return found
 
 
-def of_run(folder: Path, protocol: str, group: str, factor: str) -> list[Curve]:
-    table, stored = curves.read(folder / "curves.csv"), sums(folder)
+def of_run(folder: Path, protocol: str, group: str, factor: str, known: pd.DataFrame | None = None) -> list[Curve]:
+    """As `read`, of one run; of its curves.csv the `known` rows, or all."""
+    stored = sums(folder)
+    table = curves.read(folder / "curves.csv") if known is None else known
     if not len(table) or stored is None:
         raise ValueError(f"{folder} holds no curves; python -m posext.evaluate run={folder} measures a trained run")
     stored = with_value(stored, "protocol", protocol, folder)
     stored = stored.assign(group=stored.group.fillna("") if "group" in stored else "")
     stored = with_value(stored, "group", group, folder)
-    firsts = table.loc[table.protocol == protocol].drop_duplicates(["extend", "factor"])
-    found, crops = {}, []
-    for index, row in firsts.iterrows():
-        rows = stored.loc[(stored.extend == row.extend) & (stored.factor == row.factor)]
-        found[index] = {int(str(n)): at.set_index("document") for n, at in rows.groupby("context_length")}
-        crops += [found[index].get(row.train_length)] * (row.extend == "")
+    table = table.loc[(table.protocol == protocol) & table.group.isin((group, ""))]  # "" where undefined, with groups
+    found, crops = [], []
+    for _, rows in table.groupby(["extend", "factor"], sort=False):
+        extend, own_factor = rows.extend.iloc[0], rows.factor.iloc[0]
+        of_curve = stored.loc[(stored.extend == extend) & (stored.factor == own_factor)]
+        by_length = {int(str(n)): at.set_index("document") for n, at in of_curve.groupby("context_length")}
+        at_train = by_length.get(rows.train_length.iloc[0])
+        crops += [at_train] * (extend == "")
+        found.append(Curve(folder, rows, by_length, at_train))
     crop = next((frame for frame in crops if frame is not None), None)
-    kept = curves.with_factor(firsts, factor).iterrows()
-    return [Curve(row, found[i], found[i].get(row.train_length) if crop is None else crop) for i, row in kept]
+    wanted = [curve for curve in found if len(curves.with_factor(curve.rows, factor))]
+    return wanted if crop is None else [curve._replace(crop=crop) for curve in wanted]
 
 
 def sums(folder: Path) -> pd.DataFrame | None:
@@ -72,22 +89,28 @@ def with_value(stored: pd.DataFrame, column: str, value: str, folder: Path) -> p
     return stored.loc[rows]
 
 
-def paired(frames: Sequence[pd.DataFrame]) -> tuple[np.ndarray, np.ndarray]:
-    """NLL (L, D) and weights (D,) of the documents that all frames (index document) hold.
+def paired(frames: Sequence[pd.DataFrame], names: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
+    """NLL (L, D) and weights (D,) of the documents of some frames (index document), which must be the same in all.
 
-    Raises ValueError where they share none, or where one holds other targets than the first.
+    Raises ValueError where one holds other documents or targets than the first; `names` says whose the frames are.
     """
-    shared = frames[0].index
-    for frame in frames[1:]:
-        shared = shared.intersection(frame.index)
-    if not len(shared):
-        raise ValueError("no document was scored in both: the runs have other held-out documents")
-    first = frames[0].loc[shared]
-    for frame in frames[1:]:
-        other = frame.loc[shared]
-        differing = shared[(other.tokens != first.tokens) | (other.bytes != first.bytes)]
+    first = frames[0]
+    for number, frame in enumerate(frames[1:], start=1):
+        one, two = (names[0], names[number]) if names else ("one curve", "the other")
+        both = len(first.index.intersection(frame.index))
+        if not both == len(first) == len(frame):
+            raise ValueError(
+                f"{one} and {two} are measured on different documents ({len(first)} and {len(frame)}, {both} of them "
+                f"in both), so they cannot be held against each other: {curves.MEND}"
+            )
+        other = frame.loc[first.index]
+        differing = first.index[(other.tokens != first.tokens) | (other.bytes != first.bytes)]
         if len(differing):
-            one, two = (f"{f.tokens[differing[0]]} tokens of {f.bytes[differing[0]]} bytes" for f in (first, other))
-            raise ValueError(f"not the same targets: {differing[0]} has {one} in one curve and {two} in the other")
+            at = differing[0]
+            here, there = (f"{f.tokens[at]} tokens of {f.bytes[at]} bytes" for f in (first, other))
+            raise ValueError(
+                f"{one} and {two} are measured on different targets (of {at}, {here} and {there}), so they cannot be held "
+                f"against each other: {curves.MEND}"
+            )
     weight_D = first.weight.fillna(first.tokens) if "weight" in first else first.tokens
-    return np.stack([frame.loc[shared].nll.to_numpy(float) for frame in frames]), weight_D.to_numpy(float)
+    return np.stack([frame.loc[first.index].nll.to_numpy(float) for frame in frames]), weight_D.to_numpy(float)

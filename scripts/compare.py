@@ -1,6 +1,7 @@
 """Differences between runs on the same targets, with paired intervals: python scripts/compare.py results/runs/*
 
 Each curve less the first; with --at-train, each curve's lengths less its own crop baseline. Nats a token; below 0 is better.
+The intervals are over documents. Runs of several seeds are compared seed by seed, and the spread over seeds stands below.
 """
 
 from pathlib import Path
@@ -37,8 +38,10 @@ def main() -> None:
         differences = compare.to_first(curves, bootstrap)
     show(differences)
     if len(over_seeds := compare.seeds(differences)):
-        print("\nThe same differences over seeds: mean and range\n")
+        print("\nThe same differences over seeds: mean, standard deviation and paired 95 % t interval\n")
         show(over_seeds)
+    if about := [compare.WEIGHTS] if options.at_train else compare.about_seeds(curves):
+        print("", *about, sep="\n")
     if options.at_train:
         print("\nOf each curve, with intervals over documents\n")
         show(pd.DataFrame([compare.derived(curve, bootstrap) for curve in curves]))

@@ -30,6 +30,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = curves.with_factor(curves.of_runs([options.curves]), "matched")
     rows = rows.loc[(rows.protocol == curves.HEADLINE) & (rows.context_length <= FURTHEST * rows.original_length)]
+    curves.refuse_mixed_targets(rows)
     parts = {"trained with it": rows.extend == "", "put on the weights of the RoPE run": rows.extend != ""}
     rope = rows.loc[(rows.scheme == "rope") & (rows.extend == "") & (rows.context_length == rows.train_length)]
     if not len(rope):

@@ -3,7 +3,7 @@
 # resumes. Those that are trained come first, then those that are put on the weights of the RoPE run.
 set -euo pipefail
 common=(model=nano train_length=64 steps=600 tokens_per_step=2048 study=zoo results=results/runs/zoo
-  evaluation.blocks=2 evaluation.documents=64 checkpoint_every=1000)
+  evaluation.blocks=2 evaluation.documents=64 'context_lengths=[32,64,128,256,512,1024]' checkpoint_every=1000)
 rope=results/runs/zoo/rope-nano-64-seed0-steps-600-tokens_per_step-2048
 
 python -m posext.train -m "${common[@]}" \

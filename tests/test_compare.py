@@ -7,24 +7,34 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from posext import compare, curves, stored
+from posext import compare, curves, spread, stored
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "compare.py"
 RISES = {"rope": [0.5, 0.0, 0.4, 0.9], "alibi": [0.6, 0.1, 0.05, 0.05]}  # above each document's own loss, by length
 LENGTHS, BOOTSTRAP = [8, 16, 32, 64], compare.Bootstrap(200)
 
 
-def run(folder, scheme="rope", seed=0, extend="", protocol="fixed_target", documents=range(30), **columns):
+def run(
+    folder,
+    scheme="rope",
+    seed=0,
+    extend="",
+    protocol="fixed_target",
+    documents=range(30),
+    model="",
+    shift=0.0,
+    **columns,
+):
     """Write a run whose loss on document d is 2 + d / 10 nats and what RISES says, 100 tokens each."""
     folder.mkdir(exist_ok=True)
     known = dict.fromkeys(curves.COLUMNS, "") | dict.fromkeys(curves.NUMBERS, 1.0)
     known |= {"run": folder.name, "scheme": scheme, "extend": extend, "seed": seed, "protocol": protocol}
-    known |= {"train_length": 16, "original_length": 16}
+    known |= {"train_length": 16, "original_length": 16, "model": model}
     rows = pd.DataFrame([known | {"context_length": length} for length in LENGTHS])
     pd.concat([curves.read(folder / "curves.csv"), rows]).to_csv(folder / "curves.csv", index=False)
     noise = np.random.default_rng(seed).normal(0, 0.01, size=(4, len(documents)))
     sums = [
-        {"document": f"d{d}", "nll": 100 * (2 + d / 10 + RISES[extend or scheme][i] + 0.01 * seed + noise[i, k]),
+        {"document": f"d{d}", "nll": 100 * (2 + d / 10 + RISES[extend or scheme][i] + 0.01 * seed + shift + noise[i, k]),
          "tokens": 100, "bytes": 300 + d, "context_length": length, "extend": extend, "factor": "",
          "protocol": protocol, **columns}
         for i, length in enumerate(LENGTHS)
@@ -36,26 +46,88 @@ def run(folder, scheme="rope", seed=0, extend="", protocol="fixed_target", docum
     return folder
 
 
-def test_differences_are_paired_over_the_documents_that_both_runs_hold(tmp_path):
-    one, other = run(tmp_path / "one"), run(tmp_path / "other", "alibi", documents=range(10, 40))
+@pytest.fixture
+def spreads(tmp_path, monkeypatch):
+    """What is known of seeds: 0.1 nats for rope and 0.05 for alibi, of four seeds, at the size nano."""
+    file = tmp_path / "spread.csv"
+    rows = [("nano", "rope", 16, 1000, 4, 0.1), ("nano", "alibi", 16, 1000, 4, 0.05)]
+    pd.DataFrame(rows, columns=spread.COLUMNS).to_csv(file, index=False)
+    monkeypatch.setattr(spread, "FILE", file)
+
+
+def test_to_first_pairs_the_differences_over_documents(tmp_path):
+    one, other = run(tmp_path / "one"), run(tmp_path / "other", "alibi")
     table = compare.to_first(stored.read([one, other]), BOOTSTRAP).set_index("context")
-    assert table.documents.tolist() == [20] * 4
+    assert table.documents.tolist() == [30] * 4
     assert table.difference.tolist() == pytest.approx([0.1, 0.1, -0.35, -0.85], abs=0.02)
     assert (table.high - table.low).max() < 0.05  # documents differ by nats
-    assert table.verdict.tolist() == ["higher", "higher", "lower", "lower"]
     assert table.ratio.tolist() == pytest.approx(np.exp(table.difference).tolist())
 
 
 def test_documents_or_targets_that_differ_are_refused(tmp_path):
     one, apart = run(tmp_path / "one"), run(tmp_path / "apart", "alibi", documents=range(30, 40))
-    with pytest.raises(ValueError, match="no document was scored in both"):
+    with pytest.raises(
+        ValueError, match=r"alibi of apart and rope of one .* different documents \(10 and 30, 0 of them"
+    ):
         compare.to_first(stored.read([one, apart]), BOOTSTRAP)
-    with pytest.raises(ValueError, match=r"d0 has 99 tokens of 300 bytes in one curve and 100 tokens of 300"):
+    with pytest.raises(ValueError, match=r"of d0, 99 tokens of 300 bytes and 100 tokens of 300 bytes"):
         compare.to_first(stored.read([one, run(tmp_path / "fewer", "alibi", tokens=99)]), BOOTSTRAP)
-    with pytest.raises(ValueError, match="100 tokens of 7 bytes in one curve"):
+    with pytest.raises(ValueError, match="100 tokens of 7 bytes and"):
         compare.to_first(stored.read([one, run(tmp_path / "others", "alibi", bytes=7)]), BOOTSTRAP)
     with pytest.raises(ValueError, match="nothing to compare"):
         compare.to_first(stored.read([one]), BOOTSTRAP)
+
+
+def test_to_first_refuses_runs_that_share_some_documents_only(tmp_path):
+    one, other = run(tmp_path / "one"), run(tmp_path / "other", "alibi", documents=range(10, 40))
+    says = r"\(30 and 30, 20 of them in both\).*measure again with the same context_lengths=\[\.\.\.\]"
+    with pytest.raises(ValueError, match=says):
+        compare.to_first(stored.read([one, other]), BOOTSTRAP)
+
+
+def test_stored_read_refuses_curves_whose_digests_of_targets_differ(tmp_path):
+    one, other = run(tmp_path / "one"), run(tmp_path / "other", "alibi")
+    for folder, digest in ((one, "aaaa"), (other, "bbbb")):
+        curves.read(folder / "curves.csv").assign(targets=digest).to_csv(folder / "curves.csv", index=False)
+    with pytest.raises(ValueError, match=r"alibi of other and rope of one are measured on different targets"):
+        stored.read([one, other])
+    assert len(stored.read([one])) == 1
+
+
+def test_to_first_gives_a_verdict_of_one_seed_only_above_the_known_noise_of_seeds(tmp_path, spreads):
+    one, other = run(tmp_path / "one", model="nano"), run(tmp_path / "other", "alibi", model="nano")
+    table = compare.to_first(stored.read([one, other]), BOOTSTRAP)
+    limit = spread.noise(spread.known("nano", "rope"), spread.known("nano", "alibi"))
+    assert 0.12 < limit < 0.33
+    assert table.verdict.tolist() == ["within seeds", "within seeds", "lower", "lower"]
+    assert (table.low * table.high > 0).all()  # by its documents each is sure
+
+
+def test_to_first_gives_no_verdict_of_one_seed_where_nothing_is_known_of_seeds(tmp_path, spreads):
+    one, other = run(tmp_path / "one", model="huge"), run(tmp_path / "other", "alibi", model="huge")
+    curves_read = stored.read([one, other])
+    assert set(compare.to_first(curves_read, BOOTSTRAP).verdict) == {"one seed"}
+    assert "no seeds were compared" in compare.about_seeds(curves_read)[0]
+
+
+def test_to_first_judges_extensions_of_one_run_by_documents_alone_and_says_so(tmp_path, spreads):
+    folder = run(run(tmp_path / "one", model="nano"), extend="alibi", model="nano")
+    curves_read = stored.read([folder])
+    assert compare.to_first(curves_read, BOOTSTRAP).verdict.tolist() == ["higher", "higher", "lower", "lower"]
+    assert compare.about_seeds(curves_read) == [compare.WEIGHTS]
+
+
+def test_to_first_takes_the_verdict_of_several_seeds_from_their_paired_interval(tmp_path, spreads):
+    shifts = {"rope": (0.0, 0.3, -0.2, 0.1), "alibi": (0.3, 0.1, -0.3, 0.0)}  # of each seed's runs
+    runs = [
+        run(tmp_path / f"{scheme}{seed}", scheme, seed, model="nano", shift=shift)
+        for scheme, values in shifts.items()
+        for seed, shift in enumerate(values)
+    ]
+    table = compare.to_first(stored.read(runs), BOOTSTRAP).set_index("context")
+    assert set(table.loc[16].verdict) <= {"within seeds", "no difference seen"}
+    assert (table.loc[16].verdict == "within seeds").any()  # sure by documents, but seeds disagree
+    assert (table.loc[64].verdict == "lower").all()
 
 
 def test_each_length_is_held_against_the_run_as_trained_at_its_training_length(tmp_path):
@@ -70,13 +142,14 @@ def test_each_length_is_held_against_the_run_as_trained_at_its_training_length(t
     assert compare.derived(curve, BOOTSTRAP)["share"] == 1
 
 
-def test_seeds_are_compared_with_their_own_and_their_range_is_kept_apart(tmp_path):
+def test_seeds_pairs_seeds_of_one_number_and_keeps_their_spread_apart(tmp_path):
     runs = [run(tmp_path / f"{scheme}{seed}", scheme, seed) for scheme in RISES for seed in (0, 1, 2)]
     table = compare.to_first(stored.read(runs), BOOTSTRAP)
     assert table.groupby("seed").difference.first().to_numpy() == pytest.approx([0.1] * 3, abs=1e-9)  # the same noise
     seeds = compare.seeds(table)
     assert seeds["count"].tolist() == [3] * 4
     assert seeds["mean"].tolist() == pytest.approx([0.1, 0.1, -0.35, -0.85])
+    assert seeds["sd"].tolist() == pytest.approx([0] * 4, abs=1e-9)
     assert not len(compare.seeds(compare.to_first(stored.read([runs[0], runs[3]]), BOOTSTRAP)))
 
 
@@ -98,13 +171,15 @@ def test_a_protocol_has_groups_and_weights(tmp_path):
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        (["one", "other"], "| alibi    | 16        | 0      | 64        | -0.8"),
+        (["one", "other"], "| alibi    | 16        | 0      | 64        | 0           | -0.8"),
+        (["one", "other"], "One seed: at this size (nano), training again with another seed moves the loss by"),
+        (["one", "other", "--at-train"], "a verdict is of that run's weights alone"),
         (["one", "other", "--at-train"], "survives"),
     ],
 )
 def test_the_script_prints_the_tables(typed, says, tmp_path, monkeypatch, capsys):
-    run(run(tmp_path / "one"), protocol="nonoverlap")
-    run(tmp_path / "other", "alibi")
+    run(run(tmp_path / "one", model="nano"), protocol="nonoverlap", model="nano")
+    run(tmp_path / "other", "alibi", model="nano")
     monkeypatch.setattr("sys.argv", ["compare.py", *typed])
     runpy.run_path(str(SCRIPT), run_name="__main__")
     assert says in capsys.readouterr().out

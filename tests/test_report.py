@@ -26,7 +26,7 @@ def rows_of(scheme: str, nll: list[float], run: str | None = None, **changes) ->
     rows = rows.assign(bits_per_byte=rows.nll / math.log(2) / 3, seconds=rows.context_length / 100.0)
     fixed = {"study": "s", "run": run or f"{scheme}-run", "scheme": scheme, "extend": "", "factor": "", "model": "tiny"}
     fixed |= {"parameters": 1000, "original_length": 128, "train_length": 128, "seed": 0, "protocol": "fixed_target"}
-    fixed |= {"group": "", "logit_multiplier": 1.0, "documents": 9, "tokens": 288, "commit": "abc"}
+    fixed |= {"group": "", "logit_multiplier": 1.0, "documents": 9, "tokens": 288, "targets": "", "commit": "abc"}
     rows = rows.assign(**fixed, tokens_per_second=100.0, peak_memory_bytes=1e6)
     return rows.assign(**changes)[curves.COLUMNS]
 
@@ -132,11 +132,52 @@ def test_the_answer_stands_first_in_words():
     assert f"Lowest perplexity at 512 tokens: {math.exp(2.55):.2f}" in answer
 
 
-def test_curves_on_other_targets_are_not_ranked():
-    one, other = rows_of("rope", [3.0, 2.5, 2.6, 2.7]), rows_of("alibi", [3.0, 2.5, 2.5, 2.5], tokens=96)
-    text = written(one, other)
-    assert "Not all of these curves are measured on the same targets" in text
-    assert "Lowest perplexity" not in text
+@pytest.mark.parametrize("column", [{"tokens": 96}, {"targets": "bbbb"}])
+def test_write_refuses_a_page_of_runs_on_different_targets(column):
+    one = rows_of("rope", [3.0, 2.5, 2.6, 2.7], targets="aaaa" if "targets" in column else "")
+    other = rows_of("alibi", [3.0, 2.5, 2.5, 2.5], **column)
+    says = "of (rope|alibi)-run and .* of (rope|alibi)-run are measured on different targets under fixed_target"
+    with pytest.raises(ValueError, match=says):
+        written(one, other)
+
+
+def test_write_of_one_run_keeps_the_curves_on_its_last_targets_and_names_the_others():
+    before = rows_of("rope", [3.0, 2.5, 2.6, 2.7], targets="aaaa")
+    last = rows_of("rope", [3.1, 2.6, 2.5, 2.5], extend="yarn", targets="bbbb")
+    text = html.unescape(written(before, last))
+    assert drawn(text, "Perplexity").keys() == {"rope → yarn"}
+    assert "Left out, as measured on other targets than the last of the run: rope; to have all, measure again" in text
+
+
+def test_the_answer_of_one_seed_names_what_is_within_seed_noise_as_tied():
+    runs = [
+        rows_of(name, [3.0, 2.5, 2.6, end], model="nano") for name, end in (("rope", 3.0), ("fox", 2.9), ("t5", 4.0))
+    ]
+    (answer,) = re.findall(r'<p class="answer">(.*?)</p>', html.unescape(written(*runs)), re.DOTALL)
+    assert "“fox”; within seed noise of it, so no higher as far as this tells: “rope”." in answer
+    assert "One seed: at this size (nano), training again with another seed moves the loss by 0.0" in answer
+    assert "say nothing of the schemes" in answer
+
+
+def test_the_answer_of_several_seeds_goes_by_their_paired_interval_and_the_page_has_it():
+    ends = {"rope": (3.0, 3.4, 3.2), "fox": (2.5, 2.9, 2.7), "t5": (2.6, 2.8, 2.75)}
+    runs = [
+        rows_of(name, [3.0, 2.5, 2.6, end], run=f"{name}{seed}", seed=seed, model="nano")
+        for name, of_seeds in ends.items()
+        for seed, end in enumerate(of_seeds)
+    ]
+    text = html.unescape(written(*runs))
+    (answer,) = re.findall(r'<p class="answer">(.*?)</p>', text, re.DOTALL)
+    assert "(mean of 3 seeds, 12.2 to 18.2), “fox”; within seed noise of it" in answer
+    assert "“t5”." in answer
+    assert "One seed:" not in answer
+    assert "<td>+0.700 ± 0.200<small>+0.203 to +1.197</small></td>" in text  # rope at 512, over its crop baseline
+
+
+def test_the_answer_calls_usable_only_what_all_seeds_reach():
+    runs = [rows_of("rope", [3.0, 2.5, 2.5, end], run=f"r{s}", seed=s) for s, end in enumerate((2.5, 2.6))]
+    text = html.unescape(written(*runs))
+    assert "Usable furthest, to 256 tokens: “rope”." in text
 
 
 def test_every_protocol_has_its_chart_and_positions_are_lengths():

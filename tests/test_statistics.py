@@ -6,14 +6,12 @@ import pytest
 
 from posext.statistics import (
     Estimate,
-    Seeds,
     against_crop,
     area,
     difference,
     gain_beyond_train,
     interval,
     mean_nll,
-    over_seeds,
     resamples,
     rise,
     usable_length,
@@ -144,7 +142,3 @@ def test_the_usable_length_comes_with_the_share_of_resamples_that_agree():
     resampled = np.array([[3, 2, 2, 2], [3, 2, 2, 3], [3, 2, 2, 2], [3, 2, 3, 2]], dtype=float)
     assert usable_share(LENGTHS, resampled, 16, np.full(4, 2.0), 64) == 0.5
     assert usable_share(LENGTHS, resampled, 16, np.array([2.0, 2, 2, 1]), None) == 0.25
-
-
-def test_seeds_have_a_mean_and_a_range():
-    assert over_seeds([1.0, 3.0, 2.0]) == Seeds(2.0, 1.0, 3.0, 3)

@@ -11,7 +11,7 @@ from posext.protocols.per_position import per_position
 from posext.protocols.plan import Documents, MakePlan, Plan, Settings
 from posext.protocols.sliding import sliding
 from posext.protocols.sums import COLUMNS as SUMS
-from posext.protocols.sums import document_sums, measure
+from posext.protocols.sums import document_sums, measure, targets
 
 COMPAT: dict[str, MakePlan] = {
     "alibi": alibi, "alibi_s1": alibi_s1, "pi": pi, "yarn_paper": yarn_paper, "longlora": longlora,
@@ -25,5 +25,5 @@ COMPARABLE = {"fixed_target", "far_copy", "sliding"}  # a difference between two
 
 __all__ = [
     "COMPARABLE", "COMPAT", "PROTOCOLS", "RETRIEVAL", "SUMS", "Documents", "MakePlan", "Plan", "Settings",
-    "document_sums", "measure",
+    "document_sums", "measure", "targets",
 ]  # fmt: skip

@@ -1,7 +1,10 @@
 """From scored windows to sums per (context length, group, document): all that statistics need."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -12,6 +15,7 @@ from posext.scoring import Window, score_windows
 
 KEYS = ["context_length", "group", "document"]
 COLUMNS = [*KEYS, "nll", "weight", "tokens", "bytes"]
+DIGITS = 12  # of a digest of targets
 
 
 def measure(
@@ -30,6 +34,32 @@ def measure(
         nll = score_windows(model, documents.document, windows, tokens_per_batch, device)
         frames.append(document_sums(documents, plan, length, windows, nll, bytes_per_token))
     return pd.concat(frames, ignore_index=True)
+
+
+def targets(documents: Documents, plan: Plan, length: int) -> dict[str, str]:
+    """A digest of what each group scores at a context length: in order, the documents' names and their labels and places.
+
+    Two plans with one digest score the same tokens, however these are cut into windows and whatever stands before them.
+    """
+    windows = plan.windows[length]
+    if not windows:
+        return {}
+    document = lru_cache(32)(documents.document)
+    labels = pd.DataFrame(
+        {
+            "group": np.concatenate([plan.groups(w) for w in windows]),
+            "document": np.repeat([w.document for w in windows], [w.scored for w in windows]),
+            "place": np.concatenate([np.arange(w.labels.start, w.labels.stop) for w in windows]),
+            "token": np.concatenate([document(w.document)[w.labels] for w in windows]),
+        }
+    )
+    found = {}
+    for key, part in labels.groupby(["group", "document"], sort=False):
+        group, index = cast(tuple[str, int], key)
+        digest = found.setdefault(group, hashlib.sha256())
+        digest.update(json.dumps([documents.names[index], len(part)]).encode())
+        digest.update(part[["place", "token"]].to_numpy("<i8").tobytes())
+    return {group: digest.hexdigest()[:DIGITS] for group, digest in found.items()}
 
 
 def document_sums(

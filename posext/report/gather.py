@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,26 @@ def source(path: Path, rows: pd.DataFrame) -> Source:
     return Source(path, rows, run.load(path) if known else None, table.read(path / table.FILE))
 
 
+def on_same_targets(sources: Sequence[Source]) -> tuple[list[Source], list[str]]:
+    """The sources with the curves that can stand on one page, and a sentence that names those left out.
+
+    Of one run, which may have been measured on other targets before, the curves on its last. Of several, all: raises
+    ValueError where these are on different targets.
+    """
+    rows = pd.concat([source.rows for source in sources], ignore_index=True)
+    if len(sources) == 1 and rows.run.nunique() == 1:
+        before = sources[0].rows
+        kept = curves.latest(before)
+        left = curves.left_out(before, kept)
+        return [replace(sources[0], rows=kept)], [f"{left[0].upper()}{left[1:]}."] if left else []
+    curves.refuse_mixed_targets(rows)
+    corpora = {source.run.record["data"]: source for source in sources if source.run and source.run.trained}
+    if len(corpora) > 1 and (rows.targets == "").any():  # then the counts alone would have to tell
+        one, two = (source.path for source in list(corpora.values())[:2])
+        raise ValueError(f"{one} and {two} are measured on different corpora, so they cannot stand on one page")
+    return list(sources), []
+
+
 def paired(found: Source, protocol: str, group: str) -> tuple[list[Paired], list[str]]:
     """The differences of a run's curves under a protocol to its crop baseline; and why there are none, in sentences.
 
@@ -70,7 +90,7 @@ def paired(found: Source, protocol: str, group: str) -> tuple[list[Paired], list
     if protocol not in COMPARABLE or not (found.path / "documents.parquet").is_file():
         return [], []
     made, notes = [], []
-    for curve in stored.of_run(found.path, protocol, group, "all"):
+    for curve in stored.of_run(found.path, protocol, group, "all", found.rows):
         if curve.row.extend == curves.FLOOR and curve.crop is None:
             continue
         try:

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from posext.files import write_text
-from posext.report import commands, cost, figures, gather, retrieval, tables, views, words
+from posext.report import commands, cost, figures, gather, retrieval, seeds, tables, views, words
 from posext.report.gather import HEADLINE, Source
 from posext.report.lines import Styles
 
@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 def write(paths: Sequence[Path], out: Path) -> Path:
     """Write the page of some runs' folders, or of curves files; where it was written.
 
-    Raises ValueError where none holds curves.
+    Raises ValueError where none holds curves, and for several runs on different targets.
     """
     made = content(gather.read(paths))
     charts = [chart for section in made["sections"] for chart in section["charts"]]
@@ -46,14 +46,15 @@ def content(sources: Sequence[Source]) -> dict[str, Any]:
     """All that the page says, as plain data."""
     if not sources:
         raise ValueError("none of these holds curves")
+    sources, notes = gather.on_same_targets(sources)
     rows = pd.concat([source.rows for source in sources], ignore_index=True)
-    styles, notes = Styles(rows), words.warnings(rows, sources)
+    styles = Styles(rows)
     headline = rows.loc[rows.protocol == HEADLINE]
     runs = rows.run.drop_duplicates().tolist()
     made: dict[str, Any] = {
         "title": runs[0] if len(runs) == 1 else f"{len(runs)} runs compared",
         "about": described(rows), "notes": notes, "runs": [run_of(source) for source in sources if source.run],
-        "answers": [], "lede": "", "facts": [], "table": [], "lengths": [],
+        "answers": [], "lede": "", "facts": [], "table": [], "lengths": [], "seeds": [],
     }  # fmt: skip
     sections = []
     if len(headline):
@@ -62,7 +63,10 @@ def content(sources: Sequence[Source]) -> dict[str, Any]:
         made["facts"], made["lede"] = words.facts(headline, sources), words.lede(headline)
         made["lengths"] = sorted(int(n) for n in headline.context_length.unique())
         made["table"] = tables.rows(headline, paired, styles)
-        made["answers"] = words.answers(made["table"], made["lengths"], one_target=not made["notes"])
+        over = seeds.over(headline, styles)
+        made["seeds"] = seeds.table(headline, over, styles)
+        made["answers"] = words.answers(made["table"], made["lengths"], over, seeds.lowest(headline, styles))
+        made["answers"] += seeds.sentences(headline, styles)
         about = words.MANY if any(trace.get("visible") for trace in charts[0]["views"][0]["traces"]) else ""
         sections.append({"kind": "headline", "title": "Extrapolation", "about": about, "charts": charts, "table": []})
         sections += [costs(headline, styles)] if headline.seconds.notna().any() else []

@@ -1,12 +1,13 @@
 """What a page says in sentences: how it was measured, and what each protocol is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from posext.protocols import COMPARABLE, PROTOCOLS
-from posext.report.gather import HEADLINE, Source
+from posext.report.gather import Source
+from posext.spread import Seeds
 from posext.statistics import LEVEL, TOLERANCE
 
 PLAIN = {
@@ -45,27 +46,29 @@ RETRIEVAL = (
 MANY = "Of so many curves, those that end lowest are drawn; a click in the legend shows another."
 
 
-def answers(table: Sequence[dict[str, Any]], lengths: Sequence[int], one_target: bool) -> list[str]:
-    """What the table of a page comes to, in sentences. Levels are held against each other only on the same targets."""
-    reach = {row["name"]: row["usable"] for row in table if row["usable"] != "nowhere"}
+def answers(
+    table: Sequence[dict[str, Any]], lengths: Sequence[int], over: Mapping[tuple[str, int], Seeds], lowest: str
+) -> list[str]:
+    """What the table of a page comes to, in sentences: of several seeds, what all of them reach and their interval shows."""
+    usable: dict[str, list[int]] = {}
+    for row in table:
+        usable.setdefault(row["name"], []).append(0 if row["usable"] == "nowhere" else number(row["usable"]))
+    reach = {name: min(found) for name, found in usable.items() if min(found)}
     found = ["No curve stays within 1 % of its crop baseline, not even at its training length."]
     if reach:
-        furthest = max(reach.values(), key=number)
-        longest = ", the longest measured" if number(furthest) == lengths[-1] else ""
+        furthest = max(reach.values())
+        longest = ", the longest measured" if furthest == lengths[-1] else ""
         names = listed([name for name, at in reach.items() if at == furthest])
-        found = [f"Usable furthest, to {furthest} tokens{longest}: {names}."]
+        found = [f"Usable furthest, to {furthest:,} tokens{longest}: {names}."]
     verdicts = {(row["name"], cell["verdict"]) for row in table for cell in row["cells"] if cell["verdict"]}
-    using = [name for name in dict.fromkeys(row["name"] for row in table) if (name, "uses") in verdicts]
+    refuted = {name for name, _ in over} - {name for (name, _), seeds in over.items() if seeds.high < 0}
+    using = [name for name in usable if (name, "uses") in verdicts and name not in refuted]
     if using:
         found.append(f"At some longer length, better than cropping to the training length: {listed(using)}.")
     elif verdicts:
-        found.append("At no longer length is any better than cropping to the training length.")
-    ends = [(row["cells"][-1], row["name"]) for row in table if row["cells"][-1]["between"]]
-    if one_target and len(ends) > 1:
-        least = min((cell for cell, _ in ends), key=lambda cell: float(cell["value"]))
-        names = listed([name for cell, name in ends if cell["value"] == least["value"]])
-        found.append(f"Lowest perplexity at {lengths[-1]:,} tokens: {least['value']} ({least['between']}), {names}.")
-    return found
+        seeds = ", by intervals over seeds" if refuted else ""
+        found.append(f"At no longer length is any better than cropping to the training length{seeds}.")
+    return [*found, lowest] if lowest else found
 
 
 def number(length: str) -> int:
@@ -136,14 +139,3 @@ def facts(rows: pd.DataFrame, sources: Sequence[Source]) -> list[tuple[str, str]
             4, ("Floor", "The best possible loss on these targets, given the same context; dashed, without a colour.")
         )
     return found
-
-
-def warnings(rows: pd.DataFrame, sources: Sequence[Source]) -> list[str]:
-    """What keeps the curves of several runs from being held against each other."""
-    headline = rows.loc[(rows.protocol == HEADLINE) & rows.nll.notna()]
-    data = {s.run.record["data"] for s in sources if s.run and s.run.trained}
-    if len(data) > 1 or len(headline[["documents", "tokens"]].drop_duplicates()) > 1:
-        return [
-            "Not all of these curves are measured on the same targets: do not hold their losses against each other."
-        ]
-    return []

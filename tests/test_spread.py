@@ -1,0 +1,88 @@
+"""How far seeds put a loss apart: the known table, the noise of a difference, and the script that makes the table."""
+
+import math
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from posext import curves, spread
+from posext.spread import Seeds, Spread
+
+SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "seed_spread.py"
+
+
+def test_over_seeds_gives_the_t_interval_of_the_mean():
+    found = spread.over_seeds([-0.194, -0.007, 0.025, -0.101])  # FoX less RoPE
+    assert found.mean == pytest.approx(-0.069, abs=1e-3)
+    assert found.high - found.mean == pytest.approx(0.157, abs=2e-3)  # 3.182 standard errors
+    assert found.count == 4
+
+
+def test_known_is_that_of_the_scheme_or_the_largest_of_the_size_or_none():
+    rope, fox = spread.known("nano", "rope"), spread.known("nano", "fox")
+    assert rope is not None
+    assert fox is not None
+    assert rope.sd == pytest.approx(np.std(np.log([51.5, 44.0, 41.5, 46.8]), ddof=1), abs=1e-4)
+    assert fox.sd < rope.sd == spread.known("nano", "cable").sd
+    assert spread.known("hf", "rope") is None
+
+
+def test_noise_is_a_t_interval_on_the_sum_of_variances():
+    same = Spread(0.1, 4)
+    assert spread.noise(same, same) == pytest.approx(2.447 * math.sqrt(2) * 0.1, rel=1e-3)  # 6 degrees of freedom
+    assert spread.noise(same, Spread(0.0, 4)) == pytest.approx(3.182 * 0.1, rel=1e-3)  # a floor has none of its own
+    assert math.isnan(spread.noise(same, None))
+
+
+@pytest.mark.parametrize(
+    ("limit", "seeds", "verdict"),
+    [
+        (0.1, None, "lower"),
+        (0.3, None, "within seeds"),
+        (math.nan, None, "one seed"),
+        (0.3, Seeds(-0.2, 0.01, -0.3, -0.1, 3), "lower"),
+        (0.1, Seeds(-0.2, 0.10, -0.5, 0.1, 3), "within seeds"),
+        (0.1, Seeds(0.2, 0.01, 0.1, 0.3, 3), "within seeds"),
+    ],
+)
+def test_judged_keeps_a_verdict_where_seeds_bear_it_out(limit, seeds, verdict):
+    assert spread.judged("lower", -0.2, limit, seeds) == verdict
+    assert spread.judged("no difference seen", -0.2, limit, seeds) == "no difference seen"
+
+
+def rows_of(seed, nll, scheme="rope", **columns):
+    known = dict.fromkeys(curves.COLUMNS, "") | dict.fromkeys(curves.NUMBERS, 1.0)
+    known |= {"run": f"{scheme}{seed}", "scheme": scheme, "protocol": "fixed_target", "model": "nano", "seed": seed}
+    known |= {"train_length": 64, "original_length": 64, "context_length": 64, "nll": nll}
+    return [known | columns, {**known, **columns, "context_length": 128, "nll": 9.0 * seed}]
+
+
+def made(monkeypatch, rows, *typed):
+    pd.DataFrame(rows).to_csv("curves.csv", index=False)
+    monkeypatch.setattr("sys.argv", ["seed_spread.py", "curves.csv", "--out", "spread.csv", *typed])
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+    return pd.read_csv("spread.csv")
+
+
+def test_seed_spread_makes_a_row_of_three_seeds_at_the_training_length(monkeypatch):
+    rows = [row for seed, nll in enumerate((3.0, 3.1, 3.2)) for row in rows_of(seed, nll)]
+    rows += [row for seed in (0, 1) for row in rows_of(seed, 2.0, "fox")] + rows_of(7, 5.0, extend="yarn")
+    Path("configs").mkdir()
+    for seed in range(3):
+        text = "pe: {}\nmodel: {}\ndata: {}\ntrain_length: 64\nsteps: 600\ntokens_per_step: 2048\n"
+        Path(f"configs/rope{seed}.yaml").write_text(text)
+    table = made(monkeypatch, rows)
+    assert list(table.columns) == spread.COLUMNS
+    assert table.values.tolist() == [["nano", "rope", 64, 1228800, 3, 0.1]]
+
+
+def test_seed_spread_refuses_a_seed_that_stands_twice_and_fewer_than_three(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        made(monkeypatch, rows_of(0, 3.0) + rows_of(0, 3.1, run="again"))
+    assert "rope0 and again are of one seed" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        made(monkeypatch, rows_of(0, 3.0) + rows_of(1, 3.1))
+    assert "none of these has 3 seeds" in capsys.readouterr().err
