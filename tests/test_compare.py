@@ -38,7 +38,7 @@ def run(folder, scheme="rope", seed=0, extend="", protocol="fixed_target", docum
 
 def test_differences_are_paired_over_the_documents_that_both_runs_hold(tmp_path):
     one, other = run(tmp_path / "one"), run(tmp_path / "other", "alibi", documents=range(10, 40))
-    table = compare.to_first(stored.read([one, other]), BOOTSTRAP).set_index("context")
+    table = compare.to_first(stored.read([one, other])).set_index("context")
     assert table.documents.tolist() == [20] * 4
     assert table.difference.tolist() == pytest.approx([0.1, 0.1, -0.35, -0.85], abs=0.02)
     assert (table.high - table.low).max() < 0.05  # documents differ by nats
@@ -49,19 +49,19 @@ def test_differences_are_paired_over_the_documents_that_both_runs_hold(tmp_path)
 def test_documents_or_targets_that_differ_are_refused(tmp_path):
     one, apart = run(tmp_path / "one"), run(tmp_path / "apart", "alibi", documents=range(30, 40))
     with pytest.raises(ValueError, match="no document was scored in both"):
-        compare.to_first(stored.read([one, apart]), BOOTSTRAP)
+        compare.to_first(stored.read([one, apart]))
     with pytest.raises(ValueError, match=r"d0 has 99 tokens of 300 bytes in one curve and 100 tokens of 300"):
-        compare.to_first(stored.read([one, run(tmp_path / "fewer", "alibi", tokens=99)]), BOOTSTRAP)
+        compare.to_first(stored.read([one, run(tmp_path / "fewer", "alibi", tokens=99)]))
     with pytest.raises(ValueError, match="100 tokens of 7 bytes in one curve"):
-        compare.to_first(stored.read([one, run(tmp_path / "others", "alibi", bytes=7)]), BOOTSTRAP)
+        compare.to_first(stored.read([one, run(tmp_path / "others", "alibi", bytes=7)]))
     with pytest.raises(ValueError, match="nothing to compare"):
-        compare.to_first(stored.read([one]), BOOTSTRAP)
+        compare.to_first(stored.read([one]))
 
 
 def test_each_length_is_held_against_the_run_as_trained_at_its_training_length(tmp_path):
     curve, extended = stored.read([run(run(tmp_path / "rope"), extend="alibi")])
-    assert compare.to_crop(curve, BOOTSTRAP).verdict.tolist() == ["survives", "fails", "fails"]
-    table = compare.to_crop(extended, BOOTSTRAP)
+    assert compare.to_crop(curve).verdict.tolist() == ["survives", "fails", "fails"]
+    table = compare.to_crop(extended)
     assert table.difference.tolist() == pytest.approx([0.1, 0.05, 0.05], abs=0.02)  # not against its own value at 16
     numbers = compare.derived(extended, BOOTSTRAP)
     assert (numbers["usable"], numbers["8x"], numbers["seed"]) == ("nowhere", None, 0)
@@ -70,14 +70,25 @@ def test_each_length_is_held_against_the_run_as_trained_at_its_training_length(t
     assert compare.derived(curve, BOOTSTRAP)["share"] == 1
 
 
+def test_one_document_in_both_gives_differences_and_no_verdict(tmp_path):
+    one, other = run(tmp_path / "one", documents=[3]), run(tmp_path / "other", "alibi")
+    table = compare.to_first(stored.read([one, other]))
+    assert set(table.verdict) == set(compare.to_crop(stored.read([one])[0]).verdict) == {"no interval"}
+    assert table[["low", "high"]].isna().to_numpy().all()
+    numbers = compare.derived(stored.read([one])[0], BOOTSTRAP)
+    assert numbers["share"] is None  # all resamples are the same: it would be 1
+    assert np.isnan(numbers["gain"].low)
+    assert np.isnan(numbers["2x"].high)
+
+
 def test_seeds_are_compared_with_their_own_and_their_range_is_kept_apart(tmp_path):
     runs = [run(tmp_path / f"{scheme}{seed}", scheme, seed) for scheme in RISES for seed in (0, 1, 2)]
-    table = compare.to_first(stored.read(runs), BOOTSTRAP)
+    table = compare.to_first(stored.read(runs))
     assert table.groupby("seed").difference.first().to_numpy() == pytest.approx([0.1] * 3, abs=1e-9)  # the same noise
     seeds = compare.seeds(table)
     assert seeds["count"].tolist() == [3] * 4
     assert seeds["mean"].tolist() == pytest.approx([0.1, 0.1, -0.35, -0.85])
-    assert not len(compare.seeds(compare.to_first(stored.read([runs[0], runs[3]]), BOOTSTRAP)))
+    assert not len(compare.seeds(compare.to_first(stored.read([runs[0], runs[3]]))))
 
 
 def test_a_protocol_has_groups_and_weights(tmp_path):
@@ -108,3 +119,14 @@ def test_the_script_prints_the_tables(typed, says, tmp_path, monkeypatch, capsys
     monkeypatch.setattr("sys.argv", ["compare.py", *typed])
     runpy.run_path(str(SCRIPT), run_name="__main__")
     assert says in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("typed", [["one", "other"], ["one", "--at-train"]])
+def test_the_script_says_that_one_document_gives_no_interval(typed, tmp_path, monkeypatch, capsys):
+    run(tmp_path / "one", documents=[3])
+    run(tmp_path / "other", "alibi", documents=[3])
+    monkeypatch.setattr("sys.argv", ["compare.py", *typed])
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+    out = capsys.readouterr().out
+    assert "no interval" in out
+    assert "nan" not in out
