@@ -111,8 +111,7 @@ def width(windows: list[Window], nll: list[np.ndarray]) -> float:
     for window, values in zip(windows, nll, strict=True):
         sums[documents.index(window.document)] += values.sum()
         tokens[documents.index(window.document)] += len(values)
-    value, resampled = statistics.mean_nll(sums[None], tokens, statistics.resamples(len(documents), 2000, 0))
-    estimate = statistics.interval(float(value[0]), resampled[:, 0], len(documents))
+    estimate = statistics.interval(sums, tokens)
     return estimate.high - estimate.low
 
 

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,17 +19,27 @@ ONE = ["scheme", "trained", "context"]  # one difference over seeds
 WEIGHTS = "Between curves of one run a verdict is of that run's weights alone: other weights may give another."
 
 
-class Bootstrap(NamedTuple):
-    """How documents are resampled."""
+@dataclass(frozen=True)
+class Bootstrap:
+    """How documents are resampled, to say how sure a usable length is.
+
+    Raises ValueError for less than one resample, and a negative seed.
+    """
 
     count: int = 1000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.seed < 0:
+            raise ValueError(
+                f"a bootstrap takes at least 1 resample and a seed of at least 0, not {self.count} and {self.seed}"
+            )
 
     def draws(self, documents: int) -> np.ndarray:
         return statistics.resamples(documents, self.count, self.seed)
 
 
-def to_first(curves: Sequence[Curve], bootstrap: Bootstrap) -> pd.DataFrame:
+def to_first(curves: Sequence[Curve]) -> pd.DataFrame:
     """Every curve less the first at each length both have; less the first curve's seed of the same number, where there is.
 
     `less seed` is that seed. A verdict holds over documents, and over seeds too: `spread.judged` says how. Between curves of
@@ -43,7 +54,7 @@ def to_first(curves: Sequence[Curve], bootstrap: Bootstrap) -> pd.DataFrame:
         if curve.line != curves[0].line:
             base = by_seed.get(curve.row.seed, first[0])
             for length in sorted(curve.sums.keys() & base.sums.keys()):
-                found = compared(curve.sums[length], base.sums[length], bootstrap, [curve.name, base.name])
+                found = compared(curve.sums[length], base.sums[length], [curve.name, base.name])
                 rows.append({**named(curve, length), "less seed": int(base.row.seed), **found})
                 limits.append(limit(curve, base))
     if not rows:
@@ -81,15 +92,15 @@ def about_seeds(curves: Sequence[Curve]) -> list[str]:
     return [*said, WEIGHTS] if several else said
 
 
-def compared(one: pd.DataFrame, other: pd.DataFrame, bootstrap: Bootstrap, names: Sequence[str] = ()) -> dict[str, Any]:
+def compared(one: pd.DataFrame, other: pd.DataFrame, names: Sequence[str] = ()) -> dict[str, Any]:
     """The difference of two frames of sums in nats, its interval, the ratio of perplexities, and what that says."""
     (nll_D, other_D), weight_D = paired([one, other], names)
-    value, low, high = found = statistics.difference(nll_D, other_D, weight_D, bootstrap.draws(len(weight_D)))
+    value, low, high = found = statistics.difference(nll_D, other_D, weight_D)
     numbers = {"difference": value, "low": low, "high": high, "ratio": float(np.exp(value))}
     return {**numbers, "verdict": statistics.verdict(found), "documents": len(weight_D)}
 
 
-def to_crop(curve: Curve, bootstrap: Bootstrap) -> pd.DataFrame:
+def to_crop(curve: Curve) -> pd.DataFrame:
     """A curve's lengths from the training length on, less the run as trained at its training length.
 
     Raises ValueError where that was not measured.
@@ -97,7 +108,7 @@ def to_crop(curve: Curve, bootstrap: Bootstrap) -> pd.DataFrame:
     (crop_D,), weight_D = paired([crop_of(curve)])
     rows = []
     for length in sorted(n for n in curve.sums if n >= curve.row.train_length):
-        row = compared(curve.sums[length], crop_of(curve), bootstrap)
+        row = compared(curve.sums[length], crop_of(curve))
         found = Estimate(row["difference"], row["low"], row["high"])
         rows.append(
             named(curve, length) | row | {"verdict": statistics.against_crop(found, crop_D.sum() / weight_D.sum())}
@@ -109,28 +120,28 @@ def derived(curve: Curve, bootstrap: Bootstrap) -> dict[str, Any]:
     """Numbers of one curve: the usable length, the share of resamples that agree, and estimates of gain, rises and area.
 
     The gain is the NLL at the training length less the lowest beyond it; 2x is the NLL at twice the training length less
-    that at it; the area is in nats times doublings. None where a length was not measured.
+    that at it; the area is in nats times doublings. None where a length was not measured, and as the share of the
+    resamples of one document alone, which are all the same.
     """
     lengths, train_length = sorted(curve.sums), int(curve.row.train_length)
     nll_LD, weight_D = paired([crop_of(curve), *(curve.sums[length] for length in lengths)])
     nll_L, nll_SL = statistics.mean_nll(nll_LD, weight_D, bootstrap.draws(len(weight_D)))
     crop_nll, crop_S, nll_L, nll_SL = nll_L[0], nll_SL[:, 0], nll_L[1:], nll_SL[:, 1:]
     usable = statistics.usable_length(lengths, nll_L, train_length, crop_nll)
-    share = statistics.usable_share(lengths, nll_SL, train_length, crop_S, usable)
+    share = statistics.usable_share(lengths, nll_SL, train_length, crop_S, usable) if len(weight_D) > 1 else None
     known = train_length in lengths and lengths[-1] > train_length
 
     def estimate(wanted: bool, statistic: Callable[..., Any], *extra: int) -> Estimate | None:
         if not wanted:
             return None
-        value, resampled_S = (statistic(lengths, nll, train_length, *extra) for nll in (nll_L, nll_SL))
-        return statistics.interval(value, resampled_S, len(weight_D))
+        return statistics.interval(statistic(lengths, nll_LD[1:].T, train_length, *extra), weight_D)
 
     rises = {f"{m}x": estimate(known and m * train_length in lengths, statistics.rise, m) for m in MULTIPLES}
     return {
         **named(curve),
         "usable": usable or "nowhere",
         "share": share,
-        "gain": statistics.gain_beyond_train(lengths, nll_L, nll_SL, train_length, len(weight_D)) if known else None,
+        "gain": statistics.gain_beyond_train(lengths, nll_LD[1:], weight_D, train_length) if known else None,
         **rises,
         "area": estimate(known, statistics.area),
     }

@@ -132,7 +132,7 @@ class EvaluationConfig:
     targets: int | None = None  # targets in a block; null: min(64, half the shortest context)
     documents: int | None = None  # at most so many documents; null: all that are long enough
     tokens_per_batch: int | None = None  # null: 4,096 on a CPU, whose caches are small, 65,536 on a GPU
-    bootstrap: int = 1000  # resamples of the documents
+    bootstrap: int = 1000  # resamples of the documents, to say how sure a usable length is
     seed: int = 0  # of the choice of targets and of the bootstrap; never the model's
     stride: int | None = None  # tokens by which protocol sliding moves on; null: an eighth of the context length
     trials: int = 32  # protocols retrieval and passkey: at each length, depth and condition

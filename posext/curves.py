@@ -10,7 +10,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from posext.protocols import COMPARABLE
-from posext.statistics import interval, mean_nll, resamples, usable_length
+from posext.statistics import NO_INTERVAL, interval, usable_length
 
 log = logging.getLogger(__name__)
 COLUMNS = (
@@ -21,6 +21,7 @@ COLUMNS = (
 TEXT = dict.fromkeys("study run scheme extend factor model protocol group targets commit".split(), str)
 NUMBERS = [name for name in COLUMNS if name not in TEXT]
 STATISTICS = "nll nll_low nll_high perplexity bits_per_byte documents tokens".split()
+FEW = 10  # documents, below which intervals are not sure to hold the truth as often as they say
 HEADLINE = "fixed_target"  # the protocol of charts, unless another is asked for
 FLOOR = "floor"  # as an extension: the best possible loss on a run's targets, where it is known
 TARGETS = "targets documents tokens".split()  # they tell what a row scores
@@ -154,19 +155,30 @@ def replace(before: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([part for part in (kept, rows) if len(part)] or [rows], ignore_index=True)
 
 
-def with_statistics(rows: pd.DataFrame, sums: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
+def with_statistics(rows: pd.DataFrame, sums: pd.DataFrame) -> pd.DataFrame:
     """Fill in NLL with its interval, perplexity, bits per byte and counts, from sums per length, group and document."""
     key = ["protocol", "context_length", "group"]
     rows = rows.set_index(key)
     for at, documents in sums.groupby(key, sort=False):
         documents = documents.sort_values("document")
         weight_D, tokens = documents.weight.to_numpy(float), documents.tokens.sum()
-        draws_SD = resamples(len(documents), bootstrap, seed)
-        nll_L, resampled_SL = mean_nll(documents[["nll"]].to_numpy(float).T, weight_D, draws_SD)
-        nll, low, high = interval(nll_L[0], resampled_SL[:, 0], len(documents))
+        nll, low, high = interval(documents.nll.to_numpy(float), weight_D)
         bits = nll * tokens / documents.bytes.sum() / np.log(2)
         rows.loc[cast(Any, at), STATISTICS] = (nll, low, high, np.exp(nll), bits, len(documents), int(tokens))
     return rows.reset_index()
+
+
+def warn_if_few(rows: pd.DataFrame) -> None:
+    """Warn of fewer than ten held-out documents, by the protocol that has the fewest."""
+    fewest = rows.documents.min()
+    if fewest < FEW:
+        several = f"intervals over {fewest:.0f} held-out documents are rough"
+        log.warning(
+            "%s; more documents, or longer ones, would help: a larger data.validation_share, shorter context_lengths, or "
+            "evaluation.documents of at least %d where it is set",
+            "one held-out document gives no interval" if fewest == 1 else several,
+            FEW,
+        )
 
 
 def once(curves: pd.DataFrame) -> pd.DataFrame:
@@ -248,5 +260,7 @@ def table(curves: pd.DataFrame, style: str = "simple", known: pd.DataFrame | Non
 def cell(row: Any) -> str:
     if np.isnan(row.nll):
         return "undefined"
+    if np.isnan(row.nll_low):
+        return f"{row.perplexity:.2f} ({NO_INTERVAL})"
     half = (np.exp(row.nll_high) - np.exp(row.nll_low)) / 2
     return f"{row.perplexity:.2f} ±{half:.2f}"

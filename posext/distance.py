@@ -1,6 +1,6 @@
 """How far the curves of a run lie above the floor of its corpus, and what share of the possible gain they get.
 
-Shape suffixes: D documents, L (extension, factor, context length), S resamples.
+Shape suffixes: D documents, L (extension, factor, context length).
 """
 
 import math
@@ -14,16 +14,16 @@ from posext import run, stored
 from posext.config import DRAWN
 from posext.curves import FLOOR, HEADLINE, ONE_CURVE, label, on_same_targets, read, refuse_mixed_targets
 from posext.floor import known
-from posext.statistics import Estimate, gain_share, interval, mean_nll, resamples
+from posext.statistics import NO_INTERVAL, Estimate, difference, gain_share
 
 CURVE = ["extend", "factor", "protocol"]
 
 
-def distances(sums: pd.DataFrame, train_length: int, bootstrap: int, seed: int) -> pd.DataFrame:
+def distances(sums: pd.DataFrame, train_length: int) -> pd.DataFrame:
     """How far every curve lies above the floor, from sums per document: indexed by (extend, factor, protocol, length).
 
     `distance` in nats a token, and `share`, the statistics.gain_share from the run as trained at its training length, are
-    Estimates. Their intervals are paired: documents are resampled for the curve and the floor together. nan where one
+    Estimates. Their intervals are paired: of each document's difference between the curve and the floor. nan where one
     of the two was not measured; no rows for a protocol without a floor. All curves are on the same targets.
     """
     rows = {}
@@ -34,20 +34,20 @@ def distances(sums: pd.DataFrame, train_length: int, bootstrap: int, seed: int) 
         measured = pd.MultiIndex.from_frame(part.loc[:, keys].drop_duplicates())
         nll_LD = part.pivot(index=keys, columns="document", values="nll").reindex(measured)
         tokens_D = part.groupby("document").tokens.first().loc[nll_LD.columns].to_numpy()
-        nll_L, resampled_SL = mean_nll(nll_LD.to_numpy(), tokens_D, resamples(len(tokens_D), bootstrap, seed))
-        nll = pd.DataFrame(np.vstack([nll_L, resampled_SL]).T, index=measured)  # the mean, and behind it the resamples
-        start, start_floor = (at_length(nll, extend, train_length) for extend in ("", FLOOR))
-        for (extend, factor, length), values in zip(measured, nll.to_numpy(), strict=True):
-            floor = at_length(nll, FLOOR, length)
-            both = values - floor, gain_share(values, floor, start, start_floor)
-            rows[extend, factor, protocol, length] = [interval(each[0], each[1:], len(tokens_D)) for each in both]
+        start_D, start_floor_D = (at_length(nll_LD, extend, train_length) for extend in ("", FLOOR))
+        for (extend, factor, length), nll_D in zip(measured, nll_LD.to_numpy(), strict=True):
+            floor_D = at_length(nll_LD, FLOOR, length)
+            rows[extend, factor, protocol, length] = [
+                difference(nll_D, floor_D, tokens_D),
+                gain_share(nll_D, floor_D, start_D, start_floor_D, tokens_D),
+            ]
     index = pd.MultiIndex.from_tuples(list(rows), names=["extend", "factor", "protocol", "context_length"])
     return pd.DataFrame(list(rows.values()), index=index, columns=["distance", "share"], dtype=object)
 
 
-def at_length(nll: pd.DataFrame, extend: str, length: int) -> np.ndarray:
+def at_length(nll_LD: pd.DataFrame, extend: str, length: int) -> np.ndarray:
     """The row of an extension's first curve at a length; nan where it was not measured."""
-    curve = nll.loc[nll.index.get_level_values("extend") == extend].droplevel(["extend", "factor"])
+    curve = nll_LD.loc[nll_LD.index.get_level_values("extend") == extend].droplevel(["extend", "factor"])
     return curve.loc[~curve.index.duplicated()].reindex([length]).to_numpy()[0]
 
 
@@ -76,16 +76,17 @@ def of_run(measured: run.Run) -> pd.DataFrame:
     sums = stored.sums(measured.folder)
     if not known(measured.config.data) or sums is None:
         raise ValueError(f"{measured.folder} has no floor: it takes a measured run on data={' or '.join(DRAWN)}")
-    config = measured.config.evaluation
     rows = read(measured.folder / "curves.csv")
     rows = rows.loc[rows.protocol == HEADLINE]
     kept = on_same_targets(rows, rows.loc[rows.extend == FLOOR])
     same = pd.MultiIndex.from_frame(sums.loc[:, CURVE]).isin(pd.MultiIndex.from_frame(kept.loc[:, CURVE]))
-    return distances(sums.loc[same], measured.schedule.longest, config.bootstrap, config.seed)
+    return distances(sums.loc[same], measured.schedule.longest)
 
 
 def cell(distance: Estimate, share: Estimate) -> str:
     if math.isnan(distance.value):
         return ""
+    if math.isnan(distance.low):
+        return f"{distance.value:.3f} ({NO_INTERVAL})"
     text = f"{distance.value:.3f} ±{(distance.high - distance.low) / 2:.3f}"
     return text if math.isnan(share.value) else f"{text} ({share.value:.0%})"

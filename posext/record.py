@@ -35,7 +35,7 @@ def write_curve(
     }
     rows = rows.assign(**fixed, **dict.fromkeys(curves.STATISTICS, np.nan))
     if len(sums):
-        rows = curves.with_statistics(rows, sums, run.config.evaluation.bootstrap, run.config.evaluation.seed)
+        rows = curves.with_statistics(rows, sums)
     rows = rows.merge(costs, how="left", on=["protocol", "context_length"])
     rows = by_context(plan, rows).reindex(columns=curves.COLUMNS)
     labelled = sums.assign(**{name: fixed[name] for name in ("extend", "factor")})
@@ -97,4 +97,7 @@ def report(run: Run, measured: pd.DataFrame, found: pd.DataFrame, wandb_run: Any
         print(f"{retrieval.table(found)}\n")
     for protocol, part in measured.groupby("protocol", sort=False):
         print(f"{protocol}: {int(part.tokens.max()):,} tokens in {int(part.documents.max())} held-out documents.")
-    print(f"Perplexity ± half the 95 % interval over documents. Chart: {figure}, page: {written}")
+    half = "± half the 95 % interval over documents"
+    said = "without an interval: one document says nothing of others" if measured.documents.max() == 1 else half
+    print(f"Perplexity {said}. Chart: {figure}, page: {written}")
+    curves.warn_if_few(measured)

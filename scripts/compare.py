@@ -4,6 +4,7 @@ Each curve less the first; with --at-train, each curve's lengths less its own cr
 The intervals are over documents. Runs of several seeds are compared seed by seed, and the spread over seeds stands below.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tabulate import tabulate
 
 from posext import command, compare, stored
 from posext.protocols import COMPARABLE
-from posext.statistics import Estimate
+from posext.statistics import NO_INTERVAL, Estimate
 
 
 @command.script
@@ -25,17 +26,17 @@ def main() -> None:
     parser.add_argument("--protocol", default="fixed_target")
     parser.add_argument("--group", default="", help="of the protocol's targets: far or rest of far_copy, a bucket")
     parser.add_argument("--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings")
-    parser.add_argument("--bootstrap", type=int, default=1000, help="resamples of the documents")
+    parser.add_argument("--bootstrap", type=int, default=1000, help="resamples, for how sure a usable length is")
     parser.add_argument("--seed", type=int, default=0, help="of the resamples")
     options = parser.parse_args()
     if options.at_train and options.protocol not in COMPARABLE:
         raise ValueError(f"lengths compare under {', '.join(sorted(COMPARABLE))}, not under {options.protocol}")
-    curves = stored.read(options.runs, options.protocol, options.group, options.factor)
     bootstrap = compare.Bootstrap(options.bootstrap, options.seed)
+    curves = stored.read(options.runs, options.protocol, options.group, options.factor)
     if options.at_train:
-        differences = pd.concat([compare.to_crop(curve, bootstrap) for curve in curves], ignore_index=True)
+        differences = pd.concat([compare.to_crop(curve) for curve in curves], ignore_index=True)
     else:
-        differences = compare.to_first(curves, bootstrap)
+        differences = compare.to_first(curves)
     show(differences)
     if len(over_seeds := compare.seeds(differences)):
         print("\nThe same differences over seeds: mean, standard deviation and paired 95 % t interval\n")
@@ -54,7 +55,11 @@ def show(table: pd.DataFrame) -> None:
 
 def cell(name: str, value: Any) -> str:
     if isinstance(value, Estimate):
+        if math.isnan(value.low):
+            return f"{value.value:+.3f} ({NO_INTERVAL})"
         return f"{value.value:+.3f} [{value.low:+.3f}, {value.high:+.3f}]"
+    if isinstance(value, float) and math.isnan(value):  # an end of no interval
+        return ""
     if isinstance(value, float):
         return f"{value:.3f}" if name in ("ratio", "share") else f"{value:+.3f}"
     return "" if value is None else str(value)

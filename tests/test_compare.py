@@ -57,7 +57,7 @@ def spreads(tmp_path, monkeypatch):
 
 def test_to_first_pairs_the_differences_over_documents(tmp_path):
     one, other = run(tmp_path / "one"), run(tmp_path / "other", "alibi")
-    table = compare.to_first(stored.read([one, other]), BOOTSTRAP).set_index("context")
+    table = compare.to_first(stored.read([one, other])).set_index("context")
     assert table.documents.tolist() == [30] * 4
     assert table.difference.tolist() == pytest.approx([0.1, 0.1, -0.35, -0.85], abs=0.02)
     assert (table.high - table.low).max() < 0.05  # documents differ by nats
@@ -69,20 +69,20 @@ def test_documents_or_targets_that_differ_are_refused(tmp_path):
     with pytest.raises(
         ValueError, match=r"alibi of apart and rope of one .* different documents \(10 and 30, 0 of them"
     ):
-        compare.to_first(stored.read([one, apart]), BOOTSTRAP)
+        compare.to_first(stored.read([one, apart]))
     with pytest.raises(ValueError, match=r"of d0, 99 tokens of 300 bytes and 100 tokens of 300 bytes"):
-        compare.to_first(stored.read([one, run(tmp_path / "fewer", "alibi", tokens=99)]), BOOTSTRAP)
+        compare.to_first(stored.read([one, run(tmp_path / "fewer", "alibi", tokens=99)]))
     with pytest.raises(ValueError, match="100 tokens of 7 bytes and"):
-        compare.to_first(stored.read([one, run(tmp_path / "others", "alibi", bytes=7)]), BOOTSTRAP)
+        compare.to_first(stored.read([one, run(tmp_path / "others", "alibi", bytes=7)]))
     with pytest.raises(ValueError, match="nothing to compare"):
-        compare.to_first(stored.read([one]), BOOTSTRAP)
+        compare.to_first(stored.read([one]))
 
 
 def test_to_first_refuses_runs_that_share_some_documents_only(tmp_path):
     one, other = run(tmp_path / "one"), run(tmp_path / "other", "alibi", documents=range(10, 40))
     says = r"\(30 and 30, 20 of them in both\).*measure again with the same context_lengths=\[\.\.\.\]"
     with pytest.raises(ValueError, match=says):
-        compare.to_first(stored.read([one, other]), BOOTSTRAP)
+        compare.to_first(stored.read([one, other]))
 
 
 def test_stored_read_refuses_curves_whose_digests_of_targets_differ(tmp_path):
@@ -96,7 +96,7 @@ def test_stored_read_refuses_curves_whose_digests_of_targets_differ(tmp_path):
 
 def test_to_first_gives_a_verdict_of_one_seed_only_above_the_known_noise_of_seeds(tmp_path, spreads):
     one, other = run(tmp_path / "one", model="nano"), run(tmp_path / "other", "alibi", model="nano")
-    table = compare.to_first(stored.read([one, other]), BOOTSTRAP)
+    table = compare.to_first(stored.read([one, other]))
     limit = spread.noise(spread.known("nano", "rope"), spread.known("nano", "alibi"))
     assert 0.12 < limit < 0.33
     assert table.verdict.tolist() == ["within seeds", "within seeds", "lower", "lower"]
@@ -106,14 +106,14 @@ def test_to_first_gives_a_verdict_of_one_seed_only_above_the_known_noise_of_seed
 def test_to_first_gives_no_verdict_of_one_seed_where_nothing_is_known_of_seeds(tmp_path, spreads):
     one, other = run(tmp_path / "one", model="huge"), run(tmp_path / "other", "alibi", model="huge")
     curves_read = stored.read([one, other])
-    assert set(compare.to_first(curves_read, BOOTSTRAP).verdict) == {"one seed"}
+    assert set(compare.to_first(curves_read).verdict) == {"one seed"}
     assert "no seeds were compared" in compare.about_seeds(curves_read)[0]
 
 
 def test_to_first_judges_extensions_of_one_run_by_documents_alone_and_says_so(tmp_path, spreads):
     folder = run(run(tmp_path / "one", model="nano"), extend="alibi", model="nano")
     curves_read = stored.read([folder])
-    assert compare.to_first(curves_read, BOOTSTRAP).verdict.tolist() == ["higher", "higher", "lower", "lower"]
+    assert compare.to_first(curves_read).verdict.tolist() == ["higher", "higher", "lower", "lower"]
     assert compare.about_seeds(curves_read) == [compare.WEIGHTS]
 
 
@@ -124,7 +124,7 @@ def test_to_first_takes_the_verdict_of_several_seeds_from_their_paired_interval(
         for scheme, values in shifts.items()
         for seed, shift in enumerate(values)
     ]
-    table = compare.to_first(stored.read(runs), BOOTSTRAP).set_index("context")
+    table = compare.to_first(stored.read(runs)).set_index("context")
     assert set(table.loc[16].verdict) <= {"within seeds", "no difference seen"}
     assert (table.loc[16].verdict == "within seeds").any()  # sure by documents, but seeds disagree
     assert (table.loc[64].verdict == "lower").all()
@@ -132,8 +132,8 @@ def test_to_first_takes_the_verdict_of_several_seeds_from_their_paired_interval(
 
 def test_each_length_is_held_against_the_run_as_trained_at_its_training_length(tmp_path):
     curve, extended = stored.read([run(run(tmp_path / "rope"), extend="alibi")])
-    assert compare.to_crop(curve, BOOTSTRAP).verdict.tolist() == ["survives", "fails", "fails"]
-    table = compare.to_crop(extended, BOOTSTRAP)
+    assert compare.to_crop(curve).verdict.tolist() == ["survives", "fails", "fails"]
+    table = compare.to_crop(extended)
     assert table.difference.tolist() == pytest.approx([0.1, 0.05, 0.05], abs=0.02)  # not against its own value at 16
     numbers = compare.derived(extended, BOOTSTRAP)
     assert (numbers["usable"], numbers["8x"], numbers["seed"]) == ("nowhere", None, 0)
@@ -142,15 +142,26 @@ def test_each_length_is_held_against_the_run_as_trained_at_its_training_length(t
     assert compare.derived(curve, BOOTSTRAP)["share"] == 1
 
 
+def test_one_document_in_both_gives_differences_and_no_verdict(tmp_path):
+    one, other = run(tmp_path / "one", documents=[3]), run(tmp_path / "other", "alibi")
+    table = compare.to_first(stored.read([one, other]))
+    assert set(table.verdict) == set(compare.to_crop(stored.read([one])[0]).verdict) == {"no interval"}
+    assert table[["low", "high"]].isna().to_numpy().all()
+    numbers = compare.derived(stored.read([one])[0], BOOTSTRAP)
+    assert numbers["share"] is None  # all resamples are the same: it would be 1
+    assert np.isnan(numbers["gain"].low)
+    assert np.isnan(numbers["2x"].high)
+
+
 def test_seeds_pairs_seeds_of_one_number_and_keeps_their_spread_apart(tmp_path):
     runs = [run(tmp_path / f"{scheme}{seed}", scheme, seed) for scheme in RISES for seed in (0, 1, 2)]
-    table = compare.to_first(stored.read(runs), BOOTSTRAP)
+    table = compare.to_first(stored.read(runs))
     assert table.groupby("seed").difference.first().to_numpy() == pytest.approx([0.1] * 3, abs=1e-9)  # the same noise
     seeds = compare.seeds(table)
     assert seeds["count"].tolist() == [3] * 4
     assert seeds["mean"].tolist() == pytest.approx([0.1, 0.1, -0.35, -0.85])
     assert seeds["sd"].tolist() == pytest.approx([0] * 4, abs=1e-9)
-    assert not len(compare.seeds(compare.to_first(stored.read([runs[0], runs[3]]), BOOTSTRAP)))
+    assert not len(compare.seeds(compare.to_first(stored.read([runs[0], runs[3]]))))
 
 
 def test_a_protocol_has_groups_and_weights(tmp_path):
@@ -183,3 +194,14 @@ def test_the_script_prints_the_tables(typed, says, tmp_path, monkeypatch, capsys
     monkeypatch.setattr("sys.argv", ["compare.py", *typed])
     runpy.run_path(str(SCRIPT), run_name="__main__")
     assert says in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("typed", [["one", "other"], ["one", "--at-train"]])
+def test_the_script_says_that_one_document_gives_no_interval(typed, tmp_path, monkeypatch, capsys):
+    run(tmp_path / "one", documents=[3])
+    run(tmp_path / "other", "alibi", documents=[3])
+    monkeypatch.setattr("sys.argv", ["compare.py", *typed])
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+    out = capsys.readouterr().out
+    assert "no interval" in out
+    assert "nan" not in out

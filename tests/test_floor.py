@@ -176,11 +176,19 @@ def test_the_copy_floor_goes_from_chance_to_nothing():
 
 
 def test_the_share_of_the_gain_is_1_on_the_floor_0_on_the_crop_and_nan_where_nothing_can_be_gained():
-    below = np.array([1.2, 1.0, 0.9, 0.8, np.nan])
-    assert gain_share(below, below, below[1], below[1])[2:4].tolist() == [1, 1]
-    share = gain_share(np.array([1.4, 1.1, 1.1, 1.0, 1.0]), below, np.array(1.1), below[1])
-    np.testing.assert_allclose(share, [np.nan, np.nan, 0, 0.5, np.nan])
-    assert np.isnan(gain_share(below, below, np.array(np.nan), below[1])).all()
+    below, weight = np.outer([1.2, 1.0, 0.9, 0.8, np.nan], np.ones(3)), np.ones(3)
+    assert [gain_share(nll, nll, below[1], below[1], weight).value for nll in below[2:4]] == pytest.approx([1, 1])
+    curve = np.outer([1.4, 1.1, 1.1, 1.0, 1.0], np.ones(3))
+    shares = [gain_share(nll, floor, curve[1], below[1], weight).value for nll, floor in zip(curve, below, strict=True)]
+    np.testing.assert_allclose(shares, [np.nan, np.nan, 0, 0.5, np.nan], atol=1e-12)
+    assert np.isnan(gain_share(below[2], below[2], below[4], below[1], weight)).all()
+
+
+def test_a_distance_over_one_document_has_no_interval():
+    level = np.ones(1)
+    sums = sums_of({("", ""): {8: level + 0.1, 16: level}, (curves.FLOOR, ""): {8: level, 16: level - 0.2}})
+    found = distance.distances(sums, train_length=8).loc[("", "", "p", 16)]
+    assert distance.cell(*found) == "0.200 (no interval)"
 
 
 def sums_of(nll: dict[tuple[str, str], dict[int, np.ndarray]]) -> pd.DataFrame:
@@ -204,7 +212,7 @@ def test_distances_are_paired_and_shares_are_taken_from_the_run_as_trained_with_
             (curves.FLOOR, ""): {8: level, 16: level - 0.2},
         }
     )
-    found = distance.distances(sums, train_length=8, bootstrap=200, seed=0)
+    found = distance.distances(sums, train_length=8)
     near = found.loc[("", "auto", "p", 16)]
     assert near.distance.value == pytest.approx(0.25, abs=0.005)
     assert 0 < near.distance.high - near.distance.low < 0.01  # the levels alone are uncertain by 0.2

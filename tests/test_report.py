@@ -8,11 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from posext import curves
+from posext import curves, plot
 from posext.report import page
 from posext.report.cost import growth
 
@@ -115,6 +116,50 @@ def test_an_undefined_length_is_a_gap():
         None,
     ]
     assert text.count("<td>undefined") == 2
+
+
+def test_one_document_has_no_interval_on_the_page():
+    text = written(rows_of("rope", [3.0, 2.5, 2.6, 2.7], nll_low=math.nan, nll_high=math.nan, documents=1))
+    (view,) = [one for one in charts(text)[0]["views"] if one["name"] == "Perplexity"]
+    traces = {trace["uid"]: trace for trace in view["traces"]}
+    assert traces["band0"]["x"] == []
+    assert traces["line0"]["text"][0] == f"<b>{math.exp(3):.4g}</b> no interval"
+    assert text.count("<small>no interval</small>") == 4
+    assert "nan" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL).replace("finance", "")
+
+
+@pytest.mark.parametrize(("half", "drawn"), [(0.1, True), (math.nan, False)])
+def test_the_chart_has_a_band_where_there_is_an_interval(half, drawn):
+    rows = rows_of("rope", [3.0, 2.5, 2.6, 2.7])
+    rows = rows.assign(nll_low=rows.nll - half, nll_high=rows.nll + half)
+    axes = plt.figure().subplots()
+    plot.one_curve(axes, rows, "C0", "-")
+    assert any(len(path.vertices) for band in axes.collections for path in band.get_paths()) == drawn
+    plt.close()
+
+
+def test_a_run_with_one_held_out_document_says_that_it_has_no_interval(command, small):
+    kept = [typed for typed in small if not typed.startswith("evaluation.documents")]
+    code, out, err = command("train", "+pe=rope", *kept, "evaluation.documents=1", "name=mine")
+    assert code == 0, err
+    rows = curves.read("results/runs/mine/curves.csv")
+    assert rows[["nll_low", "nll_high"]].isna().to_numpy().all()
+    assert "±" not in out
+    assert "(no interval)" in out
+    assert "without an interval" in out
+    assert err.count("one held-out document gives no interval") == 1
+    text = html.unescape(Path("results/runs/mine/report.html").read_text())
+    assert "whether any length uses its context is not said" in text
+    assert 'class="no interval" title="' in text
+    assert "[nan" not in text
+    assert not re.search(r'class="(uses|survives|fails)"', text)
+
+
+@pytest.mark.parametrize(("documents", "warns"), [([9, 30], True), ([10, 30], False), ([math.nan, 30], False)])
+def test_fewer_than_ten_documents_are_warned_of_with_what_helps(caplog, documents, warns):
+    curves.warn_if_few(pd.DataFrame({"documents": documents}))
+    assert ("intervals over 9 held-out documents are rough" in caplog.text) == warns
+    assert ("data.validation_share" in caplog.text) == warns
 
 
 def test_seeds_are_one_line_with_their_range():

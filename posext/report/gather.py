@@ -27,7 +27,7 @@ class Source:
 
     @property
     def bootstrap(self) -> compare.Bootstrap:
-        """How the run's own intervals were made."""
+        """How the run's documents are resampled."""
         config = self.run.config.evaluation if self.run else None
         return compare.Bootstrap(config.bootstrap, config.seed) if config else compare.Bootstrap()
 
@@ -95,7 +95,7 @@ def paired(found: Source, protocol: str, group: str) -> tuple[list[Paired], list
             continue
         try:
             derived = compare.derived(curve, found.bootstrap)
-            made.append(Paired(curve.row, compare.to_crop(curve, found.bootstrap), derived))
+            made.append(Paired(curve.row, compare.to_crop(curve), derived))
         except ValueError as error:
             notes.append(f"{curves.label(curve.row)} has no paired difference: {error}.")
     return made, notes

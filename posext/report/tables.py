@@ -9,7 +9,7 @@ import pandas as pd
 from posext.curves import FLOOR, ONE_CURVE, summary
 from posext.report.gather import Paired
 from posext.report.lines import Styles
-from posext.statistics import Estimate
+from posext.statistics import NO_INTERVAL, Estimate
 
 BLANK = {"value": "", "between": "", "verdict": "", "difference": ""}
 
@@ -39,12 +39,14 @@ def rows(headline: pd.DataFrame, differences: Sequence[Paired], styles: Styles) 
 def cell(row: Any, difference: Any) -> dict[str, str]:
     if math.isnan(row.nll):
         return {**BLANK, "value": "undefined"}
-    between = f"{math.exp(row.nll_low):.1f} to {math.exp(row.nll_high):.1f}"
+    alone = math.isnan(row.nll_low)
+    between = NO_INTERVAL if alone else f"{math.exp(row.nll_low):.1f} to {math.exp(row.nll_high):.1f}"
     shown = {**BLANK, "value": f"{row.perplexity:.2f}", "between": between}
     if difference is None:
         return shown
     baseline = row.extend == "" and row.name == row.train_length
-    said = f"{difference.difference:+.3f} nats [{difference.low:+.3f}, {difference.high:+.3f}] to the crop baseline"
+    ends = f", {NO_INTERVAL}" if math.isnan(difference.low) else f" [{difference.low:+.3f}, {difference.high:+.3f}]"
+    said = f"{difference.difference:+.3f} nats{ends} to the crop baseline"
     return {**shown, "verdict": "baseline" if baseline else difference.verdict, "difference": said}
 
 
@@ -57,8 +59,7 @@ def share(found: float | None) -> str:
 
 
 def estimate(found: Estimate | None) -> dict[str, str]:
-    return (
-        BLANK
-        if found is None
-        else {"value": f"{found.value:+.3f}", "between": f"{found.low:+.3f} to {found.high:+.3f}"}
-    )
+    if found is None:
+        return BLANK
+    between = NO_INTERVAL if math.isnan(found.low) else f"{found.low:+.3f} to {found.high:+.3f}"
+    return {"value": f"{found.value:+.3f}", "between": between}

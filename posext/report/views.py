@@ -9,6 +9,7 @@ from posext.protocols import COMPARABLE
 from posext.report.figures import View
 from posext.report.gather import Paired
 from posext.report.lines import Line
+from posext.statistics import NO_INTERVAL
 
 SAID = {"uses": "uses its context", "survives": "survives", "fails": "fails"}
 
@@ -45,8 +46,13 @@ def shown(values: pd.DataFrame, line: Line) -> pd.DataFrame:
     """Values with what is said of each where the pointer rests."""
     frame = values.astype(float).set_axis(["value", "low", "high"], axis=1)
     between = "" if line.seeds == 1 else "mean of seeds, range "
-    said = [f"<b>{v:.4g}</b> {between}[{lo:.4g}, {hi:.4g}]" for v, lo, hi in frame.itertuples(index=False)]
+    said = [f"<b>{v:.4g}</b> {ends(lo, hi, '.4g', between)}" for v, lo, hi in frame.itertuples(index=False)]
     return frame.assign(said=said)
+
+
+def ends(low: float, high: float, form: str, between: str) -> str:
+    """An interval, or a range over seeds, in brackets; in words where there is none."""
+    return NO_INTERVAL if np.isnan(low) else f"{between}[{low:{form}}, {high:{form}}]"
 
 
 def of_runs(differences: Sequence[Paired]) -> pd.DataFrame:
@@ -68,7 +74,8 @@ def to_crop(line: Line, table: pd.DataFrame) -> pd.DataFrame:
     verdicts = mine.verdict.agg(lambda found: found.iloc[0] if found.nunique() == 1 else "seeds disagree")
     between = "" if alone else "mean of seeds, range "
     said = [
-        f"<b>{v:+.3f}</b> {between}[{lo:+.3f}, {hi:+.3f}]" + ("" if line.floor else f", {SAID.get(word, word)}")
+        f"<b>{v:+.3f}</b> {ends(lo, hi, '+.3f', between)}"
+        + ("" if line.floor or word == NO_INTERVAL else f", {SAID.get(word, word)}")
         for (v, lo, hi), word in zip(frame.itertuples(index=False), verdicts.reindex(lengths), strict=True)
     ]
     return frame.assign(said=said)

@@ -8,7 +8,7 @@ import pandas as pd
 from posext.protocols import COMPARABLE, PROTOCOLS
 from posext.report.gather import Source
 from posext.spread import Seeds
-from posext.statistics import LEVEL, TOLERANCE
+from posext.statistics import LEVEL, NO_INTERVAL, TOLERANCE
 
 PLAIN = {
     "far_copy": "The targets in two groups: “far” are tokens that last stood after the same few tokens further back than "
@@ -65,6 +65,8 @@ def answers(
     using = [name for name in usable if (name, "uses") in verdicts and name not in refuted]
     if using:
         found.append(f"At some longer length, better than cropping to the training length: {listed(using)}.")
+    elif NO_INTERVAL in {word for _, word in verdicts}:
+        found.append("One held-out document gives no interval: whether any length uses its context is not said.")
     elif verdicts:
         seeds = ", by intervals over seeds" if refuted else ""
         found.append(f"At no longer length is any better than cropping to the training length{seeds}.")
@@ -124,9 +126,9 @@ def facts(rows: pd.DataFrame, sources: Sequence[Source]) -> list[tuple[str, str]
          "target's context is L - K + 1 to L tokens."),
         ("Crop baseline", "The loss of the run as trained at its training length, dotted: what cutting the context gives. "
          "Longer context is used only where a curve lies below it."),
-        ("Intervals", f"{LEVEL:.0%} bootstrap intervals over documents. They are wide because documents differ, and all "
-         "curves share the documents. So how sure a difference is, only its own, paired interval says: documents are "
-         "resampled for both curves together."),
+        ("Intervals", f"{LEVEL:.0%} intervals over documents. They are wide because documents differ, and all curves share "
+         "the documents. So how sure a difference is, only its own, paired interval says: that of each document's "
+         "difference between the two curves. One document alone gives no interval."),
         ("Verdicts", "A length uses its context where the whole paired interval of its difference to the crop baseline "
          f"lies below 0; it survives up to {TOLERANCE:.0%} above the baseline's loss; it fails beyond."),
         ("Factors", "Of a scaling, “s matched” takes max(context, longest length trained) / original length at each "
