@@ -68,7 +68,7 @@ def to_first(curves: Sequence[Curve]) -> pd.DataFrame:
 
 def limit(curve: Curve, base: Curve) -> float:
     """The difference of two curves that seeds alone may make: 0 within a run, nan where it is not known."""
-    return 0.0 if curve.folder == base.folder else spread.noise(spread_of(curve), spread_of(base))
+    return 0.0 if curve.run == base.run else spread.noise(spread_of(curve), spread_of(base))
 
 
 def spread_of(curve: Curve) -> Spread | None:
@@ -85,10 +85,10 @@ def about_seeds(curves: Sequence[Curve]) -> list[str]:
     alone = [curve for curve in trained if len(found[curve.line]) == 1]
     if not alone:
         return []
-    if len({curve.folder for curve in trained}) == 1:
+    if len({curve.run for curve in trained}) == 1:
         return [WEIGHTS]
     said = spread.sentences((curve.row.model, curve.row.scheme) for curve in alone)
-    several = max(Counter(curve.folder for curve in trained).values()) > 1
+    several = max(Counter(curve.run for curve in trained).values()) > 1
     return [*said, WEIGHTS] if several else said
 
 
@@ -156,6 +156,47 @@ def seeds(table: pd.DataFrame) -> pd.DataFrame:
         if same.seed.nunique() > 1:
             rows.append(same.iloc[0][ONE].to_dict() | spread.over_seeds(same.difference.tolist())._asdict())
     return pd.DataFrame(rows, columns=[*ONE, *spread.Seeds._fields])
+
+
+def over_seeds(curves: Sequence[Curve]) -> pd.DataFrame:
+    """Every scheme less the first, over the seeds both have, at each length: one row for all seeds.
+
+    `difference` is the mean over seeds in nats; `documents` its interval over documents, of the mean over seeds of each, and
+    `over seeds` the paired t interval of the seeds' own differences. The verdict is one word where both say the same,
+    and otherwise as `spread.judged` has it. Raises ValueError as `to_first` does.
+    """
+    lines: dict[Any, dict[int, Curve]] = {}
+    for curve in curves:
+        lines.setdefault(curve.line, {})[int(curve.row.seed)] = curve
+    (_, base), *others = lines.items()
+    rows = []
+    for _, of_line in others:
+        both = sorted(of_line.keys() & base.keys())
+        for length in sorted(
+            set.intersection(*(set(of_line[s].sums) & set(base[s].sums) for s in both)) if both else ()
+        ):
+            rows.append(over_both(of_line, base, both, length))
+    if not rows:
+        raise ValueError("nothing to compare: name two schemes or more that have a seed and a context length in common")
+    return pd.DataFrame(rows)
+
+
+def over_both(of_line: dict[int, Curve], base: dict[int, Curve], both: Sequence[int], length: int) -> dict[str, Any]:
+    """One row of `over_seeds`."""
+    frames = [lines[seed].sums[length] for seed in both for lines in (of_line, base)]
+    nll_LD, weight_D = paired(frames, [lines[seed].name for seed in both for lines in (of_line, base)])
+    difference_SD = nll_LD[::2] - nll_LD[1::2]
+    documents = statistics.interval(difference_SD.mean(0), weight_D)
+    row = named(of_line[both[0]], length)
+    del row["seed"]
+    found = {**row, "seeds": len(both), "difference": documents.value, "documents": documents}
+    by_documents = statistics.verdict(documents)
+    if len(both) < 2:
+        limits = limit(of_line[both[0]], base[both[0]])
+        return {**found, "over seeds": None, "verdict": spread.judged(by_documents, documents.value, limits, None)}
+    seeds = spread.over_seeds((difference_SD.sum(1) / weight_D.sum()).tolist())
+    verdict = spread.judged(by_documents, seeds.mean, float("nan"), seeds)
+    return {**found, "over seeds": Estimate(seeds.mean, seeds.low, seeds.high), "verdict": verdict}
 
 
 def crop_of(curve: Curve) -> pd.DataFrame:

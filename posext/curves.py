@@ -26,6 +26,7 @@ HEADLINE = "fixed_target"  # the protocol of charts, unless another is asked for
 FLOOR = "floor"  # as an extension: the best possible loss on a run's targets, where it is known
 TARGETS = "targets documents tokens".split()  # they tell what a row scores
 MEND = "measure again with the same context_lengths=[...] and evaluation settings"
+ONE_LINE = "study scheme extend factor original_length train_length protocol group".split()  # over seeds
 ONE_CURVE = "study run scheme extend factor original_length train_length seed protocol group".split()
 
 
@@ -255,6 +256,28 @@ def table(curves: pd.DataFrame, style: str = "simple", known: pd.DataFrame | Non
         tablefmt=style,
         disable_numparse=True,
     )
+
+
+def table_over_seeds(curves: pd.DataFrame, style: str = "simple") -> str:
+    """Perplexity by scheme and context length over seeds: of the mean NLL, and its standard deviation in nats.
+
+    Raises ValueError for curves on different targets.
+    """
+    refuse_mixed_targets(curves)
+    lengths = sorted(curves.context_length.unique())
+    rows = []
+    for _, of_line in once(curves).groupby(ONE_LINE, sort=False, dropna=False):
+        at = of_line.groupby("context_length").nll.agg(["mean", "std"])
+        cells = [over_seeds_cell(at.loc[length]) if length in at.index else "" for length in lengths]
+        rows.append([label(of_line.iloc[0]), of_line.seed.nunique(), *cells])
+    return tabulate(rows, headers=["scheme", "seeds", *map(str, lengths)], tablefmt=style, disable_numparse=True)
+
+
+def over_seeds_cell(row: Any) -> str:
+    if np.isnan(row["mean"]):
+        return "undefined"
+    spread = "" if np.isnan(row["std"]) else f" ({row['std']:.3f})"
+    return f"{np.exp(row['mean']):.2f}{spread}"
 
 
 def cell(row: Any) -> str:

@@ -19,7 +19,7 @@ LINE = ["scheme", "extend", "factor", "original_length", "train_length"]  # one 
 class Curve(NamedTuple):
     """One curve of a run: a row of it in curves.csv, its sums by length, and those of the run's crop baseline."""
 
-    folder: Path
+    run: tuple[Path, str]  # where it stands, and its name
     rows: pd.DataFrame  # of curves.csv
     sums: dict[int, pd.DataFrame]  # by context length; index document
     crop: pd.DataFrame | None
@@ -40,16 +40,17 @@ class Curve(NamedTuple):
 def read(folders: Sequence[Path], protocol: str = "fixed_target", group: str = "", factor: str = "all") -> list[Curve]:
     """The curves of runs under one protocol, on one of its groups of targets, in the order of the folders.
 
-    Raises ValueError where a run has none, naming the protocols or groups it has, and for curves on different targets.
+    A folder is that of a run, or of a study into which scripts/collect.py put several. Raises ValueError where one has none,
+    naming the protocols or groups it has, and for curves on different targets.
     """
-    found = [curve for folder in folders for curve in of_run(folder, protocol, group, factor)]
+    found = [curve for folder in folders for curve in of_folder(folder, protocol, group, factor)]
     if found:
         curves.refuse_mixed_targets(pd.concat([curve.rows for curve in found], ignore_index=True))
     return found
 
 
-def of_run(folder: Path, protocol: str, group: str, factor: str, known: pd.DataFrame | None = None) -> list[Curve]:
-    """As `read`, of one run; of its curves.csv the `known` rows, or all."""
+def of_folder(folder: Path, protocol: str, group: str, factor: str, known: pd.DataFrame | None = None) -> list[Curve]:
+    """As `read`, of one folder; of its curves.csv the `known` rows, or all."""
     stored = sums(folder)
     table = curves.read(folder / "curves.csv") if known is None else known
     if not len(table) or stored is None:
@@ -58,6 +59,15 @@ def of_run(folder: Path, protocol: str, group: str, factor: str, known: pd.DataF
     stored = stored.assign(group=stored.group.fillna("") if "group" in stored else "")
     stored = with_value(stored, "group", group, folder)
     table = table.loc[(table.protocol == protocol) & table.group.isin((group, ""))]  # "" where undefined, with groups
+    parts = []
+    for run, rows in table.groupby("run", sort=False):
+        of_it = stored.loc[stored.run == run] if "run" in stored else stored
+        parts += of_run((folder, str(run)), rows, of_it, factor)
+    return parts
+
+
+def of_run(run: tuple[Path, str], table: pd.DataFrame, stored: pd.DataFrame, factor: str) -> list[Curve]:
+    """The curves of one run, from its rows of curves.csv and its sums."""
     found, crops = [], []
     for _, rows in table.groupby(["extend", "factor"], sort=False):
         extend, own_factor = rows.extend.iloc[0], rows.factor.iloc[0]
@@ -65,7 +75,7 @@ def of_run(folder: Path, protocol: str, group: str, factor: str, known: pd.DataF
         by_length = {int(str(n)): at.set_index("document") for n, at in of_curve.groupby("context_length")}
         at_train = by_length.get(rows.train_length.iloc[0])
         crops += [at_train] * (extend == "")
-        found.append(Curve(folder, rows, by_length, at_train))
+        found.append(Curve(run, rows, by_length, at_train))
     crop = next((frame for frame in crops if frame is not None), None)
     wanted = [curve for curve in found if len(curves.with_factor(curve.rows, factor))]
     return wanted if crop is None else [curve._replace(crop=crop) for curve in wanted]

@@ -1,12 +1,16 @@
 """Put what several runs measured into one folder to commit: python scripts/collect.py results/runs/* --out results/STUDY
 
-Writes curves.csv (all rows) and configs/RUN.yaml (as resolved); figures and tables come from the scripts for them.
+Writes curves.csv (all rows), documents.parquet (all sums by document, from which every interval can be made again) and
+configs/RUN.yaml (as resolved); figures and tables come from the scripts for them. What the folder holds of other runs stays, so
+that a study can be made in parts.
 """
 
 import shutil
 from pathlib import Path
 
-from posext import command, curves
+import pandas as pd
+
+from posext import command, curves, stored
 
 
 @command.script
@@ -19,11 +23,25 @@ def main() -> None:
     for run in options.runs:
         if not (run / "config.yaml").is_file():
             raise ValueError(f"{run} is not the folder of a run: it has no config.yaml")
+    sums = pd.concat([of_run for run in options.runs if (of_run := named_sums(run)) is not None], ignore_index=True)
     (options.out / "configs").mkdir(parents=True, exist_ok=True)
-    table.to_csv(options.out / "curves.csv", index=False)
+    joined(curves.read(options.out / "curves.csv"), table).to_csv(options.out / "curves.csv", index=False)
+    joined(stored.sums(options.out), sums).to_parquet(options.out / stored.SUMS, index=False)
     for run in options.runs:
         shutil.copyfile(run / "config.yaml", options.out / "configs" / f"{run.name}.yaml")
     print(options.out)
+
+
+def named_sums(run: Path) -> pd.DataFrame | None:
+    """The sums of a run, with its name."""
+    sums = stored.sums(run)
+    return None if sums is None else sums.assign(run=run.name)
+
+
+def joined(before: pd.DataFrame | None, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows, after those of other runs that were there before; by run, in the order of their names."""
+    parts = [rows] if before is None or not len(before) else [before.loc[~before.run.isin(rows.run)], rows]
+    return pd.concat([part for part in parts if len(part)], ignore_index=True).sort_values("run", kind="stable")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from posext import command, compare, stored
+from posext.curves import label
 from posext.protocols import COMPARABLE
 from posext.statistics import NO_INTERVAL, Estimate
 
@@ -23,6 +24,9 @@ def main() -> None:
     parser.add_argument(
         "--at-train", action="store_true", help="against what cutting the context to train_length gives"
     )
+    parser.add_argument("--over-seeds", action="store_true", help="one row for all the seeds of a scheme")
+    parser.add_argument("--base", help="the scheme that others are compared to, as tables name it; else the first")
+    parser.add_argument("--context", type=int, nargs="+", help="context lengths shown; else all")
     parser.add_argument("--protocol", default="fixed_target")
     parser.add_argument("--group", default="", help="of the protocol's targets: far or rest of far_copy, a bucket")
     parser.add_argument("--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings")
@@ -33,19 +37,31 @@ def main() -> None:
         raise ValueError(f"lengths compare under {', '.join(sorted(COMPARABLE))}, not under {options.protocol}")
     bootstrap = compare.Bootstrap(options.bootstrap, options.seed)
     curves = stored.read(options.runs, options.protocol, options.group, options.factor)
+    if options.base is not None:
+        if options.base not in (known := {label(curve.row) for curve in curves}):
+            raise ValueError(f"none of these is {options.base!r}: they hold {', '.join(sorted(known))}")
+        curves.sort(key=lambda curve: label(curve.row) != options.base)
+    if options.over_seeds:
+        show(only(compare.over_seeds(curves), options.context))
+        return
     if options.at_train:
         differences = pd.concat([compare.to_crop(curve) for curve in curves], ignore_index=True)
     else:
         differences = compare.to_first(curves)
-    show(differences)
+    show(only(differences, options.context))
     if len(over_seeds := compare.seeds(differences)):
         print("\nThe same differences over seeds: mean, standard deviation and paired 95 % t interval\n")
-        show(over_seeds)
+        show(only(over_seeds, options.context))
     if about := [compare.WEIGHTS] if options.at_train else compare.about_seeds(curves):
         print("", *about, sep="\n")
     if options.at_train:
         print("\nOf each curve, with intervals over documents\n")
         show(pd.DataFrame([compare.derived(curve, bootstrap) for curve in curves]))
+
+
+def only(table: pd.DataFrame, lengths: list[int] | None) -> pd.DataFrame:
+    """The rows at some context lengths."""
+    return table if lengths is None else table.loc[table.context.isin(lengths)]
 
 
 def show(table: pd.DataFrame) -> None:

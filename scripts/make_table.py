@@ -11,9 +11,13 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or curves.csv files")
     parser.add_argument("--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings")
     parser.add_argument("--floor", action="store_true", help="distance to the best possible loss, where it is known")
+    parser.add_argument("--over-seeds", action="store_true", help="one row for all seeds, with their spread in nats")
     options = parser.parse_args()
     known = curves.of_runs(options.runs)
     chosen = curves.with_factor(known, options.factor)
+    if options.over_seeds:
+        print(curves.table_over_seeds(chosen, "github"))
+        return
     made = distance.table(chosen, options.runs, "github") if options.floor else curves.table(chosen, "github", known)
     print(made)
 

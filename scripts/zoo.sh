@@ -1,32 +1,57 @@
 #!/usr/bin/env bash
-# Every scheme at one size, one length and the same number of tokens: results/zoo. About an hour on 2 cores; typed again it
-# resumes. Those that are trained come first, then those that are put on the weights of the RoPE run.
+# Every scheme at one size, one length and the same number of tokens: results/zoo. Two runs side by side, about three hours on
+# 2 cores; typed again it resumes, and `bash scripts/zoo.sh ten` (rest, axes, extensions, collect) does one part of it.
+# Ten schemes get five seeds, the others three; then come those that are put on the weights of the RoPE runs.
 set -euo pipefail
-common=(model=nano train_length=64 steps=600 tokens_per_step=2048 study=zoo results=results/runs/zoo
-  evaluation.blocks=2 evaluation.documents=64 'context_lengths=[32,64,128,256,512,1024]' checkpoint_every=1000)
-rope=results/runs/zoo/rope-nano-64-seed0-steps-600-tokens_per_step-2048
+export OMP_NUM_THREADS=1
+size=steps-600-tokens_per_step-2048
+common=(model=nano train_length=64 steps=600 tokens_per_step=2048 study=zoo results=results/runs/zoo evaluation.blocks=2
+  evaluation.documents=64 checkpoint_every=1000 tracking.wandb=disabled 'context_lengths=[32,64,128,256,512,1024]')
+train() { python -m posext.train -m "${common[@]}" hydra/launcher=joblib hydra.launcher.n_jobs=2 "$@"; }
 
-python -m posext.train -m "${common[@]}" \
-  +pe=rope,none,alibi,sinusoidal,learned,t5,kerple_log,kerple_power,sandwich,fire,fox,cable,partial,proportional,xpos
-python -m posext.train -m "${common[@]}" \
-  +pe=rnope_swa,irope,dual_base,drope,dape,cope,stick_breaking,resonance,note_rope_power,note_ntk_poly
-python -m posext.train "${common[@]}" +pe=sinusoidal +position_ids=shape
-python -m posext.train "${common[@]}" +pe=rope +position_ids=randomized
-python -m posext.train "${common[@]}" +pe=yarn +position_ids=pose
-python -m posext.train "${common[@]}" +pe=rope +attention_scale=ssmax
-python -m posext.train "${common[@]}" +pe=rope +attention_scale=logn attention_scale.in_range=true
-python -m posext.train "${common[@]}" +pe=rope +qk_gain=per_pair
-python -m posext.train "${common[@]}" +pe=rope +qk_gain=per_dim
-python -m posext.train "${common[@]}" experiment=note_yarn
+ten() {
+  train +pe=rope,none,alibi,fox,cable,kerple_log,t5,fire,cope,sinusoidal seed=0,1,2,3,4
+}
 
-python -m posext.evaluate -m run=$rope \
-  +pe@extend=linear,ntk,dynamic_ntk,ntk_by_parts,yarn,llama3,longrope,mrrope_uni,mrrope_pro,ntk_fixed,ntk_mixed,giraffe_power
-python -m posext.evaluate -m run=$rope \
-  +pe@extend=clipped,resonance,proportional,note_uniform,note_rope_power,note_ntk_poly,none
-python -m posext.evaluate run=$rope +pe@extend=yarn extend.beta_fast=auto
-python -m posext.evaluate -m run=$rope +window=window,sinks,lambda_mask,rerope,leaky_rerope,self_extend,dca
-python -m posext.evaluate -m run=$rope +attention_scale=logn,llama4,yarn
+rest() {
+  train +pe=learned,kerple_power,sandwich,fire_s,partial,proportional,xpos,rnope_swa,irope,dual_base seed=0,1,2
+  train +pe=dape,stick_breaking,resonance,note_rope_power,note_ntk_poly seed=0,1,2
+  # the rate stays high until positions are dropped
+  train +pe=drope optimizer.schedule=wsd optimizer.decay_share=0.125 seed=0,1,2
+}
 
-python scripts/collect.py results/runs/zoo/* --out results/zoo
-python scripts/make_table.py results/zoo/curves.csv --factor matched > results/zoo/table.md
-python scripts/plot_zoo.py results/zoo/curves.csv --out results/zoo/figure.png
+axes() {
+  train +pe=sinusoidal +position_ids=shape seed=0,1,2
+  train +pe=rope +position_ids=randomized seed=0,1,2
+  train +pe=yarn +position_ids=pose seed=0,1,2
+  train +pe=rope +attention_scale=ssmax seed=0,1,2
+  train +pe=rope +attention_scale=logn attention_scale.in_range=true seed=0,1,2
+  train +pe=rope +qk_gain=per_pair,per_dim seed=0,1,2
+  train +pe=rope,yarn length=progressive seed=0,1,2
+  train experiment=note_yarn seed=0,1,2
+}
+
+extensions() {
+  for seed in 0 1 2; do
+    on_rope "results/runs/zoo/rope-nano-64-seed$seed-$size" &
+  done
+  wait
+}
+
+on_rope() {
+  evaluate() { python -m posext.evaluate -m "run=$1" tracking.wandb=disabled "${@:2}"; }
+  evaluate "$1" +pe@extend=linear,ntk,dynamic_ntk,ntk_by_parts,yarn,llama3,longrope,mrrope_uni,mrrope_pro,ntk_fixed
+  evaluate "$1" +pe@extend=ntk_mixed,giraffe_power,clipped,resonance,proportional,note_uniform,note_rope_power,note_ntk_poly,none
+  evaluate "$1" +pe@extend=yarn extend.beta_fast=auto
+  evaluate "$1" +window=window,chunk,sinks,lambda_mask,rerope,leaky_rerope,self_extend,dca
+  evaluate "$1" +attention_scale=logn,llama4,yarn
+}
+
+collect() {
+  python scripts/collect.py results/runs/zoo/* --out results/zoo
+  python scripts/make_table.py results/zoo/curves.csv --factor matched --over-seeds > results/zoo/table.md
+  python scripts/compare.py results/zoo --factor matched --base rope --over-seeds --context 64 256 1024 > results/zoo/differences.md
+  python scripts/plot_zoo.py results/zoo/curves.csv --out results/zoo/figure.png
+}
+
+for part in ${*:-ten rest axes extensions collect}; do $part; done

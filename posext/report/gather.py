@@ -90,7 +90,7 @@ def paired(found: Source, protocol: str, group: str) -> tuple[list[Paired], list
     if protocol not in COMPARABLE or not (found.path / "documents.parquet").is_file():
         return [], []
     made, notes = [], []
-    for curve in stored.of_run(found.path, protocol, group, "all", found.rows):
+    for curve in stored.of_folder(found.path, protocol, group, "all", found.rows):
         if curve.row.extend == curves.FLOOR and curve.crop is None:
             continue
         try:
