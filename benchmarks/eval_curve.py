@@ -16,10 +16,12 @@ from accelerate import Accelerator
 from paired import interleaved, speedup
 from setting import as_llama, bf16, config_of, network, steps_of, wait
 
-from posext import checkpoint, data, statistics
-from posext.measure import Plan, make_plan, measure_windows
-from posext.protocols.plan import slide
-from posext.scoring import Window, score_windows
+from posext.analysis import statistics
+from posext.data import dataset
+from posext.eval.curve import Plan, make_plan, measure_windows
+from posext.eval.protocols.plan import slide
+from posext.eval.scoring import Window, score_windows
+from posext.training import checkpoint
 
 LENGTHS = [128, 256, 512, 1024, 2048, 4096]
 STRIDE = 256
@@ -39,7 +41,7 @@ class OneAtATime(torch.nn.Module):
 def benchmark(repeats: int, documents: int, model: str) -> list[report.Row]:
     """Seconds and ratios of whole curves; the largest difference of the two ways in nats a token."""
     config, accelerator = config_of(f"model={model}", "precision=bf16", f"evaluation.documents={documents}"), bf16()
-    tokens = data.load(config.data, progress=False)
+    tokens = dataset.load(config.data, progress=False)
     learner, ours = (network(config, tokens.vocab_size, "rope") for _ in range(2))
     steps_of(config, tokens, learner, accelerator, compiled=False)(60)  # so that losses differ by context
     ours.load_state_dict(checkpoint.weights(learner))

@@ -12,8 +12,8 @@ import report
 import torch
 from setting import bf16, config_of, network
 
-from posext.memory import PeakMemory
 from posext.pe import names
+from posext.utils.memory import PeakMemory
 
 VOCABULARY, TARGETS = 2048, 64
 

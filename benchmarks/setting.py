@@ -11,14 +11,15 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from transformers import LlamaForCausalLM
 
-from posext import checkpoint, data, device
 from posext.config import TrainConfig
+from posext.data import dataset
 from posext.hf import export
-from posext.model import GPT
-from posext.optim import adamw
+from posext.model.gpt import GPT
 from posext.pe import CONFIGS, build
-from posext.run import Run
+from posext.runs.run import Run
 from posext.train import accumulate
+from posext.training import checkpoint, device
+from posext.training.optimizer import adamw
 
 
 def config_of(*typed: str) -> TrainConfig:
@@ -38,7 +39,7 @@ def network(config: TrainConfig, vocab_size: int, scheme: str, **settings: Any) 
 
 
 def steps_of(
-    config: TrainConfig, tokens: data.Data, model: GPT, accelerator: Accelerator, compiled: bool = True
+    config: TrainConfig, tokens: dataset.Data, model: GPT, accelerator: Accelerator, compiled: bool = True
 ) -> Callable[[int], float]:
     """Training as the trainer does it, but for its records: a function that does some steps and gives the seconds."""
     if compiled:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import report
 
-from posext import curves, tracking
+from posext.analysis import curves
+from posext.runs import tracking
 
 COMMAND = ["-m", "posext.train", "+pe=rope", "model=nano", "steps=300", "evaluation.documents=16", "name=chart"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from posext.protocols import PROTOCOLS, RETRIEVAL
+from posext.eval.protocols import PROTOCOLS, RETRIEVAL
 
 AXES = ("window", "attention_scale", "qk_gain", "position_ids")  # groups beside pe, each absent unless named
 LETTERS = string.ascii_letters + string.digits  # what the symbols of a drawn corpus are written as
@@ -46,7 +46,9 @@ class DataConfig:
     #                         letters, of markov and copy: one token a symbol
     vocab_size: int = 2048  # of bpe and letters
     validation_share: float = 0.1  # of the documents, chosen by a hash of their names
-    recall_share: float = 0.0  # of the training sequences, in which there are pairs to recall: see posext.retrieval.mix
+    recall_share: float = (
+        0.0  # of the training sequences, in which there are pairs to recall: see posext.data.recall.mixing
+    )
     cache: str = "~/.cache/posext"
     documents: int = 1100  # this and the rest: of markov and copy
     document_tokens: int = 4200  # in each document

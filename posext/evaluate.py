@@ -11,15 +11,19 @@ import pandas as pd
 from accelerate import PartialState
 from omegaconf import DictConfig
 
-from posext import command, curves, data, device, floor
+from posext.analysis import curves
+from posext.cli import app
 from posext.config import EvaluateConfig, TrainConfig, check_lengths
-from posext.hold import held
-from posext.measure import Plan, context_lengths, measure_curve, network, plan_of
-from posext.partial import MEASURING, Partial
-from posext.protocols import RETRIEVAL
-from posext.record import report, write_curve
-from posext.retrieval import curve as retrieval
-from posext.run import Run, load
+from posext.data import dataset
+from posext.eval import bayes_floor
+from posext.eval.cache import MEASURING, Partial
+from posext.eval.curve import Plan, context_lengths, measure_curve, network, plan_of
+from posext.eval.protocols import RETRIEVAL
+from posext.eval.retrieval import grid as retrieval
+from posext.report.write import report, write_curve
+from posext.runs.lock import held
+from posext.runs.run import Run, load
+from posext.training import device
 
 CHECKPOINT = "model=hf model.path=FOLDER_OR_ID"
 
@@ -110,7 +114,7 @@ def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None)
     `wandb_run` is the run's own, where training left it open: the run's curve goes there, and it is finished.
     """
     accelerator = device.accelerator(run.config.precision)
-    tokens = data.load(run.config.data, accelerator.is_main_process)
+    tokens = dataset.load(run.config.data, accelerator.is_main_process)
     if run.record["data"] != tokens.fingerprint:
         raise ValueError(f"{run.folder} was trained on other data ({run.record['data']}, now {tokens.fingerprint})")
     plan = plan_of(run, tokens)
@@ -129,10 +133,10 @@ def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None)
             found.append(retrieval.write(run.folder, answers, *key, run.schedule.longest, run.name))
     if not accelerator.is_main_process:
         return pd.DataFrame(columns=curves.COLUMNS)
-    if floor.known(run.config.data):
-        rows.append(write_curve(run, plan, "", curves.FLOOR, *floor.curve(plan, run.config.data)))
+    if bayes_floor.known(run.config.data):
+        rows.append(write_curve(run, plan, "", curves.FLOOR, *bayes_floor.curve(plan, run.config.data)))
     measured = pd.concat(rows, ignore_index=True)
-    floor.warn_if_far(measured, run.config.data.symbols)
+    bayes_floor.warn_if_far(measured, run.config.data.symbols)
     report(run, measured, pd.concat(found, ignore_index=True), wandb_run)
     partial.drop()
     return measured
@@ -142,7 +146,7 @@ def measured(run: Run) -> bool:
     """Whether curves.csv holds all that `measure` would write: a sweep that is started again passes over such a run."""
     rows = curves.read(run.folder / "curves.csv")
     curves_due = {""} | ({run.config.pe["name"]} if run.config.pe.get("factor") == "auto" else set())
-    curves_due |= {curves.FLOOR} if floor.known(run.config.data) else set()
+    curves_due |= {curves.FLOOR} if bayes_floor.known(run.config.data) else set()
     return (
         not (run.folder / MEASURING).exists()
         and curves_due <= set(rows.extend)
@@ -161,11 +165,11 @@ def configs_to_measure(config: TrainConfig, plan: Plan) -> list[TrainConfig]:
 
 
 def job(composed: DictConfig) -> None:
-    evaluate(command.typed(composed), command.given())
+    evaluate(app.typed(composed), app.given())
 
 
 def main() -> None:
-    command.entry("evaluate", job)
+    app.entry("evaluate", job)
 
 
 if __name__ == "__main__":

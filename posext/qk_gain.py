@@ -33,7 +33,7 @@ class QKGain(Axis):
 
     def check(self, scheme: PositionalEncoding) -> None:
         if self.repeat == 1 and scheme.family == "rotary":
-            scheme.relative = False  # type: ignore[misc]
+            scheme.relative = False
 
     def apply(self, tables: Tables, scheme: PositionalEncoding) -> Tables:
         if self.weights is None:

@@ -16,22 +16,28 @@ from omegaconf import DictConfig
 from torch import Tensor
 from tqdm import tqdm
 
-from posext import checkpoint, command, curves, data, device, evaluate, signals, tracking
+from posext import evaluate
+from posext.analysis import curves
+from posext.cli import app
 from posext.config import TrainConfig
-from posext.files import digest, write_tensors, write_text
-from posext.hold import held, noted
-from posext.measure import plan_of
-from posext.model import GPT
-from posext.optim import adamw, lr_at
-from posext.retrieval.mix import batch
-from posext.run import Run, commit, name_of, prepare
-from posext.streams import torch_stream
+from posext.data import dataset
+from posext.data.recall.mixing import batch
+from posext.eval.curve import plan_of
+from posext.model.gpt import GPT
+from posext.runs import tracking
+from posext.runs.lock import held, noted
+from posext.runs.run import Run, commit, name_of, prepare
+from posext.training import checkpoint, device
+from posext.training.optimizer import adamw, lr_at
+from posext.utils import signals
+from posext.utils.atomic import digest, write_tensors, write_text
+from posext.utils.rng import torch_stream
 
 log = logging.getLogger(__name__)
 VALIDATION_TOKENS = 16384
 
 
-def corpus_of(run: Run, processes: int, progress: bool) -> data.Data:
+def corpus_of(run: Run, processes: int, progress: bool) -> dataset.Data:
     """The tokenized corpus of a run. Raises ValueError, before anything is written, where it cannot give what the run needs.
 
     What is missing is said now, not hours later: a document as long as the longest length, or enough for the curve; or
@@ -41,7 +47,7 @@ def corpus_of(run: Run, processes: int, progress: bool) -> data.Data:
     for _, length in lengths.stages:
         if (sequences := run.config.tokens_per_step // length) < processes:
             raise ValueError(f"{processes} processes cannot share {sequences} sequences of {length} tokens a step")
-    tokens = data.load(run.config.data, progress)
+    tokens = dataset.load(run.config.data, progress)
     for split in (tokens.train, tokens.validation):
         split.batch(0, 0, lengths.longest, 1)
     if run.config.evaluate:
@@ -49,7 +55,7 @@ def corpus_of(run: Run, processes: int, progress: bool) -> data.Data:
     return tokens
 
 
-def train(run: Run, tokens: data.Data, stop_asked: Callable[[], int] = lambda: 0) -> Any:
+def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda: 0) -> Any:
     """Train a run to its end, from its newest checkpoint if it has one; what it left open on wandb, for its curve.
 
     Raises FloatingPointError on a non-finite loss, before the weights are touched, and Stop, with a checkpoint of the step
@@ -161,7 +167,7 @@ def accumulate(network: torch.nn.Module, windows: Tensor, micro_batch_tokens: in
 
 
 @torch.no_grad()
-def validate(network: torch.nn.Module, split: data.Split, length: int, accelerator: Accelerator) -> float:
+def validate(network: torch.nn.Module, split: dataset.Split, length: int, accelerator: Accelerator) -> float:
     """Mean NLL of the same held-out windows at every call, run without the compiled graphs, which stay as they are."""
     count = max(accelerator.num_processes, VALIDATION_TOKENS // length)
     windows, _ = split.batch(0, 0, length, count)
@@ -179,7 +185,7 @@ def non_finite(run: Run, step: int, loss: float, norm: float, origins: list[str]
     return f"loss {loss}, gradient norm {norm} at step {step + 1}, batch {origins[0]} .. {origins[-1]}; {good}"
 
 
-def finish(run: Run, model: GPT, weights: dict[str, Tensor], tokens: data.Data) -> None:
+def finish(run: Run, model: GPT, weights: dict[str, Tensor], tokens: dataset.Data) -> None:
     """The weights, then what is worth knowing about them; run.json marks the run as trained."""
     write_tensors(run.folder / "model.safetensors", weights)
     record = {
@@ -200,9 +206,9 @@ def finish(run: Run, model: GPT, weights: dict[str, Tensor], tokens: data.Data) 
 
 def job(composed: DictConfig) -> float | None:
     """Train and measure what of a run is not done yet; the objective of a search: its loss at the longest context."""
-    config: TrainConfig = command.typed(composed)
+    config: TrainConfig = app.typed(composed)
     config.check()
-    config.name = config.name or name_of(config, command.overrides())
+    config.name = config.name or name_of(config, app.overrides())
     state, wandb_run = PartialState(), None
     run, main = prepare(config, write=False), state.is_main_process
     if not run.trained or (config.evaluate and not evaluate.measured(run)):
@@ -223,7 +229,7 @@ def job(composed: DictConfig) -> float | None:
 
 
 def main() -> None:
-    command.entry("train", job)
+    app.entry("train", job)
 
 
 if __name__ == "__main__":

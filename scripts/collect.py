@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from posext import command, curves, stored
+from posext.analysis import curves, document_sums
+from posext.cli import app
 
 
-@command.script
+@app.script
 def main() -> None:
-    parser = command.Arguments(description=__doc__)
+    parser = app.Arguments(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -26,7 +27,7 @@ def main() -> None:
     sums = pd.concat([of_run for run in options.runs if (of_run := named_sums(run)) is not None], ignore_index=True)
     (options.out / "configs").mkdir(parents=True, exist_ok=True)
     joined(curves.read(options.out / "curves.csv"), table).to_csv(options.out / "curves.csv", index=False)
-    joined(stored.sums(options.out), sums).to_parquet(options.out / stored.SUMS, index=False)
+    joined(document_sums.sums(options.out), sums).to_parquet(options.out / document_sums.SUMS, index=False)
     for run in options.runs:
         shutil.copyfile(run / "config.yaml", options.out / "configs" / f"{run.name}.yaml")
     print(options.out)
@@ -34,7 +35,7 @@ def main() -> None:
 
 def named_sums(run: Path) -> pd.DataFrame | None:
     """The sums of a run, with its name."""
-    sums = stored.sums(run)
+    sums = document_sums.sums(run)
     return None if sums is None else sums.assign(run=run.name)
 
 

@@ -11,15 +11,16 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from posext import command, compare, stored
-from posext.curves import label
-from posext.protocols import COMPARABLE
-from posext.statistics import NO_INTERVAL, Estimate
+from posext.analysis import comparison, document_sums
+from posext.analysis.curves import label
+from posext.analysis.statistics import NO_INTERVAL, Estimate
+from posext.cli import app
+from posext.eval.protocols import COMPARABLE
 
 
-@command.script
+@app.script
 def main() -> None:
-    parser = command.Arguments(description=__doc__)
+    parser = app.Arguments(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs")
     parser.add_argument(
         "--at-train", action="store_true", help="against what cutting the context to train_length gives"
@@ -35,28 +36,28 @@ def main() -> None:
     options = parser.parse_args()
     if options.at_train and options.protocol not in COMPARABLE:
         raise ValueError(f"lengths compare under {', '.join(sorted(COMPARABLE))}, not under {options.protocol}")
-    bootstrap = compare.Bootstrap(options.bootstrap, options.seed)
-    curves = stored.read(options.runs, options.protocol, options.group, options.factor)
+    bootstrap = comparison.Bootstrap(options.bootstrap, options.seed)
+    curves = document_sums.read(options.runs, options.protocol, options.group, options.factor)
     if options.base is not None:
         if options.base not in (known := {label(curve.row) for curve in curves}):
             raise ValueError(f"none of these is {options.base!r}: they hold {', '.join(sorted(known))}")
         curves.sort(key=lambda curve: label(curve.row) != options.base)
     if options.over_seeds:
-        show(only(compare.over_seeds(curves), options.context))
+        show(only(comparison.over_seeds(curves), options.context))
         return
     if options.at_train:
-        differences = pd.concat([compare.to_crop(curve) for curve in curves], ignore_index=True)
+        differences = pd.concat([comparison.to_crop(curve) for curve in curves], ignore_index=True)
     else:
-        differences = compare.to_first(curves)
+        differences = comparison.to_first(curves)
     show(only(differences, options.context))
-    if len(over_seeds := compare.seeds(differences)):
+    if len(over_seeds := comparison.seeds(differences)):
         print("\nThe same differences over seeds: mean, standard deviation and paired 95 % t interval\n")
         show(only(over_seeds, options.context))
-    if about := [compare.WEIGHTS] if options.at_train else compare.about_seeds(curves):
+    if about := [comparison.WEIGHTS] if options.at_train else comparison.about_seeds(curves):
         print("", *about, sep="\n")
     if options.at_train:
         print("\nOf each curve, with intervals over documents\n")
-        show(pd.DataFrame([compare.derived(curve, bootstrap) for curve in curves]))
+        show(pd.DataFrame([comparison.derived(curve, bootstrap) for curve in curves]))
 
 
 def only(table: pd.DataFrame, lengths: list[int] | None) -> pd.DataFrame:

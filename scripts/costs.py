@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import OmegaConf
 
-from posext import curves
-from posext.attention import CHUNK
+from posext.analysis import curves
 from posext.config import ModelConfig
+from posext.model.attention import CHUNK
 from posext.pe import CONFIGS
 
 GB = 1e9

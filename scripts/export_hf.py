@@ -6,9 +6,9 @@ OUT then holds config.json, model.safetensors and the tokenizer, for transformer
 import argparse
 from pathlib import Path
 
-from posext import command
+from posext.cli import app
 from posext.hf.export import export
-from posext.run import load
+from posext.runs.run import load
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     try:
         model = export(load(options.run), options.out, options.length)
     except ValueError as error:
-        command.stop(error)
+        app.stop(error)
     print(f"{options.out}: a Llama of {model.num_parameters():,} parameters, {model.config.rope_parameters}")
     print(f"python -m posext.evaluate model=hf model.path={options.out}")
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from posext.statistics import LEVEL, Estimate, difference, interval, mean_nll, resamples
+from posext.analysis.statistics import LEVEL, Estimate, difference, interval, mean_nll, resamples
 
 TRUTH, SPREAD, GAIN, CORRELATION = 3.0, 0.5, 0.1, -0.5
 DOCUMENTS = (6, 10, 16, 20, 40, 64, 80)

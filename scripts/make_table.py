@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from posext import command, curves, distance
+from posext.analysis import curves, excess_loss
+from posext.cli import app
 
 
-@command.script
+@app.script
 def main() -> None:
-    parser = command.Arguments(description=__doc__)
+    parser = app.Arguments(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or curves.csv files")
     parser.add_argument("--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings")
     parser.add_argument("--floor", action="store_true", help="distance to the best possible loss, where it is known")
@@ -18,7 +19,7 @@ def main() -> None:
     if options.over_seeds:
         print(curves.table_over_seeds(chosen, "github"))
         return
-    made = distance.table(chosen, options.runs, "github") if options.floor else curves.table(chosen, "github", known)
+    made = excess_loss.table(chosen, options.runs, "github") if options.floor else curves.table(chosen, "github", known)
     print(made)
 
 

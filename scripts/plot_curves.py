@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
-from posext import command, curves, plot
+from posext.analysis import curves
+from posext.cli import app
+from posext.report import curve_plot
 
 
-@command.script
+@app.script
 def main() -> None:
-    parser = command.Arguments(description=__doc__)
+    parser = app.Arguments(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or curves.csv files")
     parser.add_argument("--out", type=Path, default=Path("curves.png"))
     parser.add_argument("--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings")
@@ -17,7 +19,7 @@ def main() -> None:
     known = curves.of_runs(options.runs)
     if options.protocol not in (measured := set(known.protocol)):
         raise ValueError(f"no curve was measured under {options.protocol!r}, but under {', '.join(sorted(measured))}")
-    plot.draw(curves.with_factor(known, options.factor), options.out, options.title, known, options.protocol)
+    curve_plot.draw(curves.with_factor(known, options.factor), options.out, options.title, known, options.protocol)
     print(options.out)
 
 

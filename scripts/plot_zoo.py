@@ -15,16 +15,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from posext import command, curves
+from posext.analysis import curves
+from posext.cli import app
 
 SHOWN = 0.8  # nats at which colours end
 FURTHEST = 16  # times the training length
 AT = 8  # times the training length, by which rows are sorted
 
 
-@command.script
+@app.script
 def main() -> None:
-    parser = command.Arguments(description=__doc__)
+    parser = app.Arguments(description=__doc__)
     parser.add_argument("curves", type=Path)
     parser.add_argument("--out", type=Path, default=Path("zoo.png"))
     options = parser.parse_args()

@@ -18,16 +18,17 @@ import torch
 from tabulate import tabulate
 from tqdm import tqdm
 
-from posext import command, data, evolution
-from posext.model import GPT
-from posext.pe import Shape, settings_of
+from posext.cli import app
+from posext.data import dataset
+from posext.eval.targets import Target, fixed_targets, score
+from posext.model.gpt import GPT
+from posext.pe import Shape, longrope_search, settings_of
 from posext.pe.linear import Linear
 from posext.pe.longrope import TURNS, LongRoPE
 from posext.pe.ntk import NTK
 from posext.pe.rope import RoPE
 from posext.pe.yarn import YaRN
-from posext.perplexity import Target, fixed_targets, score
-from posext.run import Run, load
+from posext.runs.run import Run, load
 
 TOKENS_PER_BATCH = 4096
 
@@ -35,7 +36,7 @@ TOKENS_PER_BATCH = 4096
 class Judge:
     """The NLL of the last tokens of some windows, under any divisors: nats per token."""
 
-    def __init__(self, run: Run, factor: float, tokens: data.Data):
+    def __init__(self, run: Run, factor: float, tokens: dataset.Data):
         settings = {**settings_of("pe", "longrope"), "base": run.config.pe["base"], "factor": factor}
         self.scheme = cast(LongRoPE, run.scheme(replace(run.config, pe=settings)))
         self.model = GPT(run.config.model, tokens.vocab_size, self.scheme).eval()
@@ -70,9 +71,9 @@ def knots_of(divisors: np.ndarray, shape: Shape, base: float, factor: float) -> 
     return [round(float(power), 2) for power in np.interp(TURNS, turns_R[::-1], powers_R[::-1])]
 
 
-@command.script
+@app.script
 def main() -> None:
-    parser = command.Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = app.Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a trained run of plain RoPE")
     parser.add_argument(
         "--factor", type=float, default=8.0, help="context length searched at, over the original length"
@@ -92,10 +93,10 @@ def report(options: argparse.Namespace) -> None:
         raise ValueError(
             f"--factor must be a number above 1, and --windows above 0: got {factor} and {options.windows}"
         )
-    for key, least in {"population": evolution.SMALLEST, "generations": 0, "seed": 0}.items():
+    for key, least in {"population": longrope_search.SMALLEST, "generations": 0, "seed": 0}.items():
         if getattr(options, key) < least:
             raise ValueError(f"--{key} must be at least {least}, not {getattr(options, key)}")
-    judge = Judge(run, factor, data.load(run.config.data))
+    judge = Judge(run, factor, dataset.load(run.config.data))
     windows = judge.windows(options.windows, options.seed)
     searched, checked = windows[::2], windows[1::2]
     shape, base = judge.scheme.shape, judge.scheme.base
@@ -108,7 +109,7 @@ def report(options: argparse.Namespace) -> None:
 
     size = {"population": options.population, "generations": options.generations, "seed": options.seed}
     with bar:
-        found = evolution.search(objective, starts, 1.25 * factor, **size)
+        found = longrope_search.search(objective, starts, 1.25 * factor, **size)
     found_R = found.divisors.round(4)
     rows = [[name, value, judge.nll(starts[name], checked)] for name, value in found.starts.items()]
     rows += [["default", *(judge.nll(None, part) for part in (searched, checked))]]

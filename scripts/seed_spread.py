@@ -1,4 +1,4 @@
-"""How far seeds put a loss apart: python scripts/seed_spread.py results/runs/zoo/* --out posext/seed_spread.csv
+"""How far seeds put a loss apart: python scripts/seed_spread.py results/runs/zoo/* --out posext/analysis/seed_spread.csv
 
 A row for each model, scheme, training length and tokens trained on that has three seeds or more: the standard deviation over
 seeds of the NLL, in nats, as trained, at the training length, on the fixed targets.
@@ -8,17 +8,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from posext import command, curves, run, spread
+from posext.analysis import curves, seed_spread
+from posext.cli import app
+from posext.runs import run
 
 LEAST = 3  # seeds
 ALIKE = "model scheme train_length trained_on".split()
 
 
-@command.script
+@app.script
 def main() -> None:
-    parser = command.Arguments(description=__doc__)
+    parser = app.Arguments(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or curves.csv files")
-    parser.add_argument("--out", type=Path, default=spread.FILE)
+    parser.add_argument("--out", type=Path, default=seed_spread.FILE)
     options = parser.parse_args()
     made = table(pd.concat([own(path) for path in options.runs], ignore_index=True))
     made.to_csv(options.out, index=False)
@@ -55,7 +57,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
             found.append((*same.iloc[0][ALIKE], len(same), round(float(same.nll.std()), 4)))
     if not found:
         raise ValueError(f"none of these has {LEAST} seeds of one model, scheme, training length and tokens trained on")
-    return pd.DataFrame(found, columns=spread.COLUMNS)
+    return pd.DataFrame(found, columns=seed_spread.COLUMNS)
 
 
 if __name__ == "__main__":

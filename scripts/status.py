@@ -12,9 +12,10 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from posext import curves, tracking
-from posext.partial import MEASURING
-from posext.run import Run, load
+from posext.analysis import curves
+from posext.eval.cache import MEASURING
+from posext.runs import tracking
+from posext.runs.run import Run, load
 
 STATES = ("done", "running", "failed", "left")
 

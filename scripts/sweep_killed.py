@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 from status import status
 
-from posext import tracking
-from posext.run import load
+from posext.runs import tracking
+from posext.runs.run import load
 
 MARK = "POSEXT_SWEEP_KILLED"  # in the environment of every process of the sweep, whoever its parent is
 SCHEMES = ("rope", "alibi", "yarn")

@@ -12,7 +12,8 @@ from accelerate.utils import DistributedType
 PartialState(cpu=True)
 PartialState._shared_state["distributed_type"] = DistributedType.MULTI_XPU
 
-from posext import checkpoint, device, train  # noqa: E402
+from posext import train  # noqa: E402
+from posext.training import checkpoint, device  # noqa: E402
 
 accelerator, save = device.accelerator, checkpoint.save
 

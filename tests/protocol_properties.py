@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from posext.protocols import Plan, Settings, measure
-from posext.scoring import score_windows
+from posext.eval.protocols import Plan, Settings, measure
+from posext.eval.scoring import score_windows
 
 VOCABULARY, SIZE, LENGTHS, STRIDE = 11, 4, [8, 16, 32, 64], 6  # the stride that stands in for the presets' 256
 SETTINGS = Settings(train_length=16, size=SIZE, blocks=3)

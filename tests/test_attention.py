@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from posext import attention
+from posext.model import attention
 from posext.pe.base import DistanceBias, KeyBias, PairBias, Rotation, Tables
 
 
@@ -121,7 +121,7 @@ def test_a_folded_bias_stays_exact_at_long_contexts(dtype):
 
 def test_memory_of_long_contexts_grows_linearly():
     """No L x L matrix: at 8,192 tokens four heads' scores alone would take 1 GiB, a bias as much again."""
-    from posext.memory import PeakMemory
+    from posext.utils.memory import PeakMemory
 
     peaks = []
     distances = DistanceBias(torch.zeros(4, 8192))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from posext.config import ModelConfig
-from posext.model import GPT
+from posext.model.gpt import GPT
 from posext.pe import build, names
 
 L = 16

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from posext import curves
+from posext.analysis import curves
 from posext.pe import names
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -72,7 +72,10 @@ NETWORK = [
     (["+pe=rope", "pe._target_=os.system"], "_target_ 'os.system' is refused: it lies outside posext"),
     (["+pe=rope", "pe._target_=posext.pe.rope.Rope"], "_target_ 'posext.pe.rope.Rope' cannot be found"),
     (["+pe=rope", "pe._target_=posext.nowhere.Rope"], "_target_ 'posext.nowhere.Rope' cannot be found"),
-    (["+pe=rope", "pe._target_=posext.model.GPT"], "_target_ 'posext.model.GPT' is refused: it is no Positional"),
+    (
+        ["+pe=rope", "pe._target_=posext.model.gpt.GPT"],
+        "_target_ 'posext.model.gpt.GPT' is refused: it is no Positional",
+    ),
     (["+pe=rope", "own_modules=[nowhere]", "pe._target_=nowhere.Own"], "_target_ 'nowhere.Own' cannot be found"),
 ]
 MORE = [  # of the same kinds

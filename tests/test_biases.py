@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers.models.t5.modeling_t5 import T5Attention
 
-from posext.attention import prepare
+from posext.model.attention import prepare
 from posext.pe import build
 
 SHAPE = {"head_dim": 16, "n_heads": 4, "d_model": 64, "train_length": 128}

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from posext import compare, curves, spread, stored
+from posext.analysis import comparison, curves, document_sums, seed_spread
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "compare.py"
 RISES = {"rope": [0.5, 0.0, 0.4, 0.9], "alibi": [0.6, 0.1, 0.05, 0.05]}  # above each document's own loss, by length
-LENGTHS, BOOTSTRAP = [8, 16, 32, 64], compare.Bootstrap(200)
+LENGTHS, BOOTSTRAP = [8, 16, 32, 64], comparison.Bootstrap(200)
 
 
 def run(
@@ -51,13 +51,13 @@ def spreads(tmp_path, monkeypatch):
     """What is known of seeds: 0.1 nats for rope and 0.05 for alibi, of four seeds, at the size nano."""
     file = tmp_path / "spread.csv"
     rows = [("nano", "rope", 16, 1000, 4, 0.1), ("nano", "alibi", 16, 1000, 4, 0.05)]
-    pd.DataFrame(rows, columns=spread.COLUMNS).to_csv(file, index=False)
-    monkeypatch.setattr(spread, "FILE", file)
+    pd.DataFrame(rows, columns=seed_spread.COLUMNS).to_csv(file, index=False)
+    monkeypatch.setattr(seed_spread, "FILE", file)
 
 
 def test_to_first_pairs_the_differences_over_documents(tmp_path):
     one, other = run(tmp_path / "one"), run(tmp_path / "other", "alibi")
-    table = compare.to_first(stored.read([one, other])).set_index("context")
+    table = comparison.to_first(document_sums.read([one, other])).set_index("context")
     assert table.documents.tolist() == [30] * 4
     assert table.difference.tolist() == pytest.approx([0.1, 0.1, -0.35, -0.85], abs=0.02)
     assert (table.high - table.low).max() < 0.05  # documents differ by nats
@@ -69,20 +69,20 @@ def test_documents_or_targets_that_differ_are_refused(tmp_path):
     with pytest.raises(
         ValueError, match=r"alibi of apart and rope of one .* different documents \(10 and 30, 0 of them"
     ):
-        compare.to_first(stored.read([one, apart]))
+        comparison.to_first(document_sums.read([one, apart]))
     with pytest.raises(ValueError, match=r"of d0, 99 tokens of 300 bytes and 100 tokens of 300 bytes"):
-        compare.to_first(stored.read([one, run(tmp_path / "fewer", "alibi", tokens=99)]))
+        comparison.to_first(document_sums.read([one, run(tmp_path / "fewer", "alibi", tokens=99)]))
     with pytest.raises(ValueError, match="100 tokens of 7 bytes and"):
-        compare.to_first(stored.read([one, run(tmp_path / "others", "alibi", bytes=7)]))
+        comparison.to_first(document_sums.read([one, run(tmp_path / "others", "alibi", bytes=7)]))
     with pytest.raises(ValueError, match="nothing to compare"):
-        compare.to_first(stored.read([one]))
+        comparison.to_first(document_sums.read([one]))
 
 
 def test_to_first_refuses_runs_that_share_some_documents_only(tmp_path):
     one, other = run(tmp_path / "one"), run(tmp_path / "other", "alibi", documents=range(10, 40))
     says = r"\(30 and 30, 20 of them in both\).*measure again with the same context_lengths=\[\.\.\.\]"
     with pytest.raises(ValueError, match=says):
-        compare.to_first(stored.read([one, other]))
+        comparison.to_first(document_sums.read([one, other]))
 
 
 def test_stored_read_refuses_curves_whose_digests_of_targets_differ(tmp_path):
@@ -90,14 +90,14 @@ def test_stored_read_refuses_curves_whose_digests_of_targets_differ(tmp_path):
     for folder, digest in ((one, "aaaa"), (other, "bbbb")):
         curves.read(folder / "curves.csv").assign(targets=digest).to_csv(folder / "curves.csv", index=False)
     with pytest.raises(ValueError, match=r"alibi of other and rope of one are measured on different targets"):
-        stored.read([one, other])
-    assert len(stored.read([one])) == 1
+        document_sums.read([one, other])
+    assert len(document_sums.read([one])) == 1
 
 
 def test_to_first_gives_a_verdict_of_one_seed_only_above_the_known_noise_of_seeds(tmp_path, spreads):
     one, other = run(tmp_path / "one", model="nano"), run(tmp_path / "other", "alibi", model="nano")
-    table = compare.to_first(stored.read([one, other]))
-    limit = spread.noise(spread.known("nano", "rope"), spread.known("nano", "alibi"))
+    table = comparison.to_first(document_sums.read([one, other]))
+    limit = seed_spread.noise(seed_spread.known("nano", "rope"), seed_spread.known("nano", "alibi"))
     assert 0.12 < limit < 0.33
     assert table.verdict.tolist() == ["within seeds", "within seeds", "lower", "lower"]
     assert (table.low * table.high > 0).all()  # by its documents each is sure
@@ -105,16 +105,16 @@ def test_to_first_gives_a_verdict_of_one_seed_only_above_the_known_noise_of_seed
 
 def test_to_first_gives_no_verdict_of_one_seed_where_nothing_is_known_of_seeds(tmp_path, spreads):
     one, other = run(tmp_path / "one", model="huge"), run(tmp_path / "other", "alibi", model="huge")
-    curves_read = stored.read([one, other])
-    assert set(compare.to_first(curves_read).verdict) == {"one seed"}
-    assert "no seeds were compared" in compare.about_seeds(curves_read)[0]
+    curves_read = document_sums.read([one, other])
+    assert set(comparison.to_first(curves_read).verdict) == {"one seed"}
+    assert "no seeds were compared" in comparison.about_seeds(curves_read)[0]
 
 
 def test_to_first_judges_extensions_of_one_run_by_documents_alone_and_says_so(tmp_path, spreads):
     folder = run(run(tmp_path / "one", model="nano"), extend="alibi", model="nano")
-    curves_read = stored.read([folder])
-    assert compare.to_first(curves_read).verdict.tolist() == ["higher", "higher", "lower", "lower"]
-    assert compare.about_seeds(curves_read) == [compare.WEIGHTS]
+    curves_read = document_sums.read([folder])
+    assert comparison.to_first(curves_read).verdict.tolist() == ["higher", "higher", "lower", "lower"]
+    assert comparison.about_seeds(curves_read) == [comparison.WEIGHTS]
 
 
 def test_to_first_takes_the_verdict_of_several_seeds_from_their_paired_interval(tmp_path, spreads):
@@ -124,30 +124,30 @@ def test_to_first_takes_the_verdict_of_several_seeds_from_their_paired_interval(
         for scheme, values in shifts.items()
         for seed, shift in enumerate(values)
     ]
-    table = compare.to_first(stored.read(runs)).set_index("context")
+    table = comparison.to_first(document_sums.read(runs)).set_index("context")
     assert set(table.loc[16].verdict) <= {"within seeds", "no difference seen"}
     assert (table.loc[16].verdict == "within seeds").any()  # sure by documents, but seeds disagree
     assert (table.loc[64].verdict == "lower").all()
 
 
 def test_each_length_is_held_against_the_run_as_trained_at_its_training_length(tmp_path):
-    curve, extended = stored.read([run(run(tmp_path / "rope"), extend="alibi")])
-    assert compare.to_crop(curve).verdict.tolist() == ["survives", "fails", "fails"]
-    table = compare.to_crop(extended)
+    curve, extended = document_sums.read([run(run(tmp_path / "rope"), extend="alibi")])
+    assert comparison.to_crop(curve).verdict.tolist() == ["survives", "fails", "fails"]
+    table = comparison.to_crop(extended)
     assert table.difference.tolist() == pytest.approx([0.1, 0.05, 0.05], abs=0.02)  # not against its own value at 16
-    numbers = compare.derived(extended, BOOTSTRAP)
+    numbers = comparison.derived(extended, BOOTSTRAP)
     assert (numbers["usable"], numbers["8x"], numbers["seed"]) == ("nowhere", None, 0)
     assert numbers["gain"].low < 0.05 < numbers["gain"].high
     assert numbers["4x"].value == pytest.approx(-0.05, abs=0.02)
-    assert compare.derived(curve, BOOTSTRAP)["share"] == 1
+    assert comparison.derived(curve, BOOTSTRAP)["share"] == 1
 
 
 def test_one_document_gives_differences_and_no_verdict(tmp_path):
     one, other = run(tmp_path / "one", documents=[3]), run(tmp_path / "other", "alibi", documents=[3])
-    table = compare.to_first(stored.read([one, other]))
-    assert set(table.verdict) == set(compare.to_crop(stored.read([one])[0]).verdict) == {"no interval"}
+    table = comparison.to_first(document_sums.read([one, other]))
+    assert set(table.verdict) == set(comparison.to_crop(document_sums.read([one])[0]).verdict) == {"no interval"}
     assert table[["low", "high"]].isna().to_numpy().all()
-    numbers = compare.derived(stored.read([one])[0], BOOTSTRAP)
+    numbers = comparison.derived(document_sums.read([one])[0], BOOTSTRAP)
     assert numbers["share"] is None  # all resamples are the same: it would be 1
     assert np.isnan(numbers["gain"].low)
     assert np.isnan(numbers["2x"].high)
@@ -155,28 +155,30 @@ def test_one_document_gives_differences_and_no_verdict(tmp_path):
 
 def test_seeds_pairs_seeds_of_one_number_and_keeps_their_spread_apart(tmp_path):
     runs = [run(tmp_path / f"{scheme}{seed}", scheme, seed) for scheme in RISES for seed in (0, 1, 2)]
-    table = compare.to_first(stored.read(runs))
+    table = comparison.to_first(document_sums.read(runs))
     assert table.groupby("seed").difference.first().to_numpy() == pytest.approx([0.1] * 3, abs=1e-9)  # the same noise
-    seeds = compare.seeds(table)
+    seeds = comparison.seeds(table)
     assert seeds["count"].tolist() == [3] * 4
     assert seeds["mean"].tolist() == pytest.approx([0.1, 0.1, -0.35, -0.85])
     assert seeds["sd"].tolist() == pytest.approx([0] * 4, abs=1e-9)
-    assert not len(compare.seeds(compare.to_first(stored.read([runs[0], runs[3]]))))
+    assert not len(comparison.seeds(comparison.to_first(document_sums.read([runs[0], runs[3]]))))
 
 
 def test_a_protocol_has_groups_and_weights(tmp_path):
     folder = run(tmp_path / "one", protocol="far_copy", group="far", weight=50.0)
     run(folder)
-    (curve,) = stored.read([folder], "far_copy", "far")
-    _, weight = stored.paired([curve.sums[16]])
+    (curve,) = document_sums.read([folder], "far_copy", "far")
+    _, weight = document_sums.paired([curve.sums[16]])
     assert set(weight) == {50}
-    assert set(stored.paired([stored.read([folder])[0].sums[16]])[1]) == {100}  # stored beside it, without either
+    assert set(document_sums.paired([document_sums.read([folder])[0].sums[16]])[1]) == {
+        100
+    }  # stored beside it, without either
     with pytest.raises(ValueError, match="has no group 'near'; it has 'far'"):
-        stored.read([folder], "far_copy", "near")
+        document_sums.read([folder], "far_copy", "near")
     with pytest.raises(ValueError, match="has no protocol 'sliding'; it has 'far_copy', 'fixed_target'"):
-        stored.read([folder], "sliding")
+        document_sums.read([folder], "sliding")
     with pytest.raises(ValueError, match=r"holds no curves; python -m posext\.evaluate run="):
-        stored.read([tmp_path / "none"])
+        document_sums.read([tmp_path / "none"])
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from posext.config import ModelConfig, OptimizerConfig
-from posext.model import GPT
-from posext.optim import adamw
+from posext.model.gpt import GPT
 from posext.pe import build
 from posext.pe.tables import Tables
+from posext.training.optimizer import adamw
 
 SHAPE = {"head_dim": 8, "n_heads": 4, "d_model": 32, "train_length": 16}
 CONFIG = ModelConfig(name="test", n_layers=2, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from posext import attention
 from posext.config import ModelConfig
-from posext.model import GPT, belongs_to_scheme
+from posext.model import attention
+from posext.model.gpt import GPT, belongs_to_scheme
 from posext.pe import Shape, build, from_config, names
 from posext.pe.base import PositionalEncoding
 

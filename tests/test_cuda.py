@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from posext import curves, tracking
+from posext.analysis import curves
 from posext.config import ModelConfig
-from posext.model import GPT
+from posext.model.gpt import GPT
 from posext.pe import build, names
+from posext.runs import tracking
 
 if not torch.cuda.is_available():
     pytest.skip("no GPU", allow_module_level=True)

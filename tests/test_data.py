@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from posext import corpus, data, tokenizer
 from posext.config import DataConfig
+from posext.data import corpus, dataset, tokenizer
 
 
 @pytest.fixture
@@ -17,14 +17,14 @@ def config(corpus, tmp_path):
     )
 
 
-def split_of(*documents: list[int]) -> data.Split:
+def split_of(*documents: list[int]) -> dataset.Split:
     lengths = np.array([len(document) for document in documents])
     tokens = np.concatenate([np.array(document, dtype=np.uint16) for document in documents])
-    return data.Split(tokens, np.cumsum(lengths) - lengths, lengths, [f"d{i}" for i in range(len(documents))])
+    return dataset.Split(tokens, np.cumsum(lengths) - lengths, lengths, [f"d{i}" for i in range(len(documents))])
 
 
 def test_documents_come_back_token_by_token(config):
-    tokens = data.load(config, progress=False)
+    tokens = dataset.load(config, progress=False)
     texts = {document.name: document for document in corpus.documents(config)}
     assert len(texts) == 40
     for split, validation in ((tokens.train, False), (tokens.validation, True)):
@@ -125,7 +125,9 @@ def test_bad_corpora_are_refused_and_leave_nothing_half_made(tmp_path, content, 
         (folder / name).write_bytes(content)
     cache = tmp_path / "cache"
     with pytest.raises(ValueError, match=says):
-        data.load(DataConfig(source="text", cache=str(cache), **{"path": str(folder), "tokenizer": "bytes"} | settings))
+        dataset.load(
+            DataConfig(source="text", cache=str(cache), **{"path": str(folder), "tokenizer": "bytes"} | settings)
+        )
     assert not [path for path in cache.glob("*") if path.is_dir() and path.suffix != ".unfinished"]
 
 
@@ -136,7 +138,7 @@ def test_rows_are_joined_into_articles_where_one_begins():
 
 
 def load_in_a_process(config, queue):
-    queue.put(data.load(config, progress=False).fingerprint)
+    queue.put(dataset.load(config, progress=False).fingerprint)
 
 
 def test_several_processes_that_start_at_once_make_one_cache(config, tmp_path):

@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from posext import corpus, data, drawn
 from posext.config import DataConfig
+from posext.data import corpus, dataset, synthetic
 
 MARKOV = DataConfig(source="markov", tokenizer="letters", vocab_size=5)
 COPY = DataConfig(source="copy", tokenizer="letters", vocab_size=32, symbols=32)
 
 
 def documents(config: DataConfig, **changes) -> np.ndarray:
-    return np.stack(list(drawn.documents(replace(config, **changes))))
+    return np.stack(list(synthetic.documents(replace(config, **changes))))
 
 
 @pytest.mark.parametrize("config", [MARKOV, COPY], ids=["markov", "copy"])
@@ -67,7 +67,7 @@ def test_a_copied_block_has_a_uniform_period_and_uniform_symbols():
 
 def test_a_token_is_a_symbol_and_a_byte(tmp_path):
     config = replace(MARKOV, cache=str(tmp_path), documents=300, document_tokens=50)
-    tokens = data.load(config, progress=False)
+    tokens = dataset.load(config, progress=False)
     expected = dict(enumerate(documents(config)))
     assert tokens.vocab_size == 5
     assert tokens.bytes_per_token.tolist() == [1] * 5

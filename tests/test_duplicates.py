@@ -4,9 +4,9 @@ import random
 import numpy as np
 import pytest
 
-from posext import corpus, data
 from posext.config import DataConfig
-from posext.duplicates import SHORTEST_LINE, first_names, lines, overlap
+from posext.data import corpus, dataset
+from posext.data.near_duplicates import SHORTEST_LINE, first_names, lines, overlap
 
 SHARE = 0.5
 
@@ -114,7 +114,7 @@ def test_first_names_leave_alone_what_shares_few_lines_or_has_none():
 
 
 def test_first_names_of_a_document_longer_than_what_is_signed_at_once(monkeypatch):
-    monkeypatch.setattr("posext.duplicates.LINES_AT_ONCE", 7)
+    monkeypatch.setattr("posext.data.near_duplicates.LINES_AT_ONCE", 7)
     assert first_names([("a", text_of(0)), ("b", changed(text_of(0), every=3))]) == {"a": "a", "b": "a"}
 
 
@@ -142,22 +142,22 @@ def test_load_records_the_share_that_a_brute_force_count_gives(folder):
     (folder / name_on(True, "c")).write_text(
         "".join(text_of(i, 2) for i in range(20))  # of every document little, together all
     )
-    found = data.load(config_of(folder), progress=False).overlap
+    found = dataset.load(config_of(folder), progress=False).overlap
     assert found == brute_force(config_of(folder))
     assert found["documents_over_half"] == 1
     assert found["lines"] > 0
 
 
 def test_load_says_once_what_of_the_held_out_lines_stands_in_training(folder, capsys):
-    data.load(config_of(folder))
+    dataset.load(config_of(folder))
     assert "held-out documents with more than half of theirs there: 0 of" in capsys.readouterr().err
-    data.load(config_of(folder))
+    dataset.load(config_of(folder))
     assert "held-out" not in capsys.readouterr().err
 
 
 def test_load_of_a_corpus_without_lines_that_count(tmp_path):
     (tmp_path / "book.txt").write_text("0123456789\n" * 100)
-    found = data.load(config_of(tmp_path / "book.txt"), progress=False).overlap
+    found = dataset.load(config_of(tmp_path / "book.txt"), progress=False).overlap
     assert found == {"lines": 0.0, "documents": 1, "documents_over_half": 0}
 
 

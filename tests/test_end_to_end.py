@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 import wandb_records
 
-from posext import curves, measure
-from posext.protocols import PROTOCOLS
+from posext.analysis import curves
+from posext.eval import curve
+from posext.eval.protocols import PROTOCOLS
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
@@ -35,8 +36,8 @@ def test_a_run_leaves_everything_it_promises(command, small):
     rows = rows_of(folder)
     assert list(rows.columns) == curves.COLUMNS
     assert sorted(set(zip(rows.extend, rows.factor, strict=True))) == [("", "auto"), ("yarn", "16")]
-    for _, curve in rows.groupby("factor"):
-        assert curve.context_length.tolist() == [8, 16, 32, 64, 128, 256]
+    for _, of_factor in rows.groupby("factor"):
+        assert of_factor.context_length.tolist() == [8, 16, 32, 64, 128, 256]
     assert (rows.nll_low <= rows.nll).all()
     assert (rows.nll <= rows.nll_high).all()
     np.testing.assert_allclose(np.exp(rows.nll), rows.perplexity)
@@ -85,8 +86,8 @@ def test_rope_weights_under_other_schemes(command, small):
 
 
 def test_a_length_at_which_matched_and_fixed_factor_meet_is_measured_once(command, small, monkeypatch):
-    measured, measure_windows = [], measure.measure_windows
-    monkeypatch.setattr(measure, "measure_windows", lambda *a: measured.append(a[2][0].length) or measure_windows(*a))
+    measured, measure_windows = [], curve.measure_windows
+    monkeypatch.setattr(curve, "measure_windows", lambda *a: measured.append(a[2][0].length) or measure_windows(*a))
     command("train", "+pe=ntk", *small, "name=mine")
     assert measured == [8, 16, 32, 64, 128, 256, 8, 16, 32, 64, 128]
     rows = rows_of("results/runs/mine").set_index(["factor", "context_length"])

@@ -21,7 +21,9 @@ from starts import (
     without_privileges,
 )
 
-from posext import curves, measure, tracking
+from posext.analysis import curves
+from posext.eval import curve
+from posext.runs import tracking
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 import status
@@ -97,18 +99,18 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(typed, stra
 @pytest.mark.parametrize(
     ("function", "call"),
     [
-        pytest.param("posext.files:save_file", 1, marks=SLOW),
-        ("posext.files:save_file", 6),  # the optimizer's state in the third checkpoint
+        pytest.param("posext.utils.atomic:save_file", 1, marks=SLOW),
+        ("posext.utils.atomic:save_file", 6),  # the optimizer's state in the third checkpoint
         pytest.param("os:rename", 4, marks=SLOW),
         pytest.param("shutil:rmtree", 5, marks=SLOW),
-        pytest.param("posext.files:synced", 9, marks=SLOW),
+        pytest.param("posext.utils.atomic:synced", 9, marks=SLOW),
         pytest.param("posext.train:write_tensors", 1, marks=SLOW),
         ("posext.train:digest", 1),  # the weights are there, their record is not
-        ("posext.partial:replacing", 3),
-        pytest.param("posext.curves:replace", 2, marks=SLOW),  # within writing the sums
-        ("posext.record:write_text", 1),  # the sums are there, the curve is not
-        pytest.param("posext.record:write_text", 2, marks=SLOW),  # one curve of two
-        pytest.param("posext.plot:draw", 1, marks=SLOW),
+        ("posext.eval.cache:replacing", 3),
+        pytest.param("posext.analysis.curves:replace", 2, marks=SLOW),  # within writing the sums
+        ("posext.report.write:write_text", 1),  # the sums are there, the curve is not
+        pytest.param("posext.report.write:write_text", 2, marks=SLOW),  # one curve of two
+        pytest.param("posext.report.curve_plot:draw", 1, marks=SLOW),
         pytest.param("posext.report.page:write", 1, marks=SLOW),
     ],
 )
@@ -121,9 +123,9 @@ def test_killed_while_it_writes_it_ends_as_if_nothing_had_happened(typed, straig
 @pytest.mark.parametrize(
     ("function", "call"),
     [
-        ("posext.data:token_type", 1),
-        pytest.param("posext.tokenizer:make", 1, marks=SLOW),
-        pytest.param("posext.data:digests", 1, marks=SLOW),
+        ("posext.data.dataset:token_type", 1),
+        pytest.param("posext.data.tokenizer:make", 1, marks=SLOW),
+        pytest.param("posext.data.dataset:digests", 1, marks=SLOW),
         pytest.param("os:rename", 1, marks=SLOW),
     ],
 )
@@ -155,7 +157,7 @@ def test_told_to_stop_it_saves_the_step_and_says_how_to_go_on(typed, straight, n
 
 
 def test_told_to_stop_while_it_measures_it_goes_on_at_the_next_length(typed, straight, command, monkeypatch):
-    asked, measured = [], measure.measure_windows
+    asked, measured = [], curve.measure_windows
 
     def stopped(*arguments):
         asked.append(arguments[2][0].length)
@@ -164,11 +166,11 @@ def test_told_to_stop_while_it_measures_it_goes_on_at_the_next_length(typed, str
         return measured(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(measure, "measure_windows", stopped)
+        patched.setattr(curve, "measure_windows", stopped)
         code, _, err = command("train", *typed, "name=mine")
     assert (code, asked) == (143, [8, 16, 32, 64])
     assert "posext: stopped by SIGTERM; the same command continues it" in err
-    monkeypatch.setattr(measure, "measure_windows", lambda *a: asked.append(a[2][0].length) or measured(*a))
+    monkeypatch.setattr(curve, "measure_windows", lambda *a: asked.append(a[2][0].length) or measured(*a))
     assert command("train", *typed, "name=mine")[0] == 0
     assert asked[4:7] == [64, 128, 256]
     assert_the_same(RUNS / "mine", straight[0])

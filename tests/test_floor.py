@@ -12,10 +12,13 @@ import pandas as pd
 import pytest
 import torch
 
-from posext import curves, data, distance, drawn, floor, measure, run
+from posext.analysis import curves, excess_loss
+from posext.analysis.statistics import gain_share
 from posext.config import DataConfig, EvaluationConfig
-from posext.scoring import score_windows
-from posext.statistics import gain_share
+from posext.data import dataset, synthetic
+from posext.eval import bayes_floor, curve
+from posext.eval.scoring import score_windows
+from posext.runs import run
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 rng = np.random.default_rng(0)
@@ -25,9 +28,9 @@ def every_window(symbols: int, length: int) -> list[tuple[int, ...]]:
     return list(itertools.product(range(symbols), repeat=length))
 
 
-def plan_of(config: DataConfig, lengths: list[int], size: int) -> measure.Plan:
-    tokens = data.load(config, progress=False)
-    return measure.make_plan(tokens, lengths, ["fixed_target"], lengths[0], EvaluationConfig(blocks=2, targets=size))
+def plan_of(config: DataConfig, lengths: list[int], size: int) -> curve.Plan:
+    tokens = dataset.load(config, progress=False)
+    return curve.make_plan(tokens, lengths, ["fixed_target"], lengths[0], EvaluationConfig(blocks=2, targets=size))
 
 
 @pytest.fixture
@@ -49,7 +52,7 @@ def test_the_markov_floor_sums_to_the_marginal_likelihood(symbols, order, a):
             n = [counts[state, x] for x in range(symbols)]
             expected += math.lgamma(symbols * a) - math.lgamma(symbols * a + sum(n))
             expected += sum(math.lgamma(a + each) - math.lgamma(a) for each in n)
-        assert floor.markov(np.array(window), symbols, order, a).sum() == pytest.approx(-expected, rel=1e-12)
+        assert bayes_floor.markov(np.array(window), symbols, order, a).sum() == pytest.approx(-expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("order", [1, 2])
@@ -68,7 +71,7 @@ def test_each_markov_cost_is_the_quadrature_over_all_rows(order):
     for _ in range(10):
         window = rng.integers(2, size=9).tolist()
         expected = [-math.log(probability(window[: t + 1]) / probability(window[:t])) for t in range(9)]
-        assert floor.markov(np.array(window), 2, order, 0.5) == pytest.approx(expected, rel=1e-9)
+        assert bayes_floor.markov(np.array(window), 2, order, 0.5) == pytest.approx(expected, rel=1e-9)
 
 
 def test_what_the_first_state_of_a_cut_window_tells_falls_faster_than_the_context_grows():
@@ -85,7 +88,7 @@ def test_what_the_first_state_of_a_cut_window_tells_falls_faster_than_the_contex
             for pair in itertools.pairwise(window[:-1]):
                 path = path * move[pair]
             before, whole = path.mean(), (path * move[window[-2:]]).mean()
-            total += whole * (floor.markov(np.array(window), 2, 1, 0.5)[-1] + math.log(whole / before))
+            total += whole * (bayes_floor.markov(np.array(window), 2, 1, 0.5)[-1] + math.log(whole / before))
         return total
 
     gaps = [gap(length) for length in (2, 3, 5, 7, 9)]
@@ -109,24 +112,26 @@ def test_the_copy_floor_is_the_enumeration_of_periods_blocks_and_cuts(symbols, l
     assert len(possible) < symbols**length
     for window in possible:
         expected = [-math.log(weights[window[: n + 1]] / weights[window[:n]]) for n in range(length)]
-        assert floor.copy(np.array(window), symbols, low, high) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+        assert bayes_floor.copy(np.array(window), symbols, low, high) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 def test_a_window_that_no_period_explains_is_refused():
     with pytest.raises(ValueError, match="no period from 2 to 3 explains this window of 6 symbols"):
-        floor.copy(np.array([0, 1, 1, 0, 0, 0]), 2, 2, 3)
+        bayes_floor.copy(np.array([0, 1, 1, 0, 0, 0]), 2, 2, 3)
 
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_no_other_predictor_has_a_lower_expected_nll(order):
     """Gibbs: under the law of a document's start, where every window's probability is exp of minus the floor's sum."""
     windows = np.array(every_window(3, 7))
-    costs = np.array([floor.markov(window, 3, order, 0.4) for window in windows])
+    costs = np.array([bayes_floor.markov(window, 3, order, 0.4) for window in windows])
     chances = np.exp(-costs.sum(axis=1))
     assert chances.sum() == pytest.approx(1)
     least = chances @ costs[:, -1]
     unigram = -np.log([((w[:-1] == w[-1]).sum() + 0.4) / (6 + 1.2) for w in windows])
-    others = [floor.markov(w, 3, k, a)[-1] for k, a in ((order, 0.2), (order, 1.0), (3 - order, 0.4)) for w in windows]
+    others = [
+        bayes_floor.markov(w, 3, k, a)[-1] for k, a in ((order, 0.2), (order, 1.0), (3 - order, 0.4)) for w in windows
+    ]
     for other in (unigram, np.full(len(windows), math.log(3)), *np.split(np.array(others), 3)):
         assert least < chances @ other - 1e-3
 
@@ -144,13 +149,13 @@ def test_the_floor_scores_what_a_model_reads(config):
 
     for windows in plan.protocols["fixed_target"].windows.values():
         expected = score_windows(counting, plan.tokens.validation.document, windows, 4096)
-        np.testing.assert_allclose(floor.score(plan, config, windows), expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(bayes_floor.score(plan, config, windows), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_floor_falls_with_context(config):
     plan = plan_of(config, [8, 16, 32, 64, 128, 256], size=4)
-    sums, _ = floor.curve(plan, config)
-    assert list(sums.columns) == measure.SUMS
+    sums, _ = bayes_floor.curve(plan, config)
+    assert list(sums.columns) == curve.SUMS
     assert sums.context_length.drop_duplicates().tolist() == plan.lengths
     total = sums.groupby("context_length")[["nll", "tokens"]].sum()
     falling = (total.nll / total.tokens).tolist()
@@ -160,17 +165,17 @@ def test_the_floor_falls_with_context(config):
 
 def test_the_markov_floor_costs_little_more_than_the_best_rows_in_hindsight(config):
     """With concentration 1/2 it is Krichevsky and Trofimov's estimator: (V - 1) / 2 log n + log V more a row, at most."""
-    for chain in drawn.documents(config):
+    for chain in synthetic.documents(config):
         pairs = Counter(itertools.pairwise(chain.tolist()))
         visits = Counter(chain[:-1].tolist())
         hindsight = -sum(n * math.log(n / visits[state]) for (state, _), n in pairs.items())
-        more = floor.window_nll(chain, config)[1:].sum() - hindsight
+        more = bayes_floor.window_nll(chain, config)[1:].sum() - hindsight
         assert 0 < more <= sum(math.log(n) + math.log(3) for n in visits.values())
 
 
 def test_the_copy_floor_goes_from_chance_to_nothing():
     config = DataConfig(source="copy", symbols=32, period_min=8, period_max=64, documents=20, document_tokens=300)
-    costs = np.stack([floor.window_nll(window[100:], config) for window in drawn.documents(config)])
+    costs = np.stack([bayes_floor.window_nll(window[100:], config) for window in synthetic.documents(config)])
     assert costs[:, :8] == pytest.approx(math.log(32))
     assert costs[:, 130:].max() < 1e-9
 
@@ -187,8 +192,8 @@ def test_the_share_of_the_gain_is_1_on_the_floor_0_on_the_crop_and_nan_where_not
 def test_a_distance_over_one_document_has_no_interval():
     level = np.ones(1)
     sums = sums_of({("", ""): {8: level + 0.1, 16: level}, (curves.FLOOR, ""): {8: level, 16: level - 0.2}})
-    found = distance.distances(sums, train_length=8).loc[("", "", "p", 16)]
-    assert distance.cell(*found) == "0.200 (no interval)"
+    found = excess_loss.distances(sums, train_length=8).loc[("", "", "p", 16)]
+    assert excess_loss.cell(*found) == "0.200 (no interval)"
 
 
 def sums_of(nll: dict[tuple[str, str], dict[int, np.ndarray]]) -> pd.DataFrame:
@@ -212,7 +217,7 @@ def test_distances_are_paired_and_shares_are_taken_from_the_run_as_trained_with_
             (curves.FLOOR, ""): {8: level, 16: level - 0.2},
         }
     )
-    found = distance.distances(sums, train_length=8)
+    found = excess_loss.distances(sums, train_length=8)
     near = found.loc[("", "auto", "p", 16)]
     assert near.distance.value == pytest.approx(0.25, abs=0.005)
     assert 0 < near.distance.high - near.distance.low < 0.01  # the levels alone are uncertain by 0.2
@@ -229,7 +234,7 @@ def test_a_loss_far_above_the_floor_in_range_is_warned_of(caplog, loss, warns):
     rows = pd.DataFrame(
         {"extend": ["", "", "floor", "floor"], "context_length": [8, 16, 8, 16], "nll": [9, loss, 8, 0.9]}
     )
-    floor.warn_if_far(
+    bayes_floor.warn_if_far(
         rows.assign(train_length=16, protocol="fixed_target"), symbols=8
     )  # log 8 = 2.08: a fifth of what can be gained is 0.24
     assert ("above the floor" in caplog.text) == warns
@@ -268,13 +273,13 @@ def test_curves_on_other_targets_than_the_floor_have_no_distance(command, small,
     typed = ["data=markov", "data.documents=60", "data.document_tokens=300", f"data.cache={tmp_path}/cache", *kept]
     folder = Path("results/runs/mine")
     assert command("train", "+pe=rope", *typed, "steps=1", "name=mine", "data.validation_share=0.3")[0] == 0
-    before = distance.of_run(run.load(folder))
+    before = excess_loss.of_run(run.load(folder))
     assert set(before.index.get_level_values("extend")) == {"", "floor"}
     again = ["evaluate", f"run={folder}", "tracking.wandb=disabled", "+pe@extend=none"]
     assert command(*again)[0] == 0
-    assert distance.of_run(run.load(folder)).loc[""].distance.tolist() == before.loc[""].distance.tolist()
+    assert excess_loss.of_run(run.load(folder)).loc[""].distance.tolist() == before.loc[""].distance.tolist()
     assert command(*again, "context_lengths=[16,32]")[0] == 0
-    assert set(distance.of_run(run.load(folder)).index.get_level_values("extend")) == {"none", "floor"}
+    assert set(excess_loss.of_run(run.load(folder)).index.get_level_values("extend")) == {"none", "floor"}
 
 
 def test_runs_on_the_same_targets_share_one_floor_in_tables():
@@ -294,4 +299,4 @@ def test_runs_on_the_same_targets_share_one_floor_in_tables():
 def test_a_floor_table_of_a_run_on_text_is_refused(command, small):
     assert command("train", "+pe=rope", *small, "steps=1", "name=mine")[0] == 0
     with pytest.raises(ValueError, match="mine has no floor: it takes a measured run on data=markov or copy"):
-        distance.table(curves.read("results/runs/mine/curves.csv"), [Path("results/runs/mine")])
+        excess_loss.table(curves.read("results/runs/mine/curves.csv"), [Path("results/runs/mine")])

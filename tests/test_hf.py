@@ -10,12 +10,13 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from posext import curves, data, tokenizer
+from posext.analysis import curves
+from posext.data import dataset, tokenizer
+from posext.eval.curve import plan_of
+from posext.eval.protocols import PROTOCOLS
 from posext.hf import load
 from posext.hf.network import Network, as_it_is
-from posext.measure import plan_of
-from posext.protocols import PROTOCOLS
-from posext.run import load as load_run
+from posext.runs.run import load as load_run
 
 ORIGINAL = 32
 LENGTHS = [16, 32, 64, 128]
@@ -90,7 +91,7 @@ def test_perplexity_equals_a_plain_loop_over_logits_in_float64(plain, evaluate, 
         LlamaForCausalLM.from_pretrained(plain, dtype=torch.float64),
     )
     run = load_run("results/runs/mine")
-    plan, names = plan_of(run, data.load(run.config.data)), data.load(run.config.data).validation.names
+    plan, names = plan_of(run, dataset.load(run.config.data)), dataset.load(run.config.data).validation.names
     for length in LENGTHS:
         total, count = 0.0, 0
         for window in plan.protocols["fixed_target"].windows[length]:

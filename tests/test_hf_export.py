@@ -10,8 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from posext import curves, data
-from posext.checkpoint import weights
+from posext.analysis import curves
 from posext.config import (
     DataConfig,
     EvaluationConfig,
@@ -21,10 +20,12 @@ from posext.config import (
     TrackingConfig,
     TrainConfig,
 )
+from posext.data import dataset
 from posext.hf.export import export, known
-from posext.model import GPT
+from posext.model.gpt import GPT
 from posext.pe import axes_of, settings_of
-from posext.run import Run, prepare
+from posext.runs.run import Run, prepare
+from posext.training.checkpoint import weights
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "export_hf.py"
 SHAPE = ModelConfig("test", n_layers=2, n_heads=2, d_model=32, d_ff=48, learning_rate=1e-3)
@@ -45,7 +46,7 @@ def trained(corpus, tmp_path_factory):
             evaluation=EvaluationConfig(documents=6, bootstrap=20), tracking=TrackingConfig("disabled"),
             length=LengthConfig(stages), precision="fp32", **axes_of(axes),
         )  # fmt: skip
-        run, tokens = prepare(config), data.load(config.data)
+        run, tokens = prepare(config), dataset.load(config.data)
         torch.manual_seed(0)
         model = GPT(SHAPE, tokens.vocab_size, run.scheme())
         with torch.no_grad():
@@ -123,7 +124,8 @@ def test_generation_goes_on_as_ours(trained):
     assert theirs.generate(TOKENS[:1, :10], max_new_tokens=12, do_sample=False).tolist() == tokens.tolist()
     text = "the naïve café"
     assert (
-        AutoTokenizer.from_pretrained("out")(text)["input_ids"] == data.load(run.config.data).tokenizer.encode(text).ids
+        AutoTokenizer.from_pretrained("out")(text)["input_ids"]
+        == dataset.load(run.config.data).tokenizer.encode(text).ids
     )
     assert (theirs.config.bos_token_id, theirs.config.eos_token_id) == (None, None)
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from posext.config import DataConfig, ModelConfig, TrainConfig
-from posext.model import GPT, belongs_to_scheme
+from posext.model.gpt import GPT, belongs_to_scheme
 from posext.pe import build, names, settings_of
-from posext.run import Run
-from posext.streams import stream_seed, torch_stream
+from posext.runs.run import Run
 from posext.train import untrained
+from posext.utils.rng import stream_seed, torch_stream
 
 MODEL = ModelConfig(name="test", n_layers=2, n_heads=4, d_model=64, d_ff=64, learning_rate=1e-3)
 SHAPE = {"head_dim": 16, "n_heads": 4, "d_model": 64, "train_length": 32}

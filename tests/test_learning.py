@@ -7,9 +7,9 @@ import torch
 from omegaconf import OmegaConf
 
 from posext.config import ModelConfig, OptimizerConfig
-from posext.model import GPT
-from posext.optim import adamw
+from posext.model.gpt import GPT
 from posext.pe import CONFIGS, build, names
+from posext.training.optimizer import adamw
 
 LENGTH, STEPS = 32, 50
 TEXT = torch.tensor(list(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))))

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from posext import evolution
-from posext.pe import build
+from posext.pe import build, longrope_search
 
 TOP = 10.0
 STARTS = {"PI": np.full(32, 8.0), "NTK": 8.0 ** (np.arange(32) / 31), "YaRN": np.linspace(1, 8, 32)}
@@ -17,14 +16,16 @@ def away_from_a_step(divisors: np.ndarray) -> float:
 
 
 def test_the_search_ends_below_its_best_start_and_says_what_they_were():
-    found = evolution.search(away_from_a_step, STARTS, TOP)
+    found = longrope_search.search(away_from_a_step, STARTS, TOP)
     assert found.starts == pytest.approx({name: away_from_a_step(start) for name, start in STARTS.items()})
     assert found.value == away_from_a_step(found.divisors) < 0.7 * min(found.starts.values())
     assert found.history == sorted(found.history, reverse=True)
 
 
 def test_a_start_that_cannot_be_improved_is_kept():
-    found = evolution.search(lambda divisors: float(abs(divisors - STARTS["YaRN"]).sum()), STARTS, TOP, generations=3)
+    found = longrope_search.search(
+        lambda divisors: float(abs(divisors - STARTS["YaRN"]).sum()), STARTS, TOP, generations=3
+    )
     assert found.value == 0
     assert found.divisors.tolist() == STARTS["YaRN"].tolist()
 
@@ -32,7 +33,9 @@ def test_a_start_that_cannot_be_improved_is_kept():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_every_candidate_is_non_decreasing_within_its_bounds_and_asked_for_once(seed):
     asked = []
-    evolution.search(lambda divisors: asked.append(divisors) or away_from_a_step(divisors), STARTS, TOP, seed=seed)
+    longrope_search.search(
+        lambda divisors: asked.append(divisors) or away_from_a_step(divisors), STARTS, TOP, seed=seed
+    )
     candidates = np.stack(asked)
     assert candidates.shape == (16 + 10 * 10, 32)
     assert (np.diff(candidates) >= 0).all()
@@ -41,14 +44,16 @@ def test_every_candidate_is_non_decreasing_within_its_bounds_and_asked_for_once(
 
 
 def test_the_search_is_a_function_of_its_seed():
-    same, again, other = (evolution.search(away_from_a_step, STARTS, TOP, seed=seed).divisors for seed in (3, 3, 4))
+    same, again, other = (
+        longrope_search.search(away_from_a_step, STARTS, TOP, seed=seed).divisors for seed in (3, 3, 4)
+    )
     assert same.tolist() == again.tolist() != other.tolist()
 
 
 @pytest.mark.parametrize("population", [2, 5])
 def test_a_population_too_small_for_starts_or_parents_is_refused(population):
     with pytest.raises(ValueError, match="too small for 3 starts"):
-        evolution.search(away_from_a_step, STARTS, TOP, population=population)
+        longrope_search.search(away_from_a_step, STARTS, TOP, population=population)
 
 
 @pytest.mark.parametrize("head_dim", [8, 64, 128])

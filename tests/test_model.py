@@ -4,12 +4,12 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from posext import device
 from posext.config import ModelConfig
-from posext.llama import from_llama, to_llama
-from posext.model import GPT, NORM_EPSILON
-from posext.optim import adamw
+from posext.model.gpt import GPT, NORM_EPSILON
+from posext.model.llama_weights import from_llama, to_llama
 from posext.pe import build
+from posext.training import device
+from posext.training.optimizer import adamw
 
 CONFIG = ModelConfig(name="test", n_layers=3, n_heads=4, d_model=64, d_ff=96, learning_rate=1e-3)
 TOKENS = torch.randint(200, (2, 300), generator=torch.Generator().manual_seed(0))
@@ -94,7 +94,7 @@ def test_the_schemes_and_lengths_of_a_sweep_in_one_process_all_stay_compiled(mon
     traced = partial(torch.compile, backend="eager")  # without generated code
     monkeypatch.setattr(torch, "compile", traced)
     monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)  # torch's own is 8
-    monkeypatch.setattr("posext.model.VERSIONS", 6)
+    monkeypatch.setattr("posext.model.gpt.VERSIONS", 6)
     with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True), torch.no_grad():
         for name in ("rope", "alibi"):
             assert device.should_compile("true", 1)

@@ -3,12 +3,12 @@
 import pytest
 from protocol_properties import PROPERTIES, STRIDE, Corpus
 
-from posext.protocols import PROTOCOLS, compat
+from posext.eval.protocols import PROTOCOLS, published
 
 
 @pytest.fixture(autouse=True)
 def _small_stride(monkeypatch):
-    monkeypatch.setattr(compat, "STRIDE", STRIDE)
+    monkeypatch.setattr(published, "STRIDE", STRIDE)
 
 
 def same(model):

@@ -8,9 +8,9 @@ import pytest
 import torch
 from x_transformers.x_transformers import AlibiPositionalBias, CoPE, DataDependentAlibi
 
-from posext.attention import attend, prepare
 from posext.config import ModelConfig
-from posext.model import GPT
+from posext.model.attention import attend, prepare
+from posext.model.gpt import GPT
 from posext.pe import build
 from posext.pe.tables import Tables
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from posext.perplexity import Target, fixed_targets, score
+from posext.eval.targets import Target, fixed_targets, score
 
 VOCABULARY, SIZE, LENGTHS = 11, 4, [8, 16, 32, 64]
 rng = np.random.default_rng(0)

@@ -7,40 +7,41 @@ import pandas as pd
 import pytest
 from conftest import WORDS
 
-from posext import curves, data
+from posext.analysis import curves
 from posext.config import DataConfig, EvaluationConfig
-from posext.measure import make_plan
-from posext.retrieval.episode import filler
+from posext.data import dataset
+from posext.data.recall.episode import filler
+from posext.eval.curve import make_plan
 
 LENGTHS = [8, 16, 64]
 NAMES = ["fixed_target", "far_copy", "sliding", "nonoverlap", "per_position"]
 LONGEST, ROOM = 64, 16  # of LENGTHS, with 4 blocks of 4 targets
 
 
-def split_of(*lengths: int) -> data.Split:
+def split_of(*lengths: int) -> dataset.Split:
     sizes = np.array(lengths, dtype=np.int64)
     rng = np.random.default_rng(0)
     tokens = rng.integers(256, size=sizes.sum()).astype(np.uint16)
-    return data.Split(tokens, np.cumsum(sizes) - sizes, sizes, [f"d{i}" for i in range(len(sizes))])
+    return dataset.Split(tokens, np.cumsum(sizes) - sizes, sizes, [f"d{i}" for i in range(len(sizes))])
 
 
-def pieces(*lengths: int) -> data.Split:
-    return data.pieces(split_of(*lengths), LONGEST, ROOM)
+def pieces(*lengths: int) -> dataset.Split:
+    return dataset.pieces(split_of(*lengths), LONGEST, ROOM)
 
 
-def corpus_of(folder, held_out: list[int], monkeypatch) -> data.Data:
+def corpus_of(folder, held_out: list[int], monkeypatch) -> dataset.Data:
     """One training text, and held-out texts of so many bytes, each a token."""
     (folder / "texts").mkdir()
     rng = random.Random(0)
     for index, size in enumerate([500, *held_out]):
         name = f"{'h' if index else 't'}{index:02}.txt"
         (folder / "texts" / name).write_text(" ".join(rng.choices(WORDS, k=size))[:size])
-    monkeypatch.setattr("posext.corpus.held_out", lambda name, share: name.startswith("h"))
+    monkeypatch.setattr("posext.data.corpus.held_out", lambda name, share: name.startswith("h"))
     settings = {"source": "text", "path": str(folder / "texts"), "tokenizer": "bytes"}
-    return data.load(DataConfig(**settings, cache=str(folder / "cache")), progress=False)
+    return dataset.load(DataConfig(**settings, cache=str(folder / "cache")), progress=False)
 
 
-def plan_of(tokens: data.Data):
+def plan_of(tokens: dataset.Data):
     return make_plan(tokens, LENGTHS, NAMES, 16, EvaluationConfig(targets=4))
 
 
@@ -70,7 +71,7 @@ def test_pieces_have_stable_names_and_leave_short_documents_theirs():
 @pytest.mark.parametrize("lengths", [[5000] * 10, [65] * 10, [65], [161], [64, 3], []])
 def test_pieces_leave_enough_long_documents_and_those_too_short_to_cut_as_they_are(lengths):
     split = split_of(*lengths)
-    assert data.pieces(split, LONGEST, ROOM) is split
+    assert dataset.pieces(split, LONGEST, ROOM) is split
 
 
 def test_pieces_cut_nine_long_documents_among_many_short_ones():
@@ -105,7 +106,7 @@ def test_make_plan_with_ten_long_documents_is_as_without_pieces(tmp_path, monkey
     tokens = corpus_of(tmp_path, [700 + 100 * i for i in range(10)], monkeypatch)
     with caplog.at_level(logging.WARNING, logger="posext"):
         plan = plan_of(tokens)
-    monkeypatch.setattr("posext.data.pieces", lambda documents, longest, room: documents)
+    monkeypatch.setattr("posext.data.dataset.pieces", lambda documents, longest, room: documents)
     assert plan.protocols["fixed_target"].windows == plan_of(tokens).protocols["fixed_target"].windows
     assert plan.tokens is tokens
     assert not caplog.records

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from posext.attention import prepare
+from posext.model.attention import prepare
 from posext.pe import build
 
 L = 16

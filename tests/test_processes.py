@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from posext import checkpoint, curves
+from posext.analysis import curves
+from posext.training import checkpoint
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs" / "accelerate"
 DDP = ["--cpu", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]

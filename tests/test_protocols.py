@@ -8,13 +8,13 @@ import pytest
 import torch
 from protocol_properties import COUNTS, LENGTHS, RANDOM, SETTINGS, SIZE, STRIDE, VOCABULARY, Corpus, targets, uniform
 
-from posext import scoring
 from posext.config import ModelConfig
-from posext.model import GPT
+from posext.eval import scoring
+from posext.eval.protocols import COMPARABLE, COMPAT, PROTOCOLS, Settings, measure, published
+from posext.eval.protocols.far_copy import previous
+from posext.eval.scoring import Window, chunked_nll, score_windows, target_nll
+from posext.model.gpt import GPT
 from posext.pe import build
-from posext.protocols import COMPARABLE, COMPAT, PROTOCOLS, Settings, compat, measure
-from posext.protocols.far_copy import previous
-from posext.scoring import Window, chunked_nll, score_windows, target_nll
 
 LONGEST = LENGTHS[-1]
 
@@ -44,7 +44,7 @@ def per_token(sums):
 
 @pytest.fixture
 def small_stride(monkeypatch):
-    monkeypatch.setattr(compat, "STRIDE", STRIDE)
+    monkeypatch.setattr(published, "STRIDE", STRIDE)
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -195,7 +195,7 @@ def test_windows_that_no_document_holds_and_strides_that_leave_labels_out_are_re
 
 
 def test_presets_are_the_published_ones_and_marked():
-    assert compat.STRIDE == 256
+    assert published.STRIDE == 256
     assert set(COMPAT) == {"alibi", "alibi_s1", "pi", "yarn_paper", "longlora"}
     assert not COMPARABLE & set(COMPAT)
     assert set(PROTOCOLS) >= COMPARABLE

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from posext import curves, plot
-from posext.report import page
+from posext.analysis import curves
+from posext.report import curve_plot, page
 from posext.report.cost import growth
 
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
@@ -133,7 +133,7 @@ def test_the_chart_has_a_band_where_there_is_an_interval(half, drawn):
     rows = rows_of("rope", [3.0, 2.5, 2.6, 2.7])
     rows = rows.assign(nll_low=rows.nll - half, nll_high=rows.nll + half)
     axes = plt.figure().subplots()
-    plot.one_curve(axes, rows, "C0", "-")
+    curve_plot.one_curve(axes, rows, "C0", "-")
     assert any(len(path.vertices) for band in axes.collections for path in band.get_paths()) == drawn
     plt.close()
 

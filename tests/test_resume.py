@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from posext import checkpoint, train
+from posext import train
+from posext.training import checkpoint
 
 
 def stop_after(monkeypatch, step: int) -> None:

@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
-from posext import curves, data, retrieval
+from posext.analysis import curves
+from posext.analysis.retrieval import read
+from posext.analysis.statistics import wilson
 from posext.config import DataConfig
-from posext.retrieval.mix import batch
-from posext.retrieval.table import read
-from posext.statistics import wilson
+from posext.data import dataset
+from posext.data.recall.mixing import batch
+from posext.eval import retrieval
 
 SETTINGS = retrieval.Settings(trials=12)
 
@@ -20,7 +22,7 @@ SETTINGS = retrieval.Settings(trials=12)
 @pytest.fixture(scope="module")
 def tokens(corpus, tmp_path_factory):
     cache = str(tmp_path_factory.mktemp("cache"))
-    return data.load(
+    return dataset.load(
         DataConfig("text", str(corpus), tokenizer="bytes", validation_share=0.3, cache=cache), progress=False
     )
 

@@ -3,8 +3,8 @@
 import pytest
 
 from posext.config import LengthConfig, OptimizerConfig, StageConfig
-from posext.length import schedule
-from posext.optim import lr_at
+from posext.training.optimizer import lr_at
+from posext.training.schedules import schedule
 
 PROGRESSIVE = LengthConfig([StageConfig(1, 0.8), StageConfig(2, 0.1), StageConfig(4, 0.1)])
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posext.config import DataConfig, ModelConfig, TrainConfig
-from posext.corpus import documents
-from posext.run import load, name_of, prepare
-from posext.tokenizer import make
+from posext.data.corpus import documents
+from posext.data.tokenizer import make
+from posext.runs.run import load, name_of, prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted(path for folder in ("posext", "scripts", "examples") for path in (ROOT / folder).rglob("*.py"))
@@ -179,7 +179,7 @@ FOREIGN = {
     "os.system": "it lies outside posext",
     "subprocess.Popen": "it lies outside posext",
     "posextra.Scheme": "it lies outside posext",
-    "posext.run.subprocess.Popen": "it is no",
+    "posext.runs.run.subprocess.Popen": "it is no",
 }
 
 

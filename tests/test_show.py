@@ -7,10 +7,10 @@ import sys
 import pytest
 import torch
 
-from posext.attention import prepare
+from posext.model.attention import prepare
 from posext.pe import __main__ as pe
 from posext.pe import build, names
-from posext.show import attention_factor, figures, wavelengths
+from posext.report.scheme_figures import attention_factor, figures, wavelengths
 
 SHAPE = {"head_dim": 64, "n_heads": 4, "d_model": 256, "train_length": 128}
 

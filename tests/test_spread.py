@@ -8,33 +8,35 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from posext import curves, spread
-from posext.spread import Seeds, Spread
+from posext.analysis import curves, seed_spread
+from posext.analysis.seed_spread import Seeds, Spread
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "seed_spread.py"
 
 
 def test_over_seeds_gives_the_t_interval_of_the_mean():
-    found = spread.over_seeds([-0.194, -0.007, 0.025, -0.101])  # FoX less RoPE
+    found = seed_spread.over_seeds([-0.194, -0.007, 0.025, -0.101])  # FoX less RoPE
     assert found.mean == pytest.approx(-0.069, abs=1e-3)
     assert found.high - found.mean == pytest.approx(0.157, abs=2e-3)  # 3.182 standard errors
     assert found.count == 4
 
 
 def test_known_is_that_of_the_scheme_or_the_largest_of_the_size_or_none():
-    rope, fox = spread.known("nano", "rope"), spread.known("nano", "fox")
+    rope, fox = seed_spread.known("nano", "rope"), seed_spread.known("nano", "fox")
     assert rope is not None
     assert fox is not None
     assert rope.sd == pytest.approx(np.std(np.log([51.5, 44.0, 41.5, 46.8]), ddof=1), abs=1e-4)
-    assert fox.sd < rope.sd == spread.known("nano", "cable").sd
-    assert spread.known("hf", "rope") is None
+    assert fox.sd < rope.sd == seed_spread.known("nano", "cable").sd
+    assert seed_spread.known("hf", "rope") is None
 
 
 def test_noise_is_a_t_interval_on_the_sum_of_variances():
     same = Spread(0.1, 4)
-    assert spread.noise(same, same) == pytest.approx(2.447 * math.sqrt(2) * 0.1, rel=1e-3)  # 6 degrees of freedom
-    assert spread.noise(same, Spread(0.0, 4)) == pytest.approx(3.182 * 0.1, rel=1e-3)  # a floor has none of its own
-    assert math.isnan(spread.noise(same, None))
+    assert seed_spread.noise(same, same) == pytest.approx(2.447 * math.sqrt(2) * 0.1, rel=1e-3)  # 6 degrees of freedom
+    assert seed_spread.noise(same, Spread(0.0, 4)) == pytest.approx(
+        3.182 * 0.1, rel=1e-3
+    )  # a floor has none of its own
+    assert math.isnan(seed_spread.noise(same, None))
 
 
 @pytest.mark.parametrize(
@@ -49,8 +51,8 @@ def test_noise_is_a_t_interval_on_the_sum_of_variances():
     ],
 )
 def test_judged_keeps_a_verdict_where_seeds_bear_it_out(limit, seeds, verdict):
-    assert spread.judged("lower", -0.2, limit, seeds) == verdict
-    assert spread.judged("no difference seen", -0.2, limit, seeds) == "no difference seen"
+    assert seed_spread.judged("lower", -0.2, limit, seeds) == verdict
+    assert seed_spread.judged("no difference seen", -0.2, limit, seeds) == "no difference seen"
 
 
 def rows_of(seed, nll, scheme="rope", **columns):
@@ -75,7 +77,7 @@ def test_seed_spread_makes_a_row_of_three_seeds_at_the_training_length(monkeypat
         text = "pe: {}\nmodel: {}\ndata: {}\ntrain_length: 64\nsteps: 600\ntokens_per_step: 2048\n"
         Path(f"configs/rope{seed}.yaml").write_text(text)
     table = made(monkeypatch, rows)
-    assert list(table.columns) == spread.COLUMNS
+    assert list(table.columns) == seed_spread.COLUMNS
     assert table.values.tolist() == [["nano", "rope", 64, 1228800, 3, 0.1]]
 
 

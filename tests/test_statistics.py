@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from posext.statistics import (
+from posext.analysis.statistics import (
     Estimate,
     against_crop,
     area,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from posext import curves, train
+from posext import train
+from posext.analysis import curves
 
 RUNS = Path("results/runs")
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"

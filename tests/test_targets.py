@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from protocol_properties import LENGTHS, RANDOM, SETTINGS, Corpus
 
-from posext import curves, distance, plot
-from posext.protocols import COMPARABLE, PROTOCOLS, targets
+from posext.analysis import curves, excess_loss
+from posext.eval.protocols import COMPARABLE, PROTOCOLS, targets
+from posext.report import curve_plot
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 rng = np.random.default_rng(1)
@@ -72,13 +73,13 @@ SAYS = (
 @pytest.mark.parametrize("differing", [{"targets": "0bbb"}, {"targets": "", "tokens": 40.0}])
 def test_refuse_mixed_targets_names_two_curves_and_what_mends_it(differing):
     mixed = pd.concat([rows_of("rope"), rows_of("alibi", **differing)], ignore_index=True)
-    for held in (curves.refuse_mixed_targets, curves.table, lambda rows: distance.table(rows, [])):
+    for held in (curves.refuse_mixed_targets, curves.table, lambda rows: excess_loss.table(rows, [])):
         with pytest.raises(
             ValueError, match=SAYS + r"measure again with the same context_lengths=\[8,16,32\] and eval"
         ):
             held(mixed)
     with pytest.raises(ValueError, match=SAYS):
-        plot.draw(mixed, Path("figure.png"))
+        curve_plot.draw(mixed, Path("figure.png"))
 
 
 def test_refuse_mixed_targets_takes_old_files_by_their_counts_and_other_lengths_where_lengths_do_not_compare():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from posext import attention
+from posext.model import attention
 from posext.pe import build, names
 
 L = 16  # original length

@@ -11,15 +11,15 @@ from typing import Any, cast
 import transformers
 from accelerate import PartialState
 
-from posext import data, tokenizer
 from posext.config import DRAWN, DataConfig, EvaluateConfig, ModelConfig, TrainConfig
-from posext.data import ENOUGH
-from posext.files import write_text
+from posext.data import dataset, tokenizer
+from posext.data.dataset import ENOUGH
 from posext.hf import load
 from posext.hf.network import AsItIs, Network, as_it_is, rope_parameters
 from posext.pe import PositionalEncoding, from_config
 from posext.pe.rope import RoPE
-from posext.run import Run, claim, commit
+from posext.runs.run import Run, claim, commit
+from posext.utils.atomic import write_text
 
 log = logging.getLogger(__name__)
 MULTIPLES = (0.5, 1, 2, 4)  # of the original length: where a checkpoint is measured unless told otherwise
@@ -74,7 +74,7 @@ def prepare(config: EvaluateConfig) -> Checkpoint:
     skeleton = load.skeleton(path)
     state = PartialState()
     with state.main_process_first():
-        tokens = data.load(measured.data, state.is_main_process)
+        tokens = dataset.load(measured.data, state.is_main_process)
     if measured.context_lengths is None:
         end = as_it_is(skeleton, measured.train_length).max_length
         measured.context_lengths = context_lengths(measured.train_length, tokens, end)
@@ -144,7 +144,7 @@ def check_tokenizer(config: DataConfig, described: Any) -> None:
         raise ValueError(f"data.tokenizer={config.tokenizer} has {size} tokens, but the vocabulary of the model {has}")
 
 
-def context_lengths(original: int, tokens: data.Data, end: int | None) -> list[int]:
+def context_lengths(original: int, tokens: dataset.Data, end: int | None) -> list[int]:
     """Half the original length up to 4 times it, as far as learned positions and enough held-out documents go.
 
     Raises ValueError where not even the first does.

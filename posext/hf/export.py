@@ -9,10 +9,10 @@ from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from posext.hf.checkpoint import Checkpoint
-from posext.llama import to_llama
-from posext.model import GPT, NORM_EPSILON
+from posext.model.gpt import GPT, NORM_EPSILON
+from posext.model.llama_weights import to_llama
 from posext.pe import PositionalEncoding, class_of, names, settings_of
-from posext.run import Run
+from posext.runs.run import Run
 
 ROWS = 64  # last positions whose logits are compared
 MOST = 1e-3  # of the largest logit: transformers makes phases in float32, 1e-7 a token off

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging
 
-from posext.files import digest
+from posext.utils.atomic import digest
 
 
 def settings(path: str) -> Any:

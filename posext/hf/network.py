@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from posext.eval.scoring import last_positions, target_nll
 from posext.pe import PositionalEncoding, Shape
 from posext.pe.rope import RoPE
-from posext.scoring import last_positions, target_nll
 
 LOGITS = 2**28  # numbers that are held at once, unless one window alone has more
 
@@ -20,7 +20,7 @@ class AsItIs(PositionalEncoding):
 
     def __init__(self, shape: Shape, family: str, attention_factor: float = 1.0, max_length: int | None = None):
         super().__init__(shape)
-        self.family = family  # type: ignore[misc]
+        self.family = family
         self.of_the_weights = RoPE.of_the_weights if family == RoPE.family else ()  # type: ignore[misc]
         self.attention_factor, self.max_length = attention_factor, max_length
 

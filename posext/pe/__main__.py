@@ -17,9 +17,10 @@ from omegaconf.errors import OmegaConfBaseException
 from tabulate import tabulate
 from yaml import YAMLError
 
-from posext import command, sketch
+from posext.cli import app
 from posext.pe import FOLDERS, PositionalEncoding, build, names, settings_of
-from posext.show import PATTERN, figures, nothing_to_draw
+from posext.report import scheme_render
+from posext.report.scheme_figures import PATTERN, figures, nothing_to_draw
 
 SHAPE = {"head_dim": 64, "n_heads": 4, "d_model": 256, "train_length": 128}
 SOURCE = r"arXiv:\d{4}\.\d{5}|kexue\.fm/archives/\d+|github\.com/[\w-]+/[\w-]+"
@@ -39,7 +40,7 @@ def main() -> None:
                     f"unknown command {' '.join(other)!r}; there are: show NAME [KEY=VALUE ...], or none to list"
                 )
     except (ValueError, OSError) as error:
-        command.stop(error)
+        app.stop(error)
 
 
 def listed() -> str:
@@ -89,7 +90,7 @@ def show(name: str, arguments: list[str]) -> None:
     path = path / f"pe-{name}.png" if path.is_dir() else path.with_suffix(".png")
     asked = settings.pop("length", None)
     shape = {key: settings.pop(key, default) for key, default in SHAPE.items()}
-    command.say_once()
+    app.say_once()
     torch.manual_seed(0)
     scheme = build(name, **shape, **settings)
     length = asked or min(2048, scheme.max_length or 2048)
@@ -98,8 +99,8 @@ def show(name: str, arguments: list[str]) -> None:
         print(nothing_to_draw(name, scheme))
         return
     for figure in drawn:
-        print(sketch.terminal(figure), *figure.notes, sep="\n", end="\n\n")
-    sketch.png(drawn, path, " ".join([name, *(a for a in arguments if not a.startswith("png="))]))
+        print(scheme_render.terminal(figure), *figure.notes, sep="\n", end="\n\n")
+    scheme_render.png(drawn, path, " ".join([name, *(a for a in arguments if not a.startswith("png="))]))
     print(f"Chart: {path}")
 
 

@@ -42,8 +42,8 @@ class Shape:
 class PositionalEncoding(nn.Module):
     """The interface of a scheme. Every method's default does nothing, so as it stands this is a model without positions."""
 
-    family: ClassVar[str] = "none"  # an extension replaces a scheme of its own family
-    relative: ClassVar[bool] = True  # logits depend on distances only: shifting every position changes nothing
+    family: str = "none"  # an extension replaces a scheme of its own family
+    relative: bool = True  # logits depend on distances only: shifting every position changes nothing
     of_the_weights: ClassVar[tuple[str, ...]] = ()  # settings an extension inherits from the run unless told otherwise
     length_dependent = False  # logits at a position depend on the length of the whole context
     max_length: int | None = None  # longest context (tokens) at which the scheme is defined; None: every length

@@ -30,7 +30,7 @@ class DAPE(PositionalEncoding):
             raise ValueError(
                 f"dape adapts an additive bias, and {based_on} has none: based_on=alibi, kerple_log, fire, t5"
             )
-        self.relative = static.relative  # type: ignore[misc]
+        self.relative = static.relative
 
     def static(self) -> PositionalEncoding:
         """A new scheme whose bias adapts."""

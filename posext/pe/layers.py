@@ -36,10 +36,9 @@ class Layers(PositionalEncoding):
         if not self.repeats:
             raise ValueError("pe.layers must name at least one layer, as in [{pe: rope, repeat: 3}, {pe: none}]")
         kinds = self.schemes()
-        self.family = "/".join(
-            kind.family for kind, count in zip(kinds, self.repeats, strict=True) for _ in range(count)
-        )  # type: ignore[misc]
-        self.relative = all(kind.relative for kind in kinds)  # type: ignore[misc]
+        families = [kind.family for kind, count in zip(kinds, self.repeats, strict=True) for _ in range(count)]
+        self.family = "/".join(families)
+        self.relative = all(kind.relative for kind in kinds)
         self.length_dependent = any(kind.length_dependent for kind in kinds)
         self.max_length = min((kind.max_length for kind in kinds if kind.max_length is not None), default=None)
 

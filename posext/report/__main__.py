@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from posext.command import Arguments, script
+from posext.cli.app import Arguments, script
 from posext.report import page
 
 

@@ -10,11 +10,11 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from posext import pe
+from posext.analysis.curves import FLOOR
 from posext.config import TrainConfig
-from posext.curves import FLOOR
-from posext.measure import context_lengths
+from posext.eval.curve import context_lengths
 from posext.report.gather import HEADLINE
-from posext.run import Run, flat, name_of
+from posext.runs.run import Run, flat, name_of
 
 
 def train(run: Run) -> str | None:

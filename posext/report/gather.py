@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from posext import compare, curves, run, stored
-from posext.protocols import COMPARABLE
-from posext.retrieval import table
+from posext.analysis import comparison, curves, document_sums, retrieval
+from posext.eval.protocols import COMPARABLE
+from posext.runs import run
 
 log = logging.getLogger(__name__)
 HEADLINE = "fixed_target"  # the protocol of the first chart and of the table
@@ -26,10 +26,10 @@ class Source:
     retrieval: pd.DataFrame
 
     @property
-    def bootstrap(self) -> compare.Bootstrap:
+    def bootstrap(self) -> comparison.Bootstrap:
         """How the run's documents are resampled."""
         config = self.run.config.evaluation if self.run else None
-        return compare.Bootstrap(config.bootstrap, config.seed) if config else compare.Bootstrap()
+        return comparison.Bootstrap(config.bootstrap, config.seed) if config else comparison.Bootstrap()
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def measured(path: Path, alone: bool) -> pd.DataFrame:
 
 def source(path: Path, rows: pd.DataFrame) -> Source:
     known = path.is_dir() and (path / "config.yaml").is_file()
-    return Source(path, rows, run.load(path) if known else None, table.read(path / table.FILE))
+    return Source(path, rows, run.load(path) if known else None, retrieval.read(path / retrieval.FILE))
 
 
 def on_same_targets(sources: Sequence[Source]) -> tuple[list[Source], list[str]]:
@@ -90,12 +90,12 @@ def paired(found: Source, protocol: str, group: str) -> tuple[list[Paired], list
     if protocol not in COMPARABLE or not (found.path / "documents.parquet").is_file():
         return [], []
     made, notes = [], []
-    for curve in stored.of_folder(found.path, protocol, group, "all", found.rows):
+    for curve in document_sums.of_folder(found.path, protocol, group, "all", found.rows):
         if curve.row.extend == curves.FLOOR and curve.crop is None:
             continue
         try:
-            derived = compare.derived(curve, found.bootstrap)
-            made.append(Paired(curve.row, compare.to_crop(curve), derived))
+            derived = comparison.derived(curve, found.bootstrap)
+            made.append(Paired(curve.row, comparison.to_crop(curve), derived))
         except ValueError as error:
             notes.append(f"{curves.label(curve.row)} has no paired difference: {error}.")
     return made, notes

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from posext.curves import FLOOR, crop_baseline, label, once
+from posext.analysis.curves import FLOOR, crop_baseline, label, once
 from posext.report.gather import HEADLINE
 
 LINE = ["scheme", "extend", "factor", "original_length", "train_length", "model"]

@@ -12,10 +12,10 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from posext.files import write_text
 from posext.report import commands, cost, figures, gather, retrieval, seeds, tables, views, words
 from posext.report.gather import HEADLINE, Source
 from posext.report.lines import Styles
+from posext.utils.atomic import write_text
 
 HERE = Path(__file__).parent
 

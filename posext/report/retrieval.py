@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from posext.analysis.retrieval import CURVE
 from posext.report.gather import Source
-from posext.retrieval.table import CURVE
 
 CONDITIONS = {"needle": "Needle", "control": "Control"}
 

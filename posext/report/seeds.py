@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from posext import spread
-from posext.compare import WEIGHTS
-from posext.curves import FLOOR, ONE_CURVE, crop_baseline
+from posext.analysis import seed_spread
+from posext.analysis.comparison import WEIGHTS
+from posext.analysis.curves import FLOOR, ONE_CURVE, crop_baseline
+from posext.analysis.seed_spread import Seeds
 from posext.report.lines import Styles
 from posext.report.words import listed
-from posext.spread import Seeds
 
 BLANK = {"value": "", "between": ""}
 Over = Mapping[tuple[str, int], Seeds]  # by the name of a curve and the context length
@@ -47,7 +47,7 @@ def over(headline: pd.DataFrame, styles: Styles) -> Over:
         for row in longer.itertuples():
             if math.isfinite(difference := float(row.nll) - crop):
                 values.setdefault((name, int(row.context_length)), {})[int(row.seed)] = difference
-    return {key: spread.over_seeds(list(found.values())) for key, found in values.items() if len(found) > 1}
+    return {key: seed_spread.over_seeds(list(found.values())) for key, found in values.items() if len(found) > 1}
 
 
 def table(headline: pd.DataFrame, found: Over, styles: Styles) -> list[dict[str, Any]]:
@@ -98,11 +98,11 @@ def within_seeds(end: End, best: End) -> bool:
     both = end.rows.index.intersection(best.rows.index)
     if len(both) > 1:
         differences = end.rows.nll.loc[both] - best.rows.nll.loc[both]
-        return spread.over_seeds(differences.tolist()).low <= 0
+        return seed_spread.over_seeds(differences.tolist()).low <= 0
     if set(end.rows.run) == set(best.rows.run):
         return False
-    of_each = [spread.known(each.rows.model.iloc[0], each.rows.scheme.iloc[0]) for each in (end, best)]
-    return end.nll - best.nll <= spread.noise(*of_each)
+    of_each = [seed_spread.known(each.rows.model.iloc[0], each.rows.scheme.iloc[0]) for each in (end, best)]
+    return end.nll - best.nll <= seed_spread.noise(*of_each)
 
 
 def sentences(headline: pd.DataFrame, styles: Styles) -> list[str]:
@@ -112,7 +112,7 @@ def sentences(headline: pd.DataFrame, styles: Styles) -> list[str]:
     for _, curve in rows.groupby(ONE_CURVE, sort=False, dropna=False):
         names[curve.index] = styles.line(curve).name
     alone = rows.loc[rows.groupby(names).seed.transform("nunique") == 1]
-    said = spread.sentences(alone[["model", "scheme"]].drop_duplicates().itertuples(index=False, name=None))
+    said = seed_spread.sentences(alone[["model", "scheme"]].drop_duplicates().itertuples(index=False, name=None))
     several = alone.drop_duplicates(ONE_CURVE).run.duplicated().any()
     return [*said, WEIGHTS] if several else said
 

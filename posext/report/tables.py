@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from posext.curves import FLOOR, ONE_CURVE, summary
+from posext.analysis.curves import FLOOR, ONE_CURVE, summary
+from posext.analysis.statistics import NO_INTERVAL, Estimate
 from posext.report.gather import Paired
 from posext.report.lines import Styles
-from posext.statistics import NO_INTERVAL, Estimate
 
 BLANK = {"value": "", "between": "", "verdict": "", "difference": ""}
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from posext.protocols import COMPARABLE
+from posext.analysis.statistics import NO_INTERVAL
+from posext.eval.protocols import COMPARABLE
 from posext.report.figures import View
 from posext.report.gather import Paired
 from posext.report.lines import Line
-from posext.statistics import NO_INTERVAL
 
 SAID = {"uses": "uses its context", "survives": "survives", "fails": "fails"}
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from posext.protocols import COMPARABLE, PROTOCOLS
+from posext.analysis.seed_spread import Seeds
+from posext.analysis.statistics import LEVEL, NO_INTERVAL, TOLERANCE
+from posext.eval.protocols import COMPARABLE, PROTOCOLS
 from posext.report.gather import Source
-from posext.spread import Seeds
-from posext.statistics import LEVEL, NO_INTERVAL, TOLERANCE
 
 PLAIN = {
     "far_copy": "The targets in two groups: “far” are tokens that last stood after the same few tokens further back than "

@@ -1,0 +1,29 @@
+"""Protocols: how text is cut into windows, and which of their tokens are scored. One file each.
+
+`measure(PROTOCOLS[name], model, documents, lengths, settings)` gives the sums of any of them, for any causal model.
+"""
+
+from posext.eval.protocols.far_copy import far_copy
+from posext.eval.protocols.fixed_target import fixed_target
+from posext.eval.protocols.nonoverlap import nonoverlap
+from posext.eval.protocols.per_position import per_position
+from posext.eval.protocols.plan import Documents, MakePlan, Plan, Settings
+from posext.eval.protocols.published import alibi, alibi_s1, longlora, pi, yarn_paper
+from posext.eval.protocols.sliding import sliding
+from posext.eval.protocols.sums import COLUMNS as SUMS
+from posext.eval.protocols.sums import document_sums, measure, targets
+
+COMPAT: dict[str, MakePlan] = {
+    "alibi": alibi, "alibi_s1": alibi_s1, "pi": pi, "yarn_paper": yarn_paper, "longlora": longlora,
+}  # fmt: skip
+PROTOCOLS: dict[str, MakePlan] = {
+    "fixed_target": fixed_target, "far_copy": far_copy, "sliding": sliding, "nonoverlap": nonoverlap,
+    "per_position": per_position, **COMPAT,
+}  # fmt: skip
+RETRIEVAL = ("retrieval", "passkey")  # asked for as protocols are, but on made-up contexts: see posext.eval.retrieval
+COMPARABLE = {"fixed_target", "far_copy", "sliding"}  # a difference between two lengths is the model's
+
+__all__ = [
+    "COMPARABLE", "COMPAT", "PROTOCOLS", "RETRIEVAL", "SUMS", "Documents", "MakePlan", "Plan", "Settings",
+    "document_sums", "measure", "targets",
+]  # fmt: skip
