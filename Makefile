@@ -6,6 +6,7 @@ lint:
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m pyright --pythonpath $(PYTHON)
+	$(dir $(PYTHON))lint-imports --no-logo 2>/dev/null || $(dir $(PYTHON))lint-imports
 
 test:
 	$(PYTHON) -m pytest

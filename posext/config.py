@@ -9,8 +9,14 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from posext.eval.protocols import PROTOCOLS, RETRIEVAL
+from posext.utils.errors import PosextError
 
+PROTOCOLS = (
+    "fixed_target", "far_copy", "sliding", "nonoverlap", "per_position",
+    "alibi", "alibi_s1", "pi", "yarn_paper", "longlora",
+)  # fmt: skip
+RETRIEVAL = ("retrieval", "passkey")  # asked for as protocols are, but on made-up contexts: posext.eval.retrieval
+HEADLINE = "fixed_target"  # the protocol of charts, unless another is asked for
 AXES = ("window", "attention_scale", "qk_gain", "position_ids")  # groups beside pe, each absent unless named
 LETTERS = string.ascii_letters + string.digits  # what the symbols of a drawn corpus are written as
 HUB_ID = r"\w[\w.-]*/\w[\w.-]*"  # owner/name: never a path, nor the name of one of the loaders of `datasets`
@@ -29,9 +35,9 @@ class ModelConfig:
     path: str | None = None  # of model=hf: a checkpoint of transformers, a folder or an id on the hub
 
     def head_dim(self) -> int:
-        """Width of one head. Raises ValueError where the heads do not divide the model's width."""
+        """Width of one head. Raises PosextError where the heads do not divide the model's width."""
         if self.d_model % self.n_heads:
-            raise ValueError(f"model.n_heads={self.n_heads} does not divide model.d_model={self.d_model}")
+            raise PosextError(f"model.n_heads={self.n_heads} does not divide model.d_model={self.d_model}")
         return self.d_model // self.n_heads
 
 
@@ -60,29 +66,29 @@ class DataConfig:
     period_max: int = 512
 
     def check_drawn(self) -> None:
-        """Raise ValueError for a corpus that cannot be drawn, naming the value and what would do."""
+        """Raise PosextError for a corpus that cannot be drawn, naming the value and what would do."""
         if (self.source in DRAWN) != (self.tokenizer == "letters"):
-            raise ValueError(
+            raise PosextError(
                 f"data={self.source} does not go with data.tokenizer={self.tokenizer}: letters is for markov, copy"
             )
         if self.source not in DRAWN:
             return
         for name in ("documents", "document_tokens", "order", "period_min"):
             if getattr(self, name) < 1:
-                raise ValueError(f"data.{name} must be at least 1, not {getattr(self, name)}")
+                raise PosextError(f"data.{name} must be at least 1, not {getattr(self, name)}")
         if self.seed < 0:
-            raise ValueError(f"data.seed must be at least 0, not {self.seed}")
+            raise PosextError(f"data.seed must be at least 0, not {self.seed}")
         if not 2 <= self.symbols <= len(LETTERS):
-            raise ValueError(f"data.symbols must lie between 2 and {len(LETTERS)}, not {self.symbols}")
+            raise PosextError(f"data.symbols must lie between 2 and {len(LETTERS)}, not {self.symbols}")
         if self.vocab_size != self.symbols:
-            raise ValueError(f"data.vocab_size must be data.symbols={self.symbols}, not {self.vocab_size}")
+            raise PosextError(f"data.vocab_size must be data.symbols={self.symbols}, not {self.vocab_size}")
         if not 0 < self.concentration < math.inf:
-            raise ValueError(f"data.concentration must be a number above 0, not {self.concentration}")
+            raise PosextError(f"data.concentration must be a number above 0, not {self.concentration}")
         if self.source == "markov" and self.symbols ** (self.order + 1) > MOST_CELLS:
             largest = int(math.log(MOST_CELLS, self.symbols) + 1e-9) - 1
-            raise ValueError(f"data.order must be at most {largest} with {self.symbols} symbols, not {self.order}")
+            raise PosextError(f"data.order must be at most {largest} with {self.symbols} symbols, not {self.order}")
         if self.period_max < self.period_min:
-            raise ValueError(
+            raise PosextError(
                 f"data.period_max must be at least data.period_min={self.period_min}, not {self.period_max}"
             )
 
@@ -101,18 +107,18 @@ class OptimizerConfig:
     final_share: float = 0.1  # of the learning rate, at the last step
 
     def check(self) -> None:
-        """Raise ValueError for what is out of range, naming the value and what would do."""
+        """Raise PosextError for what is out of range, naming the value and what would do."""
         one_of("optimizer.schedule", self.schedule, ("cosine", "wsd"))
         for part in ("warmup_share", "decay_share", "final_share"):
             if not 0 <= getattr(self, part) <= 1:
-                raise ValueError(f"optimizer.{part} must lie between 0 and 1, not {getattr(self, part)}")
+                raise PosextError(f"optimizer.{part} must lie between 0 and 1, not {getattr(self, part)}")
         for part in ("beta1", "beta2"):
             if not 0 <= getattr(self, part) < 1:
-                raise ValueError(f"optimizer.{part} must be at least 0 and below 1, not {getattr(self, part)}")
+                raise PosextError(f"optimizer.{part} must be at least 0 and below 1, not {getattr(self, part)}")
         if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"optimizer.weight_decay must be a number of at least 0, not {self.weight_decay}")
+            raise PosextError(f"optimizer.weight_decay must be a number of at least 0, not {self.weight_decay}")
         if not 0 < self.clip < math.inf:
-            raise ValueError(f"optimizer.clip must be a number above 0, not {self.clip}")
+            raise PosextError(f"optimizer.clip must be a number above 0, not {self.clip}")
 
 
 @dataclass
@@ -188,7 +194,7 @@ class TrainConfig:
         return "+".join(part["name"] for part in (self.pe, *self.axes().values()))
 
     def check(self) -> None:
-        """Raise ValueError for what types alone do not catch, naming the value and what would do."""
+        """Raise PosextError for what types alone do not catch, naming the value and what would do."""
         at_least_one = {
             "steps": self.steps,
             "tokens_per_step": self.tokens_per_step,
@@ -206,18 +212,18 @@ class TrainConfig:
         at_least_one |= {f"model.{k}": getattr(self.model, k) for k in ("n_layers", "n_heads", "d_model", "d_ff")}
         for key, value in at_least_one.items():
             if value is not None and value < 1:
-                raise ValueError(f"{key} must be at least 1, not {value}")
+                raise PosextError(f"{key} must be at least 1, not {value}")
         if self.train_length < 2:
-            raise ValueError(f"train_length must be at least 2, not {self.train_length}")
+            raise PosextError(f"train_length must be at least 2, not {self.train_length}")
         for key, seed in (("seed", self.seed), ("evaluation.seed", self.evaluation.seed)):
             if seed < 0:
-                raise ValueError(f"{key} must be at least 0, not {seed}")
+                raise PosextError(f"{key} must be at least 0, not {seed}")
         for name in self.protocols:
             one_of("protocols", name, (*PROTOCOLS, *RETRIEVAL))
         if not set(PROTOCOLS) & set(self.protocols):
-            raise ValueError(f"protocols must name at least one of {', '.join(PROTOCOLS)}, not {self.protocols}")
+            raise PosextError(f"protocols must name at least one of {', '.join(PROTOCOLS)}, not {self.protocols}")
         if self.evaluation.ngram < 3:
-            raise ValueError(f"evaluation.ngram must be at least 3, not {self.evaluation.ngram}")
+            raise PosextError(f"evaluation.ngram must be at least 3, not {self.evaluation.ngram}")
         one_of("precision", self.precision, ("auto", "fp32", "bf16"))
         one_of("compile", self.compile.lower(), ("auto", "true", "false"))
         one_of("tracking.wandb", self.tracking.wandb, ("offline", "online", "disabled"))
@@ -225,33 +231,33 @@ class TrainConfig:
         self.data.check_drawn()
         self.optimizer.check()
         if self.data.source == "text" and not self.data.path:
-            raise ValueError("data=text needs data.path, a file or folder of .txt, .md, .jsonl or .parquet")
+            raise PosextError("data=text needs data.path, a file or folder of .txt, .md, .jsonl or .parquet")
         if not 0 < self.data.validation_share < 1:
-            raise ValueError(f"data.validation_share must lie between 0 and 1, not {self.data.validation_share}")
+            raise PosextError(f"data.validation_share must lie between 0 and 1, not {self.data.validation_share}")
         if not 0 <= self.data.recall_share <= 1:
-            raise ValueError(f"data.recall_share must lie between 0 and 1, not {self.data.recall_share}")
+            raise PosextError(f"data.recall_share must lie between 0 and 1, not {self.data.recall_share}")
         if self.data.recall_share and self.data.source in DRAWN:
-            raise ValueError(f"data.recall_share must be 0 with data={self.data.source}: all its symbols are common")
+            raise PosextError(f"data.recall_share must be 0 with data={self.data.source}: all its symbols are common")
         shares = [stage.share for stage in self.length.stages]
         if not shares or not (min(shares) > 0 and abs(sum(shares) - 1) <= 1e-6):
-            raise ValueError(f"the shares of length.stages must be above 0 and sum to 1, not {shares}")
+            raise PosextError(f"the shares of length.stages must be above 0 and sum to 1, not {shares}")
         multiples = [stage.multiple for stage in self.length.stages]
         if multiples[0] != 1 or multiples != sorted(multiples):
-            raise ValueError(f"the multiples of length.stages must start at 1 and never fall, not {multiples}")
+            raise PosextError(f"the multiples of length.stages must start at 1 and never fall, not {multiples}")
         if self.name is not None and not re.fullmatch(r"\w[\w.-]{0,199}", self.name):
-            raise ValueError(f"name must be at most 200 letters, digits, and . _ - after the first, not {self.name!r}")
+            raise PosextError(f"name must be at most 200 letters, digits, and . _ - after the first, not {self.name!r}")
         check_lengths(self.context_lengths)
         if self.model.path is None:
             self.check_trainable()
 
     def check_trainable(self) -> None:
-        """Raise ValueError for what only a network that is to be trained must fulfil."""
+        """Raise PosextError for what only a network that is to be trained must fulfil."""
         if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate must be a number above 0, not {self.learning_rate}")
+            raise PosextError(f"learning_rate must be a number above 0, not {self.learning_rate}")
         self.model.head_dim()
         longest = self.train_length * self.length.stages[-1].multiple
         if longest > self.tokens_per_step:
-            raise ValueError(f"a sequence of {longest} tokens does not fit tokens_per_step={self.tokens_per_step}")
+            raise PosextError(f"a sequence of {longest} tokens does not fit tokens_per_step={self.tokens_per_step}")
 
 
 @dataclass
@@ -276,12 +282,12 @@ class EvaluateConfig:
 
 def one_of(key: str, value: str, valid: tuple[str, ...]) -> None:
     if value not in valid:
-        raise ValueError(f"{key} must be one of {', '.join(valid)}, not {value!r}")
+        raise PosextError(f"{key} must be one of {', '.join(valid)}, not {value!r}")
 
 
 def check_lengths(lengths: list[int] | None) -> None:
     if lengths is not None and (not lengths or min(lengths) < 2 or lengths != sorted(set(lengths))):
-        raise ValueError(f"context_lengths must be increasing numbers of at least 2, not {lengths}")
+        raise PosextError(f"context_lengths must be increasing numbers of at least 2, not {lengths}")
 
 
 store = ConfigStore.instance()

@@ -11,19 +11,20 @@ import pandas as pd
 from accelerate import PartialState
 from omegaconf import DictConfig
 
-from posext.analysis import curves
+from posext import hf
+from posext.analysis import curves, retrieval
 from posext.cli import app
-from posext.config import EvaluateConfig, TrainConfig, check_lengths
+from posext.config import RETRIEVAL, EvaluateConfig, TrainConfig, check_lengths
 from posext.data import dataset
 from posext.eval import bayes_floor
 from posext.eval.cache import MEASURING, Partial
 from posext.eval.curve import Plan, context_lengths, measure_curve, network, plan_of
-from posext.eval.protocols import RETRIEVAL
-from posext.eval.retrieval import grid as retrieval
-from posext.report.write import report, write_curve
+from posext.eval.retrieval.grid import measure_retrieval
+from posext.report.write import report, write_curve, write_retrieval
 from posext.runs.lock import held
-from posext.runs.run import Run, load
+from posext.runs.run import Run
 from posext.training import device
+from posext.utils.errors import PosextError
 
 CHECKPOINT = "model=hf model.path=FOLDER_OR_ID"
 
@@ -33,7 +34,7 @@ def evaluate(config: EvaluateConfig, given: dict[str, str]) -> Run:
     check_lengths(config.context_lengths)
     run = named_run(config, given)
     if not run.trained:
-        raise ValueError(f"{run.folder} is not trained to its end yet: run its training command again")
+        raise PosextError(f"{run.folder} is not trained to its end yet: run its training command again")
     fields = {field.name for field in dataclasses.fields(config.evaluation)}
     typed = {name: getattr(config.evaluation, name) for name in fields if f"evaluation.{name}" in given}
     changed: dict[str, Any] = {"evaluation": dataclasses.replace(run.config.evaluation, **typed)}
@@ -44,27 +45,25 @@ def evaluate(config: EvaluateConfig, given: dict[str, str]) -> Run:
     measured = extension.config if extension else run.config
     ends, shortest = run.scheme(measured).max_length, context_lengths(run)[0]
     if ends is not None and ends < shortest:
-        raise ValueError(f"{measured.title()} ends at {ends}, below the shortest context length, {shortest}")
+        raise PosextError(f"{measured.title()} ends at {ends}, below the shortest context length, {shortest}")
     with held(run, PartialState().is_main_process):
         measure(run, extension)
     return run
 
 
 def named_run(config: EvaluateConfig, given: dict[str, str]) -> Run:
-    """The run, or the checkpoint as one. Raises ValueError unless one of them is named, and for what goes with the other."""
+    """The run, or the checkpoint as one. Raises PosextError unless one of them is named, and for what goes with the other."""
     if config.run is not None:
         beside = [key for key in given if key.partition(".")[0] in ("model", "data", "train_length", "name")]
         if beside:
-            raise ValueError(f"{beside[0]} goes with a checkpoint ({CHECKPOINT}); run={config.run} has its own")
-        return load(config.run)
+            raise PosextError(f"{beside[0]} goes with a checkpoint ({CHECKPOINT}); run={config.run} has its own")
+        return hf.open_run(config.run)
     if (chosen := given.get("model", "hf")) != "hf":
-        raise ValueError(f"model={chosen} is a network to train; measure run=results/runs/NAME, or {CHECKPOINT}")
+        raise PosextError(f"model={chosen} is a network to train; measure run=results/runs/NAME, or {CHECKPOINT}")
     if not config.model["path"]:
-        raise ValueError(
+        raise PosextError(
             f"name the run to measure: run=results/runs/NAME, or a checkpoint of transformers: {CHECKPOINT}"
         )
-    from posext import hf  # which brings in transformers
-
     return hf.prepare(config)
 
 
@@ -79,7 +78,7 @@ def extended(run: Run, config: EvaluateConfig, given: dict[str, str]) -> Extensi
     """The run's config with the scheme and the axes of `config` in place of its own; None where there are none.
 
     What belongs to the weights (a rotary base) is the run's, unless it was typed. The name holds what was typed, but for the
-    factor. Raises ValueError for a scheme of another family than the run's, as its weights mean nothing to it.
+    factor. Raises PosextError for a scheme of another family than the run's, as its weights mean nothing to it.
     """
     chosen: dict[str, Any] = {group: getattr(config, group) for group in ("window", "attention_scale")}
     changes = {group: settings for group, settings in chosen.items() if settings is not None}
@@ -92,7 +91,7 @@ def extended(run: Run, config: EvaluateConfig, given: dict[str, str]) -> Extensi
     replaced = dataclasses.replace(run.config, **changes)
     family = run.scheme(replaced).family
     if family not in (own.family, "none"):
-        raise ValueError(
+        raise PosextError(
             f"{replaced.pe['name']} ({family}) cannot extend a run of {run.config.pe['name']} ({own.family}): "
             f"choose a scheme of the family {own.family}, or none"
         )
@@ -116,7 +115,7 @@ def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None)
     accelerator = device.accelerator(run.config.precision)
     tokens = dataset.load(run.config.data, accelerator.is_main_process)
     if run.record["data"] != tokens.fingerprint:
-        raise ValueError(f"{run.folder} was trained on other data ({run.record['data']}, now {tokens.fingerprint})")
+        raise PosextError(f"{run.folder} was trained on other data ({run.record['data']}, now {tokens.fingerprint})")
     plan = plan_of(run, tokens)
     partial = Partial(
         run.folder / MEASURING, accelerator.is_main_process, record=run.record, precision=accelerator.mixed_precision
@@ -125,16 +124,16 @@ def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None)
     for config in configs_to_measure(extension.config if extension else run.config, plan):
         model = network(run, config, plan, accelerator)
         sums, costs = measure_curve(model, plan, config, accelerator, known, partial)
-        answers = retrieval.of_model(model, plan, run.config.protocols, config.evaluation, accelerator)
+        answers = measure_retrieval(model, plan, run.config.protocols, config.evaluation, accelerator)
         if accelerator.is_main_process:
             name = extension.name if extension else "" if config == run.config else config.pe["name"]
             rows.append(write_curve(run, plan, config.pe.get("factor", ""), name, sums, costs))
             key = (name, rows[-1].factor.iloc[0])
-            found.append(retrieval.write(run.folder, answers, *key, run.schedule.longest, run.name))
+            found.append(write_retrieval(run.folder, answers, *key, run.schedule.longest, run.name))
     if not accelerator.is_main_process:
         return pd.DataFrame(columns=curves.COLUMNS)
     if bayes_floor.known(run.config.data):
-        rows.append(write_curve(run, plan, "", curves.FLOOR, *bayes_floor.curve(plan, run.config.data)))
+        rows.append(write_curve(run, plan, "", bayes_floor.FLOOR, *bayes_floor.curve(plan, run.config.data)))
     measured = pd.concat(rows, ignore_index=True)
     bayes_floor.warn_if_far(measured, run.config.data.symbols)
     report(run, measured, pd.concat(found, ignore_index=True), wandb_run)
@@ -146,7 +145,7 @@ def measured(run: Run) -> bool:
     """Whether curves.csv holds all that `measure` would write: a sweep that is started again passes over such a run."""
     rows = curves.read(run.folder / "curves.csv")
     curves_due = {""} | ({run.config.pe["name"]} if run.config.pe.get("factor") == "auto" else set())
-    curves_due |= {curves.FLOOR} if bayes_floor.known(run.config.data) else set()
+    curves_due |= {bayes_floor.FLOOR} if bayes_floor.known(run.config.data) else set()
     return (
         not (run.folder / MEASURING).exists()
         and curves_due <= set(rows.extend)

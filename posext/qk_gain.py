@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from posext.pe.base import Axis, PositionalEncoding, Shape
 from posext.pe.tables import Tables
+from posext.utils.errors import PosextError
 
 
 class QKGain(Axis):
@@ -17,19 +18,19 @@ class QKGain(Axis):
     both dimensions of a rotary pair and commutes with the rotation: scores still depend on distances alone, and W_q and W_k
     could absorb it. `of="dimension"` does not commute, and scores then depend on positions. `weights` fixes the gains, one a
     pair or dimension; without, they are learned from 1. Class T.
-    Raises ValueError for an odd head_dim with pairs, or another number of weights.
+    Raises PosextError for an odd head_dim with pairs, or another number of weights.
     """
 
     def __init__(self, shape: Shape, *, of: Literal["pair", "dimension"] = "pair", weights: list[float] | None = None):
         super().__init__(shape)
         if of == "pair" and shape.head_dim % 2:
-            raise ValueError(f"gains of pairs need an even head_dim, not {shape.head_dim}")
+            raise PosextError(f"gains of pairs need an even head_dim, not {shape.head_dim}")
         self.repeat = 2 if of == "pair" else 1
         self.weights, self.count = weights, shape.head_dim // self.repeat
         if weights is not None and not all(map(math.isfinite, weights)):
-            raise ValueError(f"qk_gain.weights must be finite numbers, not {weights}")
+            raise PosextError(f"qk_gain.weights must be finite numbers, not {weights}")
         if weights is not None and len(weights) != self.count:
-            raise ValueError(f"qk_gain.weights has {len(weights)} numbers; a head has {self.count} {of}s")
+            raise PosextError(f"qk_gain.weights has {len(weights)} numbers; a head has {self.count} {of}s")
 
     def check(self, scheme: PositionalEncoding) -> None:
         if self.repeat == 1 and scheme.family == "rotary":

@@ -31,6 +31,7 @@ from posext.training import checkpoint, device
 from posext.training.optimizer import adamw, lr_at
 from posext.utils import signals
 from posext.utils.atomic import digest, write_tensors, write_text
+from posext.utils.errors import PosextError
 from posext.utils.rng import torch_stream
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ VALIDATION_TOKENS = 16384
 
 
 def corpus_of(run: Run, processes: int, progress: bool) -> dataset.Data:
-    """The tokenized corpus of a run. Raises ValueError, before anything is written, where it cannot give what the run needs.
+    """The tokenized corpus of a run. Raises PosextError, before anything is written, where it cannot give what the run needs.
 
     What is missing is said now, not hours later: a document as long as the longest length, or enough for the curve; or
     a sequence for each of the processes at every step.
@@ -46,7 +47,7 @@ def corpus_of(run: Run, processes: int, progress: bool) -> dataset.Data:
     lengths = run.schedule
     for _, length in lengths.stages:
         if (sequences := run.config.tokens_per_step // length) < processes:
-            raise ValueError(f"{processes} processes cannot share {sequences} sequences of {length} tokens a step")
+            raise PosextError(f"{processes} processes cannot share {sequences} sequences of {length} tokens a step")
     tokens = dataset.load(run.config.data, progress)
     for split in (tokens.train, tokens.validation):
         split.batch(0, 0, lengths.longest, 1)
@@ -217,6 +218,8 @@ def job(composed: DictConfig) -> float | None:
             with state.main_process_first():
                 prepare(config, write=main)
             if not run.trained:  # another start may have ended it since
+                if main:
+                    print(f"held-out text: {tokens.overlap_in_words()}")
                 with signals.kept() as stop_asked:
                     wandb_run = train(run, tokens, stop_asked)
             if config.evaluate and not evaluate.measured(run):

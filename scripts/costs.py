@@ -11,7 +11,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from posext.analysis import curves
-from posext.config import ModelConfig
+from posext.config import HEADLINE, ModelConfig
 from posext.model.attention import CHUNK
 from posext.pe import CONFIGS
 
@@ -80,7 +80,7 @@ def evaluation(models: dict[str, ModelConfig], speeds: dict[str, float], context
 
 def measured(zoo: pd.DataFrame) -> pd.DataFrame:
     """Seconds of trained schemes relative to RoPE's, one curve each, at the training length and at the longest context."""
-    own = zoo.loc[(zoo.extend == "") & (zoo.protocol == curves.HEADLINE)]
+    own = zoo.loc[(zoo.extend == "") & (zoo.protocol == HEADLINE)]
     rope = own.loc[own.scheme == "rope"]
     lengths = {"train": rope.train_length.min(), "longest": rope.context_length.max()}
     seconds = own.groupby(["scheme", "context_length"]).seconds.min().unstack()

@@ -13,7 +13,7 @@ for seed in 0 1 2; do
   python -m posext.evaluate -m "run=$run" +pe@extend=ntk,yarn
   python -m posext.evaluate "run=$run" +window=rerope
 done
-python scripts/collect.py results/runs/floor/* --out results/floor
-python scripts/make_table.py results/runs/floor/* --floor --factor matched > results/floor/table.md
-python scripts/compare.py results/floor --factor matched --base rope --over-seeds > results/floor/differences.md
-python scripts/plot_curves.py results/floor/curves.csv --factor matched --out results/floor/figure.png
+python -m posext collect results/runs/floor/* --out results/floor
+python -m posext table results/runs/floor/* --floor --factor matched > results/floor/table.md
+python -m posext compare results/floor --factor matched --base rope --over-seeds > results/floor/differences.md
+python -m posext plot results/floor/curves.csv --factor matched --out results/floor/figure.png

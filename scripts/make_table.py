@@ -1,27 +1,6 @@
-"""Print the curves of several runs as a Markdown table: python scripts/make_table.py results/runs/*"""
+"""The former name of `posext table`, kept for a release."""
 
-from pathlib import Path
-
-from posext.analysis import curves, excess_loss
-from posext.cli import app
-
-
-@app.script
-def main() -> None:
-    parser = app.Arguments(description=__doc__)
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or curves.csv files")
-    parser.add_argument("--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings")
-    parser.add_argument("--floor", action="store_true", help="distance to the best possible loss, where it is known")
-    parser.add_argument("--over-seeds", action="store_true", help="one row for all seeds, with their spread in nats")
-    options = parser.parse_args()
-    known = curves.of_runs(options.runs)
-    chosen = curves.with_factor(known, options.factor)
-    if options.over_seeds:
-        print(curves.table_over_seeds(chosen, "github"))
-        return
-    made = excess_loss.table(chosen, options.runs, "github") if options.floor else curves.table(chosen, "github", known)
-    print(made)
-
+from posext.cli.table import main
 
 if __name__ == "__main__":
     main()

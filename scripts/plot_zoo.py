@@ -17,6 +17,8 @@ from matplotlib.axes import Axes
 
 from posext.analysis import curves
 from posext.cli import app
+from posext.config import HEADLINE
+from posext.utils.errors import PosextError
 
 SHOWN = 0.8  # nats at which colours end
 FURTHEST = 16  # times the training length
@@ -30,12 +32,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("zoo.png"))
     options = parser.parse_args()
     rows = curves.with_factor(curves.of_runs([options.curves]), "matched")
-    rows = rows.loc[(rows.protocol == curves.HEADLINE) & (rows.context_length <= FURTHEST * rows.original_length)]
+    rows = rows.loc[(rows.protocol == HEADLINE) & (rows.context_length <= FURTHEST * rows.original_length)]
     curves.refuse_mixed_targets(rows)
     parts = {"trained with it": rows.extend == "", "put on the weights of the RoPE run": rows.extend != ""}
     rope = rows.loc[(rows.scheme == "rope") & (rows.extend == "") & (rows.context_length == rows.train_length)]
     if not len(rope):
-        raise ValueError(
+        raise PosextError(
             f"{options.curves} holds no curve of rope at its training length, which colours are relative to"
         )
     tables = {title: by_length(rows.loc[chosen]) for title, chosen in parts.items()}

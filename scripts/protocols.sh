@@ -11,9 +11,9 @@ for run in "${runs[@]}"; do
 done
 python -m posext.evaluate "run=${runs[0]}" +pe@extend=yarn "${typed[@]}"
 
-python scripts/collect.py "${runs[@]}" --out results/protocols
+python -m posext collect "${runs[@]}" --out results/protocols
 for protocol in fixed_target nonoverlap sliding per_position far_copy yarn_paper; do
-  python scripts/plot_curves.py results/protocols/curves.csv --factor matched --protocol $protocol \
+  python -m posext plot results/protocols/curves.csv --factor matched --protocol $protocol \
     --title $protocol --out results/protocols/$protocol.png
 done
-python scripts/make_table.py results/protocols/curves.csv --factor matched > results/protocols/table.md
+python -m posext table results/protocols/curves.csv --factor matched > results/protocols/table.md

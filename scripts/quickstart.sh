@@ -14,8 +14,8 @@ for seed in ${*:-0 1 2}; do
 done
 
 runs=(results/runs/{rope-tiny-128,none-tiny-128,sinusoidal-tiny-128,alibi-tiny-128,yarn-tiny-128to512}-seed?)
-python scripts/collect.py "${runs[@]}" --out results/quickstart
-python scripts/plot_curves.py results/quickstart/curves.csv --factor matched --out results/quickstart/figure.png
-python scripts/plot_curves.py results/quickstart/curves.csv --out results/quickstart/figure_fixed.png
-python scripts/make_table.py results/quickstart/curves.csv --over-seeds > results/quickstart/table.md
-python scripts/compare.py results/quickstart --base rope --over-seeds > results/quickstart/differences.md
+python -m posext collect "${runs[@]}" --out results/quickstart
+python -m posext plot results/quickstart/curves.csv --factor matched --out results/quickstart/figure.png
+python -m posext plot results/quickstart/curves.csv --out results/quickstart/figure_fixed.png
+python -m posext table results/quickstart/curves.csv --over-seeds > results/quickstart/table.md
+python -m posext compare results/quickstart --base rope --over-seeds > results/quickstart/differences.md

@@ -29,6 +29,7 @@ from posext.pe.ntk import NTK
 from posext.pe.rope import RoPE
 from posext.pe.yarn import YaRN
 from posext.runs.run import Run, load
+from posext.utils.errors import PosextError
 
 TOKENS_PER_BATCH = 4096
 
@@ -88,14 +89,14 @@ def main() -> None:
 def report(options: argparse.Namespace) -> None:
     run, factor = load(options.run), options.factor
     if not run.trained or run.config.pe["name"] != "rope":
-        raise ValueError(f"{run.folder} is not a trained run of rope, whose frequencies LongRoPE would divide")
+        raise PosextError(f"{run.folder} is not a trained run of rope, whose frequencies LongRoPE would divide")
     if not 1 < factor < math.inf or options.windows < 1:
-        raise ValueError(
+        raise PosextError(
             f"--factor must be a number above 1, and --windows above 0: got {factor} and {options.windows}"
         )
     for key, least in {"population": longrope_search.SMALLEST, "generations": 0, "seed": 0}.items():
         if getattr(options, key) < least:
-            raise ValueError(f"--{key} must be at least {least}, not {getattr(options, key)}")
+            raise PosextError(f"--{key} must be at least {least}, not {getattr(options, key)}")
     judge = Judge(run, factor, dataset.load(run.config.data))
     windows = judge.windows(options.windows, options.seed)
     searched, checked = windows[::2], windows[1::2]

@@ -10,7 +10,9 @@ import pandas as pd
 
 from posext.analysis import curves, seed_spread
 from posext.cli import app
+from posext.config import HEADLINE
 from posext.runs import run
+from posext.utils.errors import PosextError
 
 LEAST = 3  # seeds
 ALIKE = "model scheme train_length trained_on".split()
@@ -30,14 +32,12 @@ def main() -> None:
 def own(path: Path) -> pd.DataFrame:
     """The rows of runs as trained, at their training length, with the tokens that each was trained on."""
     rows = curves.of_runs([path])
-    rows = rows.loc[
-        (rows.extend == "") & (rows.protocol == curves.HEADLINE) & (rows.context_length == rows.train_length)
-    ]
+    rows = rows.loc[(rows.extend == "") & (rows.protocol == HEADLINE) & (rows.context_length == rows.train_length)]
     return rows.assign(trained_on=[trained_on(path, name) for name in rows.run])
 
 
 def trained_on(path: Path, name: str) -> int | None:
-    """Tokens, by the config in a run's folder or, as scripts/collect.py puts it, beside a file of curves; None without it."""
+    """Tokens, by the config in a run's folder or, as posext collect puts it, beside a file of curves; None without it."""
     file = path / "config.yaml" if path.is_dir() else path.parent / "configs" / f"{name}.yaml"
     if not file.is_file():
         return None
@@ -46,17 +46,19 @@ def trained_on(path: Path, name: str) -> int | None:
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Raises ValueError where one seed stands twice, runs are on different targets, or none has seeds enough."""
+    """Raises PosextError where one seed stands twice, runs are on different targets, or none has seeds enough."""
     found = []
     for _, same in rows.groupby(ALIKE, sort=False, dropna=False):
         if (again := same.loc[same.seed.duplicated(keep=False)]).size:
             names = " and ".join(again.run.iloc[:2])
-            raise ValueError(f"{names} are of one seed, so they differ in something else: name one of them only")
+            raise PosextError(f"{names} are of one seed, so they differ in something else: name one of them only")
         if len(same) >= LEAST:
             curves.refuse_mixed_targets(same)
             found.append((*same.iloc[0][ALIKE], len(same), round(float(same.nll.std()), 4)))
     if not found:
-        raise ValueError(f"none of these has {LEAST} seeds of one model, scheme, training length and tokens trained on")
+        raise PosextError(
+            f"none of these has {LEAST} seeds of one model, scheme, training length and tokens trained on"
+        )
     return pd.DataFrame(found, columns=seed_spread.COLUMNS)
 
 

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 import psutil
-from status import status
 
+from posext.cli.status import status
 from posext.runs import tracking
 from posext.runs.run import load
 

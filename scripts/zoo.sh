@@ -48,9 +48,9 @@ on_rope() {
 }
 
 collect() {
-  python scripts/collect.py results/runs/zoo/* --out results/zoo
-  python scripts/make_table.py results/zoo/curves.csv --factor matched --over-seeds > results/zoo/table.md
-  python scripts/compare.py results/zoo --factor matched --base rope --over-seeds --context 64 256 1024 > results/zoo/differences.md
+  python -m posext collect results/runs/zoo/* --out results/zoo
+  python -m posext table results/zoo/curves.csv --factor matched --over-seeds > results/zoo/table.md
+  python -m posext compare results/zoo --factor matched --base rope --over-seeds --context 64 256 1024 > results/zoo/differences.md
   python scripts/plot_zoo.py results/zoo/curves.csv --out results/zoo/figure.png
 }
 

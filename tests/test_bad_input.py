@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from posext import evaluate, train
-from posext.pe import __main__ as show
+from posext.cli import schemes as show
 
 FOLDER = Path(__file__).resolve().parent.parent / "scripts"
 LONG = "a few words that say little " * 100  # 2,800 bytes: enough for every context here
@@ -203,7 +203,7 @@ SCRIPTS = {
         (["results/runs/rope", "--factor", "8"], "argument --factor: invalid choice: '8'"),
         (["results/runs/rope", "--protocol", "exact"], "no curve was measured under 'exact', but under fixed_target"),
         (["results/runs/rope", "--out", "nowhere/figure.png"], "nowhere/figure.png"),
-        (["results/runs/rope", "--out", "figure.txt"], "Format 'txt' is not supported (supported formats: "),
+        (["results/runs/rope", "--out", "figure.txt"], "--out figure.txt: the format must be one of "),
         (["results/runs/rope", "--widht", "8"], "unrecognized arguments: --widht 8"),
     ],
     "plot_zoo": [

@@ -148,11 +148,11 @@ def test_load_records_the_share_that_a_brute_force_count_gives(folder):
     assert found["lines"] > 0
 
 
-def test_load_says_once_what_of_the_held_out_lines_stands_in_training(folder, capsys):
-    dataset.load(config_of(folder))
-    assert "held-out documents with more than half of theirs there: 0 of" in capsys.readouterr().err
-    dataset.load(config_of(folder))
-    assert "held-out" not in capsys.readouterr().err
+def test_overlap_in_words_counts_lines_and_documents(folder):
+    tokens = dataset.load(config_of(folder), progress=False)
+    said = tokens.overlap_in_words()
+    assert f"{tokens.overlap['lines']:.1%} stand in training documents too" in said
+    assert f"in 0 of {tokens.overlap['documents']} documents more than half" in said
 
 
 def test_load_of_a_corpus_without_lines_that_count(tmp_path):
@@ -168,7 +168,7 @@ def test_overlap_of_the_largest_and_the_smallest_hash():
     assert overlap([ends], [ends + np.uint64(1) - np.uint64(2)]) != overlap([ends], [ends])
 
 
-def test_train_records_the_overlap_in_run_json(command, small):
+def test_train_prints_and_records_the_overlap(command, small):
     code, _, _ = command("train", "+pe=rope", *small, "name=mine", "evaluate=false")
     assert code == 0
     with open("results/runs/mine/run.json") as file:

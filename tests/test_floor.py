@@ -191,7 +191,7 @@ def test_the_share_of_the_gain_is_1_on_the_floor_0_on_the_crop_and_nan_where_not
 
 def test_a_distance_over_one_document_has_no_interval():
     level = np.ones(1)
-    sums = sums_of({("", ""): {8: level + 0.1, 16: level}, (curves.FLOOR, ""): {8: level, 16: level - 0.2}})
+    sums = sums_of({("", ""): {8: level + 0.1, 16: level}, (bayes_floor.FLOOR, ""): {8: level, 16: level - 0.2}})
     found = excess_loss.distances(sums, train_length=8).loc[("", "", "p", 16)]
     assert excess_loss.cell(*found) == "0.200 (no interval)"
 
@@ -214,7 +214,7 @@ def test_distances_are_paired_and_shares_are_taken_from_the_run_as_trained_with_
             ("", "auto"): {8: level + 0.1, 16: level + 0.05 + rng.normal(0, 0.01, 60)},
             ("", "16"): {8: level + 0.3},
             ("yarn", ""): {16: level - 0.2, 32: level},
-            (curves.FLOOR, ""): {8: level, 16: level - 0.2},
+            (bayes_floor.FLOOR, ""): {8: level, 16: level - 0.2},
         }
     )
     found = excess_loss.distances(sums, train_length=8)

@@ -135,7 +135,7 @@ def test_text_scores_the_same_under_both(trained, command, corpus, monkeypatch, 
     run = trained(scheme, grown=grown)
     monkeypatch.setattr("sys.argv", ["export_hf.py", str(run.folder), "out"])
     runpy.run_path(str(SCRIPT), run_name="__main__")
-    assert "python -m posext.evaluate model=hf model.path=out" in capsys.readouterr().out
+    assert "posext evaluate model=hf model.path=out" in capsys.readouterr().out
     lengths = "context_lengths=[8,16,32,64]"
     common = [lengths, "precision=fp32", "tracking.wandb=disabled", "evaluation.documents=6", "evaluation.bootstrap=20"]
     source = [f"data.{k}={getattr(run.config.data, k)}" for k in ("path", "cache", "validation_share")]

@@ -75,7 +75,7 @@ def test_the_command_line_compares_runs(tmp_path):
     for scheme in ("rope", "alibi"):
         (tmp_path / scheme).mkdir()
         rows_of(scheme, [3.0, 2.5, 2.6, 2.7]).to_csv(tmp_path / scheme / "curves.csv", index=False)
-    command = [sys.executable, "-m", "posext.report", "rope", "alibi"]
+    command = [sys.executable, "-m", "posext", "report", "rope", "alibi"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "report.html"
     text = (tmp_path / "report.html").read_text()

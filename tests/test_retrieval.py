@@ -8,15 +8,18 @@ import pandas as pd
 import pytest
 import torch
 
-from posext.analysis import curves
+from posext.analysis import curves, retrieval
 from posext.analysis.retrieval import read
 from posext.analysis.statistics import wilson
 from posext.config import DataConfig
 from posext.data import dataset
+from posext.data.recall.episode import Settings, episode
 from posext.data.recall.mixing import batch
-from posext.eval import retrieval
+from posext.data.recall.pool import pool_of
+from posext.eval.retrieval.measure import measure
+from posext.eval.retrieval.passkey import passkey
 
-SETTINGS = retrieval.Settings(trials=12)
+SETTINGS = Settings(trials=12)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,7 @@ class Uniform(torch.nn.Module):
 
 
 def test_an_induction_head_finds_every_needle_and_no_control(tokens):
-    rows = retrieval.measure(Induction(tokens.vocab_size), tokens, [32, 100], SETTINGS)
+    rows = retrieval.with_intervals(measure(Induction(tokens.vocab_size), tokens, [32, 100], SETTINGS))
     of = rows.set_index("condition")
     assert set(rows.depth) == set(SETTINGS.depths)
     assert (of.loc["needle"].accuracy == 1).all()
@@ -68,22 +71,22 @@ def test_an_induction_head_finds_every_needle_and_no_control(tokens):
 
 
 def test_what_knows_nothing_has_the_likelihood_of_a_guess(tokens):
-    rows = retrieval.measure(Uniform(tokens.vocab_size), tokens, [32], SETTINGS)
+    rows = retrieval.with_intervals(measure(Uniform(tokens.vocab_size), tokens, [32], SETTINGS))
     np.testing.assert_allclose(rows.nll, math.log(tokens.vocab_size), rtol=1e-6)
 
 
 def test_a_model_that_sees_so_far_finds_what_lies_no_farther(tokens):
     sight = 50
-    rows = retrieval.measure(Induction(tokens.vocab_size, sight), tokens, [32, 64, 128], SETTINGS)
+    rows = retrieval.with_intervals(measure(Induction(tokens.vocab_size, sight), tokens, [32, 64, 128], SETTINGS))
     needle = rows.loc[rows.condition == "needle"]
     assert 0 < (needle.distance <= sight).sum() < len(needle)
     np.testing.assert_array_equal(needle.accuracy, (needle.distance <= sight).astype(float))
 
 
 def test_distance_is_from_the_value_to_its_second_place_and_grows_to_the_length_at_depth_zero(tokens):
-    pool = retrieval.pool_of(tokens)
+    pool = pool_of(tokens)
     for depth in SETTINGS.depths:
-        made = retrieval.episode(tokens.validation, pool, SETTINGS, 100, depth, 3)
+        made = episode(tokens.validation, pool, SETTINGS, 100, depth, 3)
         assert len(made.needle) == len(made.control) == 101
         value = made.needle[-2:]
         at = made.start + SETTINGS.key
@@ -91,13 +94,13 @@ def test_distance_is_from_the_value_to_its_second_place_and_grows_to_the_length_
         assert made.distance == len(made.needle) - 2 - at
         assert np.isin(made.needle, value).sum() == 4  # nowhere else
         assert (made.needle != made.control).sum() == SETTINGS.key
-    first, last = (retrieval.episode(tokens.validation, pool, SETTINGS, 100, d, 3) for d in (0.0, 1.0))
+    first, last = (episode(tokens.validation, pool, SETTINGS, 100, d, 3) for d in (0.0, 1.0))
     assert (first.start, first.distance, last.distance) == (0, 97, SETTINGS.pair)
 
 
 def test_an_episode_is_a_function_of_length_depth_and_index_alone(tokens):
-    pool = retrieval.pool_of(tokens)
-    one, two, other = (retrieval.episode(tokens.validation, pool, SETTINGS, 64, 0.5, i) for i in (7, 7, 8))
+    pool = pool_of(tokens)
+    one, two, other = (episode(tokens.validation, pool, SETTINGS, 64, 0.5, i) for i in (7, 7, 8))
     np.testing.assert_array_equal(one.needle, two.needle)
     assert (one.needle != other.needle).any()
 
@@ -125,7 +128,7 @@ def test_the_share_of_sequences_holds_pairs_that_stand_twice(tokens):
     assert torch.equal(mixed, batch(tokens, config, 0, 5, 64, 400)[0])
     changed = (mixed != plain).any(dim=1)
     assert 0.22 < changed.double().mean() < 0.38
-    pool = set(retrieval.pool_of(tokens).rare.tolist())
+    pool = set(pool_of(tokens).rare.tolist())
     for row, before in zip(mixed[changed].tolist(), plain[changed].tolist(), strict=True):
         written = [i for i, (a, b) in enumerate(zip(row, before, strict=True)) if a != b]
         assert {row[i] for i in written} <= pool
@@ -137,8 +140,8 @@ def test_the_share_of_sequences_holds_pairs_that_stand_twice(tokens):
 def test_a_passkey_stands_at_its_depth_and_the_control_has_another(tokens):
     encode = tokens.tokenizer.encode
     for depth in (0.0, 0.5, 1.0):
-        found = retrieval.passkey(lambda text: encode(text).ids, 600, depth, 2)
-        control = retrieval.passkey(lambda text: encode(text).ids, 600, depth, 2, control=True)
+        found = passkey(lambda text: encode(text).ids, 600, depth, 2)
+        control = passkey(lambda text: encode(text).ids, 600, depth, 2, control=True)
         text, other = (tokens.tokenizer.decode(made.tokens.tolist()) for made in (found, control))
         answer = text[-5:]
         assert text.count(answer) == 3

@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
+from posext.cli import schemes as pe
 from posext.model.attention import prepare
-from posext.pe import __main__ as pe
 from posext.pe import build, names
 from posext.report.scheme_figures import attention_factor, figures, wavelengths
 

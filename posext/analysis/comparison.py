@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from posext.analysis import seed_spread, statistics
-from posext.analysis.curves import FLOOR, label
+from posext.analysis.curves import label
 from posext.analysis.document_sums import Curve, paired
 from posext.analysis.seed_spread import Spread
 from posext.analysis.statistics import Estimate
+from posext.eval.bayes_floor import FLOOR
+from posext.utils.errors import PosextError
 
 MULTIPLES = (2, 4, 8, 16)  # of the training length
 ONE = ["scheme", "trained", "context"]  # one difference over seeds
@@ -23,7 +25,7 @@ WEIGHTS = "Between curves of one run a verdict is of that run's weights alone: o
 class Bootstrap:
     """How documents are resampled, to say how sure a usable length is.
 
-    Raises ValueError for less than one resample, and a negative seed.
+    Raises PosextError for less than one resample, and a negative seed.
     """
 
     count: int = 1000
@@ -31,7 +33,7 @@ class Bootstrap:
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.seed < 0:
-            raise ValueError(
+            raise PosextError(
                 f"a bootstrap takes at least 1 resample and a seed of at least 0, not {self.count} and {self.seed}"
             )
 
@@ -45,7 +47,7 @@ def to_first(curves: Sequence[Curve]) -> pd.DataFrame:
     `less seed` is that seed. A verdict holds over documents, and over seeds too: `spread.judged` says how. Between curves of
     one run there is nothing of seeds to allow for, so there it is of that run's weights alone.
 
-    Raises ValueError where there is nothing to compare, or as `stored.paired` does.
+    Raises PosextError where there is nothing to compare, or as `stored.paired` does.
     """
     first = [curve for curve in curves if curve.line == curves[0].line]
     by_seed = {curve.row.seed: curve for curve in reversed(first)}
@@ -58,7 +60,7 @@ def to_first(curves: Sequence[Curve]) -> pd.DataFrame:
                 rows.append({**named(curve, length), "less seed": int(base.row.seed), **found})
                 limits.append(limit(curve, base))
     if not rows:
-        raise ValueError("nothing to compare: name two curves or more that have a context length in common")
+        raise PosextError("nothing to compare: name two curves or more that have a context length in common")
     table = pd.DataFrame(rows)
     over = {tuple(row[:3]): seed_spread.Seeds(*row[3:]) for row in seeds(table).itertuples(index=False)}
     of_seeds = [over.get(key) for key in table[ONE].itertuples(index=False, name=None)]
@@ -103,7 +105,7 @@ def compared(one: pd.DataFrame, other: pd.DataFrame, names: Sequence[str] = ()) 
 def to_crop(curve: Curve) -> pd.DataFrame:
     """A curve's lengths from the training length on, less the run as trained at its training length.
 
-    Raises ValueError where that was not measured.
+    Raises PosextError where that was not measured.
     """
     (crop_D,), weight_D = paired([crop_of(curve)])
     rows = []
@@ -163,7 +165,7 @@ def over_seeds(curves: Sequence[Curve]) -> pd.DataFrame:
 
     `difference` is the mean over seeds in nats; `documents` its interval over documents, of the mean over seeds of each, and
     `over seeds` the paired t interval of the seeds' own differences. The verdict is one word where both say the same,
-    and otherwise as `spread.judged` has it. Raises ValueError as `to_first` does.
+    and otherwise as `spread.judged` has it. Raises PosextError as `to_first` does.
     """
     lines: dict[Any, dict[int, Curve]] = {}
     for curve in curves:
@@ -177,7 +179,9 @@ def over_seeds(curves: Sequence[Curve]) -> pd.DataFrame:
         ):
             rows.append(over_both(of_line, base, both, length))
     if not rows:
-        raise ValueError("nothing to compare: name two schemes or more that have a seed and a context length in common")
+        raise PosextError(
+            "nothing to compare: name two schemes or more that have a seed and a context length in common"
+        )
     return pd.DataFrame(rows)
 
 
@@ -201,7 +205,7 @@ def over_both(of_line: dict[int, Curve], base: dict[int, Curve], both: Sequence[
 
 def crop_of(curve: Curve) -> pd.DataFrame:
     if curve.crop is None:
-        raise ValueError(f"{curve.row.run} was not measured at its training length, {curve.row.train_length} tokens")
+        raise PosextError(f"{curve.row.run} was not measured at its training length, {curve.row.train_length} tokens")
     return curve.crop
 
 

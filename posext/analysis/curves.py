@@ -10,7 +10,10 @@ import pandas as pd
 from tabulate import tabulate
 
 from posext.analysis.statistics import NO_INTERVAL, interval, usable_length
+from posext.config import HEADLINE
+from posext.eval.bayes_floor import FLOOR
 from posext.eval.protocols import COMPARABLE
+from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
 COLUMNS = (
@@ -22,8 +25,6 @@ TEXT = dict.fromkeys("study run scheme extend factor model protocol group target
 NUMBERS = [name for name in COLUMNS if name not in TEXT]
 STATISTICS = "nll nll_low nll_high perplexity bits_per_byte documents tokens".split()
 FEW = 10  # documents, below which intervals are not sure to hold the truth as often as they say
-HEADLINE = "fixed_target"  # the protocol of charts, unless another is asked for
-FLOOR = "floor"  # as an extension: the best possible loss on a run's targets, where it is known
 TARGETS = "targets documents tokens".split()  # they tell what a row scores
 MEND = "measure again with the same context_lengths=[...] and evaluation settings"
 ONE_LINE = "study scheme extend factor original_length train_length protocol group".split()  # over seeds
@@ -31,16 +32,16 @@ ONE_CURVE = "study run scheme extend factor original_length train_length seed pr
 
 
 def read(path: Path | str) -> pd.DataFrame:
-    """A curves file; an empty frame with its columns where there is none. Raises ValueError for a file of anything else."""
+    """A curves file; an empty frame with its columns where there is none. Raises PosextError for a file of anything else."""
     if not Path(path).exists():
         return pd.DataFrame(columns=COLUMNS)
     blank: Any = {name: [""] for name in NUMBERS}
     try:
         table = pd.read_csv(path, dtype=cast(Any, TEXT), keep_default_na=False, na_values=blank)
     except ValueError as error:  # of decoding and of parsing
-        raise ValueError(f"{path} is no file of curves: {error}") from error
+        raise PosextError(f"{path} is no file of curves: {error}") from error
     if not {"run", "scheme"} <= set(table):
-        raise ValueError(f"{path} is no file of curves: it has not both a column run and a column scheme")
+        raise PosextError(f"{path} is no file of curves: it has not both a column run and a column scheme")
     return table.reindex(columns=COLUMNS).fillna({name: "" for name in TEXT})
 
 
@@ -55,25 +56,25 @@ def objective(path: Path) -> float | None:
 
 
 def of_runs(paths: Iterable[Path]) -> pd.DataFrame:
-    """The curves of run folders or curves files, one after the other. Raises ValueError where none has any."""
+    """The curves of run folders or curves files, one after the other. Raises PosextError where none has any."""
     tables = {}
     for path in paths:
         if not path.exists():
-            raise ValueError(f"{path} is neither the folder of a run nor a file of curves")
+            raise PosextError(f"{path} is neither the folder of a run nor a file of curves")
         tables[path] = read(path / "curves.csv" if path.is_dir() else path)
     empty, how = (
         [path for path, rows in tables.items() if not len(rows)],
         "python -m posext.evaluate run=RUN measures it",
     )
     if len(empty) == len(tables):
-        raise ValueError(f"none of these holds curves: {', '.join(map(str, empty))}; {how} once it is trained")
+        raise PosextError(f"none of these holds curves: {', '.join(map(str, empty))}; {how} once it is trained")
     for path in empty:
         log.warning("%s holds no curves yet; %s once it is trained", path, how)
     return pd.concat([rows for rows in tables.values() if len(rows)], ignore_index=True)
 
 
 def refuse_mixed_targets(curves: pd.DataFrame, known: pd.DataFrame | None = None) -> None:
-    """Raise ValueError where curves that would be held against each other are on different targets.
+    """Raise PosextError where curves that would be held against each other are on different targets.
 
     With `known`, also where the crop baselines of their runs are, which are looked up there.
     """
@@ -88,7 +89,7 @@ def refuse_mixed_targets(curves: pd.DataFrame, known: pd.DataFrame | None = None
     one = first.loc[places(first).isin(places(other.iloc[:1]))].iloc[0]
     counts = f"{counted(one)}, and {counted(two)}" if counted(one) != counted(two) else f"{counted(one)} each"
     lengths = sorted(curves.loc[(curves.run == one.run) & (curves.protocol == one.protocol), "context_length"].unique())
-    raise ValueError(
+    raise PosextError(
         f"{named(one)} and {named(two)} are measured on different targets under {one.protocol} ({counts}), so "
         f"they cannot be held against each other: {MEND.replace('...', ','.join(str(int(n)) for n in lengths))}"
     )
@@ -197,8 +198,7 @@ def label(row: Any) -> str:
         name += f" → {row.extend}"
     if row.train_length > row.original_length:
         name += f", trained to {row.train_length}"
-    if row.factor:
-        name += ", s matched" if row.factor == "auto" else f", s = {float(row.factor):g}"
+    name += factor_suffix(row.factor)
     return name + (f" [{row.protocol} {row.group}".rstrip() + "]" if row.protocol != HEADLINE else "")
 
 
@@ -210,6 +210,11 @@ def counted(row: Any) -> str:
     return (
         f"{row.tokens:,.0f} tokens in {row.documents:,.0f} documents" if row.documents > 0 else "where it is undefined"
     )
+
+
+def factor_suffix(factor: str) -> str:
+    """The factor of a curve as a label ends: `, s matched`, `, s = 8` or nothing."""
+    return "" if not factor else ", s matched" if factor == "auto" else f", s = {float(factor):g}"
 
 
 def crop_baseline(curve: pd.DataFrame, known: pd.DataFrame) -> float:
@@ -238,7 +243,7 @@ def summary(curve: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any]:
 def table(curves: pd.DataFrame, style: str = "simple", known: pd.DataFrame | None = None) -> str:
     """Perplexity by curve (rows) and context length (columns), with half the width of its interval.
 
-    `style` is tabulate's; crop baselines are looked up among the `known` curves, or these. Raises ValueError for curves on
+    `style` is tabulate's; crop baselines are looked up among the `known` curves, or these. Raises PosextError for curves on
     different targets.
     """
     refuse_mixed_targets(curves, known)
@@ -261,7 +266,7 @@ def table(curves: pd.DataFrame, style: str = "simple", known: pd.DataFrame | Non
 def table_over_seeds(curves: pd.DataFrame, style: str = "simple") -> str:
     """Perplexity by scheme and context length over seeds: of the mean NLL, and its standard deviation in nats.
 
-    Raises ValueError for curves on different targets.
+    Raises PosextError for curves on different targets.
     """
     refuse_mixed_targets(curves)
     lengths = sorted(curves.context_length.unique())

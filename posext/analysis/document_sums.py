@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from posext.analysis import curves
+from posext.utils.errors import PosextError
 
 SUMS = "documents.parquet"
 LINE = ["scheme", "extend", "factor", "original_length", "train_length"]  # one curve over seeds
@@ -40,7 +41,7 @@ class Curve(NamedTuple):
 def read(folders: Sequence[Path], protocol: str = "fixed_target", group: str = "", factor: str = "all") -> list[Curve]:
     """The curves of runs under one protocol, on one of its groups of targets, in the order of the folders.
 
-    A folder is that of a run, or of a study into which scripts/collect.py put several. Raises ValueError where one has none,
+    A folder is that of a run, or of a study into which posext collect put several. Raises PosextError where one has none,
     naming the protocols or groups it has, and for curves on different targets.
     """
     found = [curve for folder in folders for curve in of_folder(folder, protocol, group, factor)]
@@ -54,7 +55,7 @@ def of_folder(folder: Path, protocol: str, group: str, factor: str, known: pd.Da
     stored = sums(folder)
     table = curves.read(folder / "curves.csv") if known is None else known
     if not len(table) or stored is None:
-        raise ValueError(f"{folder} holds no curves; python -m posext.evaluate run={folder} measures a trained run")
+        raise PosextError(f"{folder} holds no curves; python -m posext.evaluate run={folder} measures a trained run")
     stored = with_value(stored, "protocol", protocol, folder)
     stored = stored.assign(group=stored.group.fillna("") if "group" in stored else "")
     stored = with_value(stored, "group", group, folder)
@@ -82,34 +83,34 @@ def of_run(run: tuple[Path, str], table: pd.DataFrame, stored: pd.DataFrame, fac
 
 
 def sums(folder: Path) -> pd.DataFrame | None:
-    """What measuring a run stored of each document, None where there is nothing. Raises ValueError for a damaged file."""
+    """What measuring a run stored of each document, None where there is nothing. Raises PosextError for a damaged file."""
     file = folder / SUMS
     try:
         return pd.read_parquet(file) if file.exists() else None
     except (ValueError, OSError) as error:
-        raise ValueError(f"{file} is damaged: {error}") from error
+        raise PosextError(f"{file} is damaged: {error}") from error
 
 
 def with_value(stored: pd.DataFrame, column: str, value: str, folder: Path) -> pd.DataFrame:
-    """The rows that have a value. Raises ValueError where none has."""
+    """The rows that have a value. Raises PosextError where none has."""
     rows = stored[column] == value
     if not rows.to_numpy().any():
         valid = ", ".join(repr(name) for name in sorted(stored[column].unique()))
-        raise ValueError(f"{folder} has no {column} {value!r}; it has {valid}")
+        raise PosextError(f"{folder} has no {column} {value!r}; it has {valid}")
     return stored.loc[rows]
 
 
 def paired(frames: Sequence[pd.DataFrame], names: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
     """NLL (L, D) and weights (D,) of the documents of some frames (index document), which must be the same in all.
 
-    Raises ValueError where one holds other documents or targets than the first; `names` says whose the frames are.
+    Raises PosextError where one holds other documents or targets than the first; `names` says whose the frames are.
     """
     first = frames[0]
     for number, frame in enumerate(frames[1:], start=1):
         one, two = (names[0], names[number]) if names else ("one curve", "the other")
         both = len(first.index.intersection(frame.index))
         if not both == len(first) == len(frame):
-            raise ValueError(
+            raise PosextError(
                 f"{one} and {two} are measured on different documents ({len(first)} and {len(frame)}, {both} of them "
                 f"in both), so they cannot be held against each other: {curves.MEND}"
             )
@@ -118,7 +119,7 @@ def paired(frames: Sequence[pd.DataFrame], names: Sequence[str] = ()) -> tuple[n
         if len(differing):
             at = differing[0]
             here, there = (f"{f.tokens[at]} tokens of {f.bytes[at]} bytes" for f in (first, other))
-            raise ValueError(
+            raise PosextError(
                 f"{one} and {two} are measured on different targets (of {at}, {here} and {there}), so they cannot be held "
                 f"against each other: {curves.MEND}"
             )

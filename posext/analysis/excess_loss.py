@@ -11,11 +11,12 @@ import pandas as pd
 from tabulate import tabulate
 
 from posext.analysis import document_sums
-from posext.analysis.curves import FLOOR, HEADLINE, ONE_CURVE, label, on_same_targets, read, refuse_mixed_targets
+from posext.analysis.curves import ONE_CURVE, label, on_same_targets, read, refuse_mixed_targets
 from posext.analysis.statistics import NO_INTERVAL, Estimate, difference, gain_share
-from posext.config import DRAWN
-from posext.eval.bayes_floor import known
+from posext.config import DRAWN, HEADLINE
+from posext.eval.bayes_floor import FLOOR, known
 from posext.runs import run
+from posext.utils.errors import PosextError
 
 CURVE = ["extend", "factor", "protocol"]
 
@@ -55,7 +56,7 @@ def at_length(nll_LD: pd.DataFrame, extend: str, length: int) -> np.ndarray:
 def table(curves: pd.DataFrame, folders: list[Path], style: str = "simple") -> str:
     """Distance to the floor by curve (rows) and context length (columns), with half its paired interval and the share.
 
-    Empty where a curve was not measured. `style` is tabulate's. Raises ValueError where a folder is not that of a measured
+    Empty where a curve was not measured. `style` is tabulate's. Raises PosextError where a folder is not that of a measured
     run on a corpus with a floor, and for curves on different targets.
     """
     by_run = {folder.name: of_run(run.load(folder)) for folder in folders}
@@ -73,10 +74,10 @@ def table(curves: pd.DataFrame, folders: list[Path], style: str = "simple") -> s
 
 
 def of_run(measured: run.Run) -> pd.DataFrame:
-    """The distances of a run's curves. Raises ValueError where its corpus has no floor, or it was not measured."""
+    """The distances of a run's curves. Raises PosextError where its corpus has no floor, or it was not measured."""
     sums = document_sums.sums(measured.folder)
     if not known(measured.config.data) or sums is None:
-        raise ValueError(f"{measured.folder} has no floor: it takes a measured run on data={' or '.join(DRAWN)}")
+        raise PosextError(f"{measured.folder} has no floor: it takes a measured run on data={' or '.join(DRAWN)}")
     rows = read(measured.folder / "curves.csv")
     rows = rows.loc[rows.protocol == HEADLINE]
     kept = on_same_targets(rows, rows.loc[rows.extend == FLOOR])

@@ -1,19 +1,22 @@
 """`retrieval.csv`, one row per (task, extension, context length, depth, condition): exact answers and their likelihood."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from tabulate import tabulate
 
+from posext.analysis.curves import factor_suffix
 from posext.analysis.statistics import wilson
+from posext.config import RETRIEVAL
+from posext.eval.retrieval.measure import MEASURED
 
-CONDITIONS = ("needle", "control")
 FILE = "retrieval.csv"
 CURVE = ["task", "extend", "factor"]
-CELL = ["context_length", "depth", "distance", "condition"]
-MEASURED = [*CELL, *"trials correct accuracy accuracy_low accuracy_high nll".split()]
-COLUMNS = [*CURVE, *MEASURED]
+ACCURACY = ["accuracy", "accuracy_low", "accuracy_high"]
+COLUMNS = [*CURVE, *MEASURED[:-1], *ACCURACY, MEASURED[-1]]
 
 
 def read(path: Path | str) -> pd.DataFrame:
@@ -32,11 +35,43 @@ def replace(before: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([part for part in (kept, rows) if len(part)] or [rows], ignore_index=True)
 
 
-def row(
-    length: int, depth: float, distance: int, condition: str, correct: np.ndarray, nll: np.ndarray
-) -> dict[str, Any]:
-    """One cell from its trials: which were right, bool (trials,), and the nats a token of the answer, float (trials,)."""
-    accuracy = wilson(int(correct.sum()), len(correct))
-    cell = dict(zip(CELL, (length, depth, distance, condition), strict=True))
-    estimate = {"accuracy": accuracy.value, "accuracy_low": accuracy.low, "accuracy_high": accuracy.high}
-    return {**cell, "trials": len(correct), "correct": int(correct.sum()), **estimate, "nll": float(nll.mean())}
+def with_intervals(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of MEASURED with the share of right answers and its Wilson interval."""
+    pairs = zip(rows.correct, rows.trials, strict=True)
+    shares = pd.DataFrame([wilson(int(correct), int(trials)) for correct, trials in pairs], index=rows.index)
+    return rows.assign(**dict(zip(ACCURACY, shares.to_numpy().T, strict=True))) if len(rows) else rows
+
+
+def table(rows: pd.DataFrame) -> str:
+    """Shares of right answers over all depths, by curve and condition (rows) and context length (columns)."""
+    share = shares(rows, [*CURVE, "condition"])
+    labels = [(f"{task}: {curve_label(extend, factor)}", condition) for task, extend, factor, condition in share.index]
+    cells = [["" if np.isnan(value) else f"{value:.2f}" for value in line] for line in share.to_numpy(float)]
+    lines = [[*label, *line] for label, line in zip(labels, cells, strict=True)]
+    return tabulate(lines, headers=["exact answers", "", *map(str, share.columns)], disable_numparse=True)
+
+
+def shares(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """The share of right answers over all depths, by a key (rows) and context length (columns)."""
+    total = rows.pivot_table(["correct", "trials"], key, "context_length", aggfunc="sum", sort=False)
+    share = cast(pd.DataFrame, total["correct"] / total["trials"])
+    return share.sort_index(axis="columns")
+
+
+def due(folder: Path, names: Sequence[str]) -> bool:
+    """Whether a task among the protocols was not measured yet."""
+    return not {name for name in names if name in RETRIEVAL} <= set(read(folder / FILE).task)
+
+
+def scalars(rows: pd.DataFrame) -> list[dict[str, float]]:
+    """By context length, the share of right answers of every task and condition over all depths, for wandb."""
+    if not len(rows):
+        return []
+    share = shares(rows, ["task", "condition"])
+    names = [f"eval/{task}/{condition}" for task, condition in share.index]
+    return [{"eval/context_length": n, **dict(zip(names, share[n], strict=True))} for n in share.columns]
+
+
+def curve_label(extend: str, factor: str) -> str:
+    """Which scheme a curve is of: as trained, or the extension with its factor."""
+    return (extend or "as trained") + factor_suffix(factor)

@@ -22,6 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm, t
 
+from posext.utils.errors import PosextError
+
 LEVEL = 0.95
 TOLERANCE = 0.01  # of the crop baseline's NLL, within which a context length is usable
 NO_INTERVAL = "no interval"  # of one document alone: it says nothing of how documents differ
@@ -92,10 +94,10 @@ def bent(quantiles: np.ndarray, skew: float) -> np.ndarray:
 def wilson(correct: int, trials: int) -> Estimate:
     """A share of independent trials with its score interval (Wilson 1927), which holds at 0 and 1 and for few trials.
 
-    Raises ValueError for counts that are no share.
+    Raises PosextError for counts that are no share.
     """
     if not 0 <= correct <= trials or trials < 1:
-        raise ValueError(f"{correct} of {trials} is no share: trials must be at least 1, correct between 0 and trials")
+        raise PosextError(f"{correct} of {trials} is no share: trials must be at least 1, correct between 0 and trials")
     share, z = correct / trials, float(norm.ppf((1 + LEVEL) / 2))
     middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z / (1 + z**2 / trials) * (share * (1 - share) / trials + z**2 / (4 * trials**2)) ** 0.5

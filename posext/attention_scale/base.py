@@ -4,6 +4,7 @@ from torch import Tensor
 
 from posext.pe.base import Axis, PositionalEncoding
 from posext.pe.tables import Tables
+from posext.utils.errors import PosextError
 
 
 class AttentionScale(Axis):
@@ -13,7 +14,7 @@ class AttentionScale(Axis):
         """Two temperatures are never multiplied in silence: on a scheme that has its own this raises ValueError."""
         own = scheme.logit_factor(8 * scheme.shape.original_length)
         if type(self) is not AttentionScale and own != 1:
-            raise ValueError(
+            raise PosextError(
                 f"{type(scheme).__name__} has a temperature of its own (scores times {own:.3f} at 8 times the original "
                 f"length) and {type(self).__name__} would be a second: take one away (attention_factor=1 for YaRN)"
             )

@@ -9,20 +9,21 @@ from torch import Tensor, nn
 from posext.attention_scale.base import AttentionScale
 from posext.pe.base import Shape
 from posext.pe.tables import Tables
+from posext.utils.errors import PosextError
 
 
 class SSMax(AttentionScale):
     """s ln(n + 1) for query n, which sees n + 1 keys, with s learned for every head and layer.
 
     Nakanishi 2025, arXiv:2501.19399, equation 3. `start="auto"` makes the multiplier 1 at the original length. Class T.
-    Raises ValueError for a start that is not above 0.
+    Raises PosextError for a start that is not above 0.
     """
 
     def __init__(self, shape: Shape, *, start: float | Literal["auto"] = "auto"):
         super().__init__(shape)
         self.start = 1 / math.log(shape.original_length) if start == "auto" else start
         if not 0 < self.start < math.inf:
-            raise ValueError(f"start must be a number above 0, or auto, not {start}")
+            raise PosextError(f"start must be a number above 0, or auto, not {start}")
 
     def per_layer(self) -> nn.Module:
         return Growth(self.shape.n_heads, self.start)

@@ -1,7 +1,6 @@
 """From a command line to a typed config: hydra underneath, one clear message instead of a traceback on top."""
 
 import argparse
-import difflib
 import errno
 import functools
 import logging
@@ -10,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -22,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from posext.config import AXES
 from posext.pe import CONFIGS, allow, names
 from posext.utils import signals
+from posext.utils.errors import PosextError, explain
 
 GROUPS = "|".join(("pe", *AXES))  # chosen with a plus, as they have no default; it may be left out
 CHOOSE = "choose a positional encoding: +pe=NAME, one of"
@@ -79,7 +79,7 @@ class Arguments(argparse.ArgumentParser):
     """A script's arguments; what is wrong with them is said in one message too."""
 
     def error(self, message: str) -> NoReturn:
-        stop(ValueError(message))
+        stop(PosextError(message))
 
 
 class Terminal(logging.StreamHandler):
@@ -98,7 +98,7 @@ def say_once() -> None:
         logger.addHandler(handler)
 
 
-MENDABLE = (HydraException, OmegaConfBaseException, ValueError, FloatingPointError, OSError)
+MENDABLE = (HydraException, OmegaConfBaseException, PosextError, FloatingPointError, OSError)
 
 MACHINE = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of an OSError that no other command would mend
 
@@ -112,20 +112,20 @@ def stop(error: BaseException) -> NoReturn:
 def typed(composed: DictConfig) -> Any:
     """The dataclass that a composed config fills, and with it the names of the chosen schemes.
 
-    Raises ValueError where no scheme was chosen.
+    Raises PosextError where no scheme was chosen.
     """
     if OmegaConf.is_missing(composed, "pe"):
-        raise ValueError(f"{CHOOSE} {', '.join(names())}")
+        raise PosextError(f"{CHOOSE} {', '.join(names())}")
     choices, sources = HydraConfig.get().runtime.choices, HydraConfig.get().runtime.config_sources
     if "run" not in composed and (choices.get("model") == "hf" or composed.model.path):
-        raise ValueError("a checkpoint is measured, not trained: posext.evaluate model=hf model.path=FOLDER_OR_ID")
+        raise PosextError("a checkpoint is measured, not trained: posext.evaluate model=hf model.path=FOLDER_OR_ID")
     allow(list(composed.own_modules), [Path(source.path) for source in sources if source.schema == "file"])
     for key, group in (("pe", "pe"), ("extend", "pe@extend"), *((axis, axis) for axis in AXES)):
         if composed.get(key) is not None:
             if not OmegaConf.is_dict(composed[key]):
-                raise ValueError(f"{key}={composed[key]} is none of {', '.join(names(group.partition('@')[0]))}")
+                raise PosextError(f"{key}={composed[key]} is none of {', '.join(names(group.partition('@')[0]))}")
             if choices.get(group) not in (valid := names(group.partition("@")[0])):  # as ../GROUP/NAME is
-                raise ValueError(f"unknown {group}={choices.get(group)}; choose one of {', '.join(valid)}")
+                raise PosextError(f"unknown {group}={choices.get(group)}; choose one of {', '.join(valid)}")
             OmegaConf.update(composed, f"{key}.name", choices[group], force_add=True)
     return OmegaConf.to_object(composed)
 
@@ -139,34 +139,3 @@ def given() -> dict[str, str]:
     """The dotted keys that were typed, and what was typed for them."""
     pairs = (override.lstrip("+~").partition("=") for override in overrides())
     return {key: value for key, _, value in pairs}
-
-
-def explain(error: BaseException) -> str:
-    """One sentence or two: what was wrong, and what would be right."""
-    cause = error
-    while cause.__cause__ is not None and not isinstance(cause, ValueError):
-        cause = cause.__cause__
-    text = str(error)
-    if plugin := re.search(r"Could not (?:find|load) 'hydra/(launcher|sweeper)/(\w+)'", text):
-        extras = "launchers and sweepers are extras: pip install 'posext[joblib,slurm,ray,optuna]'"
-        return f"there is no {' '.join(plugin.groups())}; {extras}"
-    choice = re.search(r"Could not find '([\w@]+)/(.+?)'\s+Available options in .+?:\s+(.+)", text, re.DOTALL)
-    if choice:
-        group, name, options = choice.groups()
-        return f"unknown {group}={name}; choose one of {', '.join(options.split())}"
-    if isinstance(cause, OmegaConfBaseException) and cause.key is not None and "not in" in str(cause):
-        return unknown_key(cause)
-    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return f"{cause.full_key}: {str(cause).splitlines()[0]}"
-    if isinstance(error, HydraException) and cause is not error and not isinstance(cause, OmegaConfBaseException):
-        text = f"{text}: {cause}"
-    return " ".join(line.strip() for line in text.splitlines() if line.strip())
-
-
-def unknown_key(error: OmegaConfBaseException) -> str:
-    parent = cast(Any, error.parent_node)
-    valid = [str(key) for key in parent] if OmegaConf.is_dict(parent) else []
-    where = str(error.full_key).rpartition(".")[0]
-    near = difflib.get_close_matches(str(error.key), valid, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ";"
-    return f"unknown setting {error.full_key}{hint} Valid {'in ' + where if where else 'at the top level'}: {', '.join(valid)}"

@@ -11,6 +11,7 @@ import numpy as np
 
 from posext.config import DRAWN, HUB_ID, LETTERS, DataConfig
 from posext.data import near_duplicates, synthetic
+from posext.utils.errors import PosextError
 
 TABLES = {".jsonl": "json", ".parquet": "parquet"}  # and what `datasets` calls them
 FORMATS = (".txt", ".md", *TABLES)
@@ -24,7 +25,7 @@ class Document(NamedTuple):
 
 
 def documents(config: DataConfig, groups: dict[str, str] | None = None) -> Iterator[Document]:
-    """All documents of the corpus, in a fixed order. Raises ValueError where there are none or one cannot be read.
+    """All documents of the corpus, in a fixed order. Raises PosextError where there are none or one cannot be read.
 
     `groups` is what `near_copies` gives, for who reads the corpus more than once.
     """
@@ -96,10 +97,10 @@ def python_library() -> Iterator[tuple[str, str]]:
 def text_files(config: DataConfig) -> tuple[Path, list[Path]]:
     path = Path(config.path or "").expanduser()
     if not path.exists():
-        raise ValueError(f"data.path={config.path} does not exist")
+        raise PosextError(f"data.path={config.path} does not exist")
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in FORMATS and p.is_file())
     if not files or files[0].suffix not in FORMATS:
-        raise ValueError(f"data.path={config.path} holds no {', '.join(FORMATS)} file")
+        raise PosextError(f"data.path={config.path} holds no {', '.join(FORMATS)} file")
     return (path.parent if path.is_file() else path), files
 
 
@@ -144,9 +145,9 @@ def plain_text(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+        raise PosextError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
     if "\0" in text:
-        raise ValueError(f"{path} is not text: it holds a zero at character {text.index(chr(0))}")
+        raise PosextError(f"{path} is not text: it holds a zero at character {text.index(chr(0))}")
     return text
 
 
@@ -159,17 +160,17 @@ def table_rows(path: Path, kind: str, column: str) -> Iterator[str]:
     try:
         rows: Any = load_dataset(kind, data_files=str(path), split="train")
     except Exception as error:  # datasets wraps what went wrong in errors of its own
-        raise ValueError(f"{path} cannot be read as {kind}: {root_cause(error)}") from error
+        raise PosextError(f"{path} cannot be read as {kind}: {root_cause(error)}") from error
     return texts_of(rows, column, str(path))
 
 
 def texts_of(rows: Any, column: str, where: str) -> Iterator[str]:
-    """A column of a data set. Raises ValueError where there is none, or it holds anything but texts."""
+    """A column of a data set. Raises PosextError where there is none, or it holds anything but texts."""
     if column not in rows.column_names:
-        raise ValueError(f"{where} has no column {column!r}; it has {', '.join(rows.column_names)} (data.column)")
+        raise PosextError(f"{where} has no column {column!r}; it has {', '.join(rows.column_names)} (data.column)")
     for index, row in enumerate(rows):
         if not isinstance(row[column], str):
-            raise ValueError(f"{where} holds {row[column]!r} in row {index} of column {column!r}, which is no text")
+            raise PosextError(f"{where} holds {row[column]!r} in row {index} of column {column!r}, which is no text")
         yield row[column]
 
 
@@ -177,12 +178,12 @@ def from_hub(config: DataConfig) -> Iterator[Document]:
     from datasets import load_dataset
 
     if not re.fullmatch(HUB_ID, str(config.path)) or Path(str(config.path)).exists():
-        raise ValueError(f"data.path={config.path} is no id on the hub, OWNER/NAME; data=text reads local files")
+        raise PosextError(f"data.path={config.path} is no id on the hub, OWNER/NAME; data=text reads local files")
     for split in ("train", "validation"):
         try:
             rows: Any = load_dataset(str(config.path), config.subset, split=split)
         except Exception as error:
-            raise ValueError(
+            raise PosextError(
                 f"the data set {config.path} could not be loaded from the hub ({root_cause(error)}); "
                 "without a network use data=python or data=text data.path=..."
             ) from error

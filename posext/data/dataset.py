@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +27,7 @@ from tqdm import tqdm
 from posext.config import DataConfig
 from posext.data import corpus, near_duplicates, tokenizer
 from posext.utils.atomic import digests, synced, write_text
+from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
 DIGESTS = "sha256.json"
@@ -53,13 +53,13 @@ class Split:
         """`count` windows of length + 1 tokens, int64 (count, length + 1), and where each was cut, as name:offset.
 
         Every window that lies within one document is equally likely; a window never crosses documents. A pure function
-        of its arguments: nothing is carried from step to step. Raises ValueError where no document is long enough.
+        of its arguments: nothing is carried from step to step. Raises PosextError where no document is long enough.
         """
         choices_D = np.maximum(self.lengths - length, 0)
         ends_D = np.cumsum(choices_D)
         if not len(ends_D) or not ends_D[-1]:
             longest = int(self.lengths.max(initial=0))
-            raise ValueError(
+            raise PosextError(
                 f"no document has {length + 1} tokens, as a length of {length} needs; the longest has {longest}"
             )
         rng = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, step]))
@@ -98,6 +98,14 @@ class Data:
     def overlap(self) -> dict[str, float]:
         """What of the held-out lines stands in training documents too, as posext.data.near_duplicates.overlap counts it."""
         return json.loads((self.folder / "overlap.json").read_text())
+
+    def overlap_in_words(self) -> str:
+        """The overlap of held-out documents with training, in a sentence."""
+        overlap = self.overlap
+        return (
+            f"of the lines in held-out documents {overlap['lines']:.1%} stand in training documents too, and in "
+            f"{overlap['documents_over_half']} of {overlap['documents']} documents more than half of them"
+        )
 
     @cached_property
     def train(self) -> Split:
@@ -142,7 +150,7 @@ def pieces(documents: Split, longest: int, room: int) -> Split:
 def load(config: DataConfig, progress: bool = True) -> Data:
     """The corpus of a config, tokenized; from the cache where it has been before. Safe when several processes start at once.
 
-    Raises ValueError where either side of the split would be empty.
+    Raises PosextError where either side of the split would be empty.
     """
     key = json.dumps([LAYOUT, corpus.fingerprint(config), tokenizer_key(config)])
     cache = Path(config.cache).expanduser()
@@ -201,17 +209,10 @@ def tokenize(config: DataConfig, folder: Path, progress: bool) -> None:
     documents = pd.DataFrame(table, columns=["name", "tokens", "validation"])
     if documents.validation.nunique() < 2:
         side = "validation" if not documents.validation.any() else "training"
-        raise ValueError(f"the {len(documents)} documents of {config.path or config.source} leave none for {side}")
+        raise PosextError(f"the {len(documents)} documents of {config.path or config.source} leave none for {side}")
     documents.to_parquet(folder / "documents.parquet", index=False)
     overlap = near_duplicates.overlap(lines[True], lines[False])
     write_text(folder / "overlap.json", json.dumps(overlap))
-    if progress:
-        print(
-            f"held-out lines that stand in training documents too: {overlap['lines']:.1%}; "
-            f"held-out documents with more than half of theirs there: "
-            f"{overlap['documents_over_half']} of {overlap['documents']}",
-            file=sys.stderr,
-        )
 
 
 def token_type(vocab_size: int) -> type[np.unsignedinteger]:

@@ -8,12 +8,13 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from posext.config import HUB_ID, LETTERS
+from posext.utils.errors import PosextError
 
 TRAINING_CHARACTERS = 64_000_000  # more text no longer moves the merges
 
 
 def make(kind: str, vocab_size: int, texts: Iterator[str]) -> Tokenizer:
-    """The tokenizer that a config names. Raises ValueError for one that is neither known nor loadable."""
+    """The tokenizer that a config names. Raises PosextError for one that is neither known nor loadable."""
     if kind == "bpe":
         return trained_bpe(vocab_size, texts)
     if kind == "bytes":
@@ -25,7 +26,7 @@ def make(kind: str, vocab_size: int, texts: Iterator[str]) -> Tokenizer:
     tokenizer = loaded(kind)
     size, largest = tokenizer.get_vocab_size(), max(tokenizer.get_vocab().values(), default=-1)
     if largest >= size:
-        raise ValueError(
+        raise PosextError(
             f"data.tokenizer={kind!r} has ids up to {largest}, but {size} tokens, for which the network has embeddings"
         )
     return tokenizer
@@ -36,20 +37,20 @@ def loaded(kind: str) -> Tokenizer:
     file = path / "tokenizer.json" if path.is_dir() else path
     refusal = f"data.tokenizer={kind!r} is neither bpe, bytes, a tokenizer.json or its folder, nor an id on the hub"
     if not file.is_file() and (file.suffix == ".json" or not re.fullmatch(rf"\w[\w.-]*|{HUB_ID}", kind)):
-        raise ValueError(refusal)
+        raise PosextError(refusal)
     try:
         loaded = Tokenizer.from_file(str(file)) if file.is_file() else Tokenizer.from_pretrained(kind)
         loaded.no_truncation()  # which the file may ask for
         loaded.no_padding()
         return loaded
     except Exception as error:  # the library raises bare Exception
-        raise ValueError(f"{refusal}: {(str(error).splitlines() or [''])[0]}") from error
+        raise PosextError(f"{refusal}: {(str(error).splitlines() or [''])[0]}") from error
 
 
 def trained_bpe(vocab_size: int, texts: Iterator[str]) -> Tokenizer:
     """Byte-level BPE (Sennrich et al. 2016, arXiv:1508.07909; bytes as in GPT-2)."""
     if vocab_size < 256:
-        raise ValueError(f"data.vocab_size must be at least 256, the bytes, not {vocab_size}")
+        raise PosextError(f"data.vocab_size must be at least 256, the bytes, not {vocab_size}")
     tokenizer = byte_level(models.BPE())
     trainer = trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=alphabet(), show_progress=False)
     tokenizer.train_from_iterator(up_to(texts, TRAINING_CHARACTERS), trainer)

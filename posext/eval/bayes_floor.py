@@ -14,13 +14,14 @@ import math
 import numpy as np
 import pandas as pd
 
-from posext.analysis.curves import FLOOR
 from posext.config import DRAWN, DataConfig
 from posext.eval.curve import COST, SUMS, Plan
 from posext.eval.protocols import document_sums
 from posext.eval.scoring import Window
+from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
+FLOOR = "floor"  # as an extension: the best possible loss on a run's targets, where it is known
 MISSED = 0.2  # of what the context gives at the training length, above which a model does not use it yet
 
 
@@ -86,7 +87,7 @@ def copy(window_W: np.ndarray, symbols: int, low: int, high: int) -> np.ndarray:
         end = period + first if broken[first] else W  # symbols that the period explains
         log_z[period + 1 : end + 1] = np.logaddexp(log_z[period + 1 : end + 1], -period * log_V)
     if np.isneginf(log_z[-1]):
-        raise ValueError(f"no period from {low} to {high} explains this window of {W} symbols")
+        raise PosextError(f"no period from {low} to {high} explains this window of {W} symbols")
     return -np.diff(log_z)
 
 

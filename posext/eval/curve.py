@@ -12,14 +12,14 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
-from posext.config import EvaluationConfig, TrainConfig
+from posext.config import RETRIEVAL, EvaluationConfig, TrainConfig
 from posext.data import dataset
 from posext.eval import protocols
 from posext.eval.cache import Partial
-from posext.eval.protocols import RETRIEVAL
 from posext.eval.scoring import Window, score_windows
 from posext.pe import PositionalEncoding
 from posext.runs.run import Run
+from posext.utils.errors import PosextError
 from posext.utils.memory import PeakMemory
 
 log = logging.getLogger(__name__)
@@ -41,11 +41,11 @@ def make_plan(
 ) -> Plan:
     """The windows of every protocol in the held-out documents, which are cut into pieces where few are long enough.
 
-    Raises ValueError where the corpus cannot give them.
+    Raises PosextError where the corpus cannot give them.
     """
     size = config.targets or min(64, lengths[0] // 2)
     if size > lengths[0] // 2:
-        raise ValueError(f"evaluation.targets={size} exceeds half the shortest context length, {lengths[0]}")
+        raise PosextError(f"evaluation.targets={size} exceeds half the shortest context length, {lengths[0]}")
     tokens = in_pieces(tokens, lengths[-1], room=config.blocks * size)
     settings = protocols.Settings(
         train_length, size, config.blocks, config.seed, config.documents, config.stride, config.ngram
@@ -98,7 +98,7 @@ class Measured(NamedTuple):
 
 
 def network(run: Run, config: TrainConfig, plan: Plan, accelerator: Accelerator) -> Any:
-    """A run's weights under the scheme and axes of a config. Raises ValueError where they do not fit."""
+    """A run's weights under the scheme and axes of a config. Raises PosextError where they do not fit."""
     return run.network(config, plan.tokens.vocab_size).to(accelerator.device).eval()
 
 

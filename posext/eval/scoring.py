@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-ROWS = 8192  # of logits that are turned into likelihoods at once
+from posext.model.loss import nll_of, split
+from posext.utils.errors import PosextError
 
 
 class Window(NamedTuple):
@@ -45,13 +45,13 @@ def score_windows(
 
     `model` is what `target_nll` takes; `document(i)` gives the tokens of document i. Windows of one shape share a batch,
     of at most `tokens_per_batch` tokens unless one window alone has more; none is padded, as a scheme may depend on the
-    length. Raises ValueError for a window that scores more labels than it reads tokens, or that its document cannot hold.
+    length. Raises PosextError for a window that scores more labels than it reads tokens, or that its document cannot hold.
     """
     for w in windows:
         if not 1 <= w.scored <= w.length:
-            raise ValueError(f"a block of {w.scored} targets does not fit a context of {w.length} tokens")
+            raise PosextError(f"a block of {w.scored} targets does not fit a context of {w.length} tokens")
         if w.end < w.length:
-            raise ValueError(f"a context of {w.length} tokens does not fit before token {w.end} of a document")
+            raise PosextError(f"a context of {w.length} tokens does not fit before token {w.end} of a document")
     document = lru_cache(32)(document)
     nll: list[np.ndarray] = [np.empty(0)] * len(windows)
     shapes = [(w.length, w.scored) for w in windows]
@@ -85,22 +85,6 @@ def last_logits(model: Callable[..., object], tokens_BT: Tensor, size: int) -> T
     output = model(tokens_BT, **last_positions(model, size))
     logits_BTV = output if isinstance(output, Tensor) else getattr(output, "logits")  # noqa: B009
     return logits_BTV[:, -size:]
-
-
-def chunked_nll(x_BKC: Tensor, weight_VC: Tensor, labels_BK: Tensor) -> Tensor:
-    """The NLL in nats of labels, from what the head reads and its matrix: float32 (B, K); few rows of logits at once."""
-    with torch.autocast(x_BKC.device.type, enabled=False):  # half-precision logits would round away 1e-2 nats
-        parts = zip(split(x_BKC), split(labels_BK), strict=True)
-        return torch.cat([nll_of(x.float() @ weight_VC.float().T, labels) for x, labels in parts], dim=1)
-
-
-def nll_of(logits_BKV: Tensor, labels_BK: Tensor) -> Tensor:
-    return F.cross_entropy(logits_BKV.float().transpose(1, 2), labels_BK, reduction="none")
-
-
-def split(x_BK: Tensor) -> tuple[Tensor, ...]:
-    """Along the targets, into parts of about ROWS rows over the batch."""
-    return x_BK.split(max(1, ROWS // len(x_BK)), dim=1)
 
 
 def last_positions(model: Callable[..., object], size: int) -> dict[str, int]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from posext.eval.scoring import Window, score_windows
+from posext.utils.errors import PosextError
 
 
 class Target(NamedTuple):
@@ -28,11 +29,11 @@ def long_documents(
 ) -> list[int]:
     """The documents (given by their tokens) that hold a context of `longest` tokens and so many targets after it.
 
-    With `documents`, at most so many, drawn with the seed. Raises ValueError where no document is long enough.
+    With `documents`, at most so many, drawn with the seed. Raises PosextError where no document is long enough.
     """
     kept = [index for index, length in enumerate(lengths) if length >= longest + targets]
     if not kept:
-        raise ValueError(
+        raise PosextError(
             f"no held-out document has {longest + targets} tokens, as a context of {longest} needs; "
             f"the longest has {max(lengths, default=0)}"
         )
@@ -47,7 +48,7 @@ def fixed_targets(
     """Up to `blocks` disjoint blocks of `size` targets in every document (given by its tokens) of over `longest` tokens.
 
     Every block ends where a context of `longest` tokens fits before it. With `documents`, at most so many, drawn with the
-    seed. Raises ValueError where no document is long enough.
+    seed. Raises PosextError where no document is long enough.
     """
     chosen = []
     for document in long_documents(lengths, longest, seed, documents):

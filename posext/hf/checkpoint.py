@@ -20,6 +20,7 @@ from posext.pe import PositionalEncoding, from_config
 from posext.pe.rope import RoPE
 from posext.runs.run import Run, claim, commit
 from posext.utils.atomic import write_text
+from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
 MULTIPLES = (0.5, 1, 2, 4)  # of the original length: where a checkpoint is measured unless told otherwise
@@ -42,18 +43,20 @@ class Checkpoint(Run):
     def scheme(self, config: TrainConfig | None = None) -> PositionalEncoding:
         """What the checkpoint comes with, or the scheme of another config for its network.
 
-        Raises ValueError where that is anything but rotary frequencies for all its pairs, or the checkpoint has none.
+        Raises PosextError where that is anything but rotary frequencies for all its pairs, or the checkpoint has none.
         """
         if config is None or (config.pe, config.axes()) == (self.config.pe, self.config.axes()):
             return self.own
         if self.own.family != RoPE.family:
-            raise ValueError(f"{self.path} has no rotary frequencies to replace: measure it without an extension")
+            raise PosextError(f"{self.path} has no rotary frequencies to replace: measure it without an extension")
         if not config.axes():
             scheme = from_config(config.pe, self.own.shape)
             alone = isinstance(scheme, RoPE) and type(scheme).rotation is RoPE.rotation
             if alone and 2 * len(cast(RoPE, scheme).frequencies(1)[0]) == self.own.shape.head_dim:
                 return scheme
-        raise ValueError(f"{self.path} can be given rotary frequencies, one a pair; {config.title()} is more, or fewer")
+        raise PosextError(
+            f"{self.path} can be given rotary frequencies, one a pair; {config.title()} is more, or fewer"
+        )
 
     def network(self, config: TrainConfig, vocab_size: int) -> Network:
         """The model, which loads its weights from where they are, under the scheme of a config."""
@@ -64,7 +67,7 @@ class Checkpoint(Run):
 def prepare(config: EvaluateConfig) -> Checkpoint:
     """The folder of a checkpoint on some data, with all that is needed to measure it again.
 
-    Raises ValueError for what cannot be measured, and where the folder holds another checkpoint, or other data.
+    Raises PosextError for what cannot be measured, and where the folder holds another checkpoint, or other data.
     """
     path = str(config.model["path"])
     described = load.settings(path)
@@ -91,7 +94,7 @@ def prepare(config: EvaluateConfig) -> Checkpoint:
     }
     for key in ("data", "weights"):
         if run.trained and run.record[key] != record[key]:
-            raise ValueError(f"the {key} of {run.folder} are other ones now; choose another name=")
+            raise PosextError(f"the {key} of {run.folder} are other ones now; choose another name=")
     claim(run, {key: asdict(measured)[key] for key in RECORDED}, state.is_main_process)
     if state.is_main_process:
         write_text(run.folder / "run.json", json.dumps(record, indent=2) + "\n")
@@ -104,7 +107,7 @@ def as_trained(config: EvaluateConfig, path: str, described: Any) -> TrainConfig
     text, rope = described.get_text_config(), rope_parameters(described)
     length = config.train_length or original_length(described)
     if not length:
-        raise ValueError(f"the config of {path} does not say how long its contexts were: give train_length=TOKENS")
+        raise PosextError(f"the config of {path} does not say how long its contexts were: give train_length=TOKENS")
     kind = rope.get("rope_type", "").replace("default", "rope")
     width, last, corpus = text.hidden_size, Path(load.place(path)).resolve().name, config.data
     shape = {
@@ -137,24 +140,24 @@ def original_length(described: Any) -> int | None:
 
 
 def check_tokenizer(config: DataConfig, described: Any) -> None:
-    """Raise ValueError for a tokenizer that does not fit a model's vocabulary."""
+    """Raise PosextError for a tokenizer that does not fit a model's vocabulary."""
     size = tokenizer.make(config.tokenizer, config.vocab_size, iter(())).get_vocab_size()
     has = described.get_text_config().vocab_size
     if size > has or (config.source in DRAWN and size != has):
-        raise ValueError(f"data.tokenizer={config.tokenizer} has {size} tokens, but the vocabulary of the model {has}")
+        raise PosextError(f"data.tokenizer={config.tokenizer} has {size} tokens, but the vocabulary of the model {has}")
 
 
 def context_lengths(original: int, tokens: dataset.Data, end: int | None) -> list[int]:
     """Half the original length up to 4 times it, as far as learned positions and enough held-out documents go.
 
-    Raises ValueError where not even the first does.
+    Raises PosextError where not even the first does.
     """
     held_out = sorted(tokens.validation.lengths.tolist())
     longest = held_out[-min(ENOUGH, len(held_out))] - 1
     lengths = [max(2, int(multiple * original)) for multiple in MULTIPLES if end is None or multiple * original <= end]
     kept = [length for length in lengths if length <= longest]
     if not kept:
-        raise ValueError(
+        raise PosextError(
             f"fewer than {ENOUGH} held-out documents have {lengths[0] + 1} tokens: give context_lengths, or other data"
         )
     if kept != lengths:

@@ -13,6 +13,7 @@ from posext.model.gpt import GPT, NORM_EPSILON
 from posext.model.llama_weights import to_llama
 from posext.pe import PositionalEncoding, class_of, names, settings_of
 from posext.runs.run import Run
+from posext.utils.errors import PosextError
 
 ROWS = 64  # last positions whose logits are compared
 MOST = 1e-3  # of the largest logit: transformers makes phases in float32, 1e-7 a token off
@@ -21,18 +22,18 @@ MOST = 1e-3  # of the largest logit: transformers makes phases in float32, 1e-7 
 def export(run: Run, folder: Path, length: int | None = None) -> LlamaForCausalLM:
     """Write a run into a new folder, for contexts of up to `length` tokens (None: the longest length trained).
 
-    A factor that follows the context is fixed at what that length asks. Raises ValueError for a run that is no trained Llama,
+    A factor that follows the context is fixed at what that length asks. Raises PosextError for a run that is no trained Llama,
     or whose scheme transformers does not know, and unless both networks give the same logits.
     """
     if isinstance(run, Checkpoint) or not run.trained:
-        raise ValueError(f"{run.folder} is not a run that was trained to its end here: it has no weights to export")
+        raise PosextError(f"{run.folder} is not a run that was trained to its end here: it has no weights to export")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} is not an empty folder")
+        raise PosextError(f"{folder} is not an empty folder")
     state = load_file(run.folder / "model.safetensors")
     ours: GPT = run.network(run.config, len(state["embedding.weight"])).eval()
     trained = ours.pe.trained_length
     if length is not None and length < trained:
-        raise ValueError(f"the length must be at least {trained}, the longest trained, not {length}")
+        raise PosextError(f"the length must be at least {trained}, the longest trained, not {length}")
     ours.pe.stage(trained_length=length or trained)
     theirs = LlamaForCausalLM(config_of(run, ours)).eval()
     theirs.load_state_dict(to_llama(state, run.config.model.n_layers))
@@ -44,11 +45,11 @@ def export(run: Run, folder: Path, length: int | None = None) -> LlamaForCausalL
 
 
 def config_of(run: Run, model: GPT) -> LlamaConfig:
-    """The config of the same network. Raises ValueError where transformers' Llama has no such positions."""
+    """The config of the same network. Raises PosextError where transformers' Llama has no such positions."""
     settings, shape = settings_of_llama(model.pe), run.config.model
     beside = [f"{group}={axis['name']}" for group, axis in run.config.axes().items() if group != "position_ids"]
     if settings is None or beside:
-        raise ValueError(
+        raise PosextError(
             f"transformers' Llama has no form of {' '.join(beside) or run.config.title()} as set in {run.folder}; "
             f"it has one of {', '.join(known())}, with nothing beside them"
         )
@@ -86,13 +87,13 @@ def known() -> list[str]:
 
 @torch.inference_mode()
 def compare(ours: GPT, theirs: LlamaForCausalLM, lengths: list[int], title: str) -> None:
-    """Raise ValueError unless both networks give the same logits in contexts of these lengths (tokens)."""
+    """Raise PosextError unless both networks give the same logits in contexts of these lengths (tokens)."""
     for length in lengths:
         tokens = torch.randint(ours.embedding.num_embeddings, (1, length), generator=torch.Generator().manual_seed(0))
         logits, others = ours(tokens, last=ROWS), theirs(tokens, logits_to_keep=ROWS).logits
         apart = float((logits - others).abs().max() / logits.abs().max())
         if not apart <= MOST:
             rope = theirs.config.rope_parameters
-            raise ValueError(
+            raise PosextError(
                 f"{title} at {length} tokens is not what transformers' Llama makes of {rope}: {apart:.1e} apart"
             )

@@ -10,22 +10,23 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging
 
 from posext.utils.atomic import digest
+from posext.utils.errors import PosextError
 
 
 def settings(path: str) -> Any:
-    """The config of a checkpoint. Raises ValueError where there is none that can be loaded."""
+    """The config of a checkpoint. Raises PosextError where there is none that can be loaded."""
     folder = Path(path).expanduser()
     if not folder.is_dir() and (folder.exists() or not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", path)):
-        raise ValueError(f"model.path={path} is no folder, nor could it be an id on the hub")
+        raise PosextError(f"model.path={path} is no folder, nor could it be an id on the hub")
     if folder.is_dir() and not (folder / "config.json").is_file():
-        raise ValueError(f"model.path={path} is no checkpoint of transformers: it has no config.json")
+        raise PosextError(f"model.path={path} is no checkpoint of transformers: it has no config.json")
     if folder.is_dir() and not list(folder.glob("*.safetensors")):
-        raise ValueError(f"model.path={path} holds no .safetensors; other formats can hold code and are not loaded")
+        raise PosextError(f"model.path={path} holds no .safetensors; other formats can hold code and are not loaded")
     return called(path, AutoConfig.from_pretrained, place(path), trust_remote_code=False)
 
 
 def skeleton(path: str) -> Any:
-    """A checkpoint's model without its weights. Raises ValueError where it is no causal language model."""
+    """A checkpoint's model without its weights. Raises PosextError where it is no causal language model."""
     with torch.device("meta"):
         return called(path, AutoModelForCausalLM.from_config, settings(path), trust_remote_code=False)
 
@@ -33,7 +34,7 @@ def skeleton(path: str) -> Any:
 def model(path: str, unscaled: bool = False) -> Any:
     """A checkpoint's model in float32, with its rotary scaling or without.
 
-    Raises ValueError where weights are missing, or later tokens act on earlier ones.
+    Raises PosextError where weights are missing, or later tokens act on earlier ones.
     """
     logging.disable_progress_bar()
     config = settings(path)
@@ -43,11 +44,11 @@ def model(path: str, unscaled: bool = False) -> Any:
     how = {"dtype": torch.float32, "use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
     loaded, found = called(path, AutoModelForCausalLM.from_pretrained, place(path), config=config, **how)
     if missing := sorted(found["missing_keys"]):
-        raise ValueError(f"model.path={path} lacks {len(missing)} of its weights, among them {missing[0]}")
+        raise PosextError(f"model.path={path} lacks {len(missing)} of its weights, among them {missing[0]}")
     with torch.no_grad():
         one, other = loaded.eval()(torch.tensor([[0, 1, 0, 0], [0, 1, 1, 1]])).logits[:, :2]
     if not torch.allclose(one, other, atol=1e-5, rtol=1e-5):
-        raise ValueError(f"model.path={path} is no causal model: its logits hang on tokens that come later")
+        raise PosextError(f"model.path={path} is no causal model: its logits hang on tokens that come later")
     return loaded
 
 
@@ -68,6 +69,6 @@ def called(path: str, load: Callable[..., Any], *arguments: Any, **how: Any) -> 
         return load(*arguments, **how)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         if "trust_remote_code" in str(error):
-            raise ValueError(f"model.path={path} needs code of its own, which is never run") from error
+            raise PosextError(f"model.path={path} needs code of its own, which is never run") from error
         where = "" if Path(path).expanduser().is_dir() else " is no folder, and not to be had from the hub"
-        raise ValueError(f"model.path={path}{where}: {(str(error).splitlines() or [''])[0]}") from error
+        raise PosextError(f"model.path={path}{where}: {(str(error).splitlines() or [''])[0]}") from error

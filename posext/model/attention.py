@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from posext.pe.tables import DenseBias, DistanceBias, KeyBias, PairBias, Rotation, Tables
+from posext.utils.errors import PosextError
 
 EXPLICIT_LENGTH = 256  # up to here explicit scores win on a CPU
 DENSE_LENGTH = 1024  # up to here a bias that is not of the key alone is one matrix for all layers
@@ -26,10 +27,10 @@ CHUNK = 128  # queries at a time beyond
 def prepare(tables: Tables) -> Tables:
     """What all layers share, made once: a bias that is not of the key alone is written out where it is not too large.
 
-    Raises ValueError for what no path computes: views together with weights that are no softmax.
+    Raises PosextError for what no path computes: views together with weights that are no softmax.
     """
     if tables.views and tables.weights is not None:
-        raise ValueError("a window needs attention weights that are a softmax of scores")
+        raise PosextError("a window needs attention weights that are a softmax of scores")
     length = len(tables.positions_T)
     if not isinstance(tables.bias, DistanceBias | PairBias) or length > DENSE_LENGTH:
         return tables

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from posext.config import ModelConfig
-from posext.eval.scoring import chunked_nll
 from posext.model.attention import attend, prepare
+from posext.model.loss import chunked_nll
 from posext.pe.base import PositionalEncoding
 from posext.pe.tables import Tables
 from posext.utils.rng import stream_seed
@@ -89,7 +89,7 @@ def belongs_to_scheme(name: str) -> bool:
 
 
 class GPT(nn.Module):
-    """The network. Raises ValueError where n_heads does not divide d_model."""
+    """The network. Raises PosextError where n_heads does not divide d_model."""
 
     def __init__(self, config: ModelConfig, vocab_size: int, pe: PositionalEncoding):
         super().__init__()

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from posext.config import AXES
 from posext.pe.base import Axis, PositionalEncoding, Shape
+from posext.utils.errors import PosextError
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CONFIGS = next(p for p in (PACKAGE / "configs", PACKAGE.parent / "configs") if (p / "pe").is_dir())
@@ -58,7 +59,7 @@ def build(
     """The scheme `name` with the defaults of its yaml, for a network of this shape trained at `train_length` tokens.
 
     Overrides are settings of the scheme, or axes by name: `window="rerope"`, `attention_scale={"name": "logn"}`.
-    Raises ValueError for an unknown name, an unknown setting or a value that its type does not admit.
+    Raises PosextError for an unknown name, an unknown setting or a value that its type does not admit.
     """
     axes = axes_of(overrides)
     settings = {key: value for key, value in overrides.items() if key not in axes}
@@ -66,10 +67,10 @@ def build(
 
 
 def settings_of(group: str, name: str) -> dict[str, Any]:
-    """The yaml of a choice in a group, with its name. Raises ValueError where there is none."""
+    """The yaml of a choice in a group, with its name. Raises PosextError where there is none."""
     if name not in names(group):
         what = "positional encoding" if group == "pe" else group
-        raise ValueError(f"unknown {what} {name!r}; choose one of {', '.join(names(group))}")
+        raise PosextError(f"unknown {what} {name!r}; choose one of {', '.join(names(group))}")
     file = next(f for folder in FOLDERS if (f := folder / group / f"{name}.yaml").is_file())
     loaded = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file)))
     return {"name": name, **loaded}
@@ -83,7 +84,7 @@ def axes_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if isinstance(choice, str):
             choice = settings_of(group, choice)
         if choice is not None and not isinstance(choice, Mapping):
-            raise ValueError(f"{group}={choice} is neither the name of a choice nor a mapping")
+            raise PosextError(f"{group}={choice} is neither the name of a choice nor a mapping")
         if choice is not None:
             chosen[group] = (
                 choice if "_target_" in choice else {**settings_of(group, str(choice.get("name"))), **choice}
@@ -104,7 +105,7 @@ def from_config(
 def instance(config: Mapping[str, Any], shape: Shape, kind: type[Part]) -> Part:
     """What a section with a `_target_` describes: a class of this kind, inside posext or a module that was allowed.
 
-    Raises ValueError for any other target, an unknown setting or a value that its type does not admit.
+    Raises PosextError for any other target, an unknown setting or a value that its type does not admit.
     """
     made = class_of(str(config.get("_target_")), kind)
     hints = typing.get_type_hints(made.__init__)
@@ -114,25 +115,25 @@ def instance(config: Mapping[str, Any], shape: Shape, kind: type[Part]) -> Part:
         if key in ("_target_", "name"):
             continue
         if key not in admitted:
-            raise ValueError(f"unknown setting {key!r} of {made.__name__}; it has {', '.join(admitted) or 'none'}")
+            raise PosextError(f"unknown setting {key!r} of {made.__name__}; it has {', '.join(admitted) or 'none'}")
         try:
             settings[key] = TypeAdapter(hints[key]).validate_python(value)
         except ValidationError as error:
             admits = str(hints[key]).removeprefix("<class '").removesuffix("'>").replace("typing.", "")
-            raise ValueError(f"{key}={value!r} of {made.__name__} is not {admits}") from error
+            raise PosextError(f"{key}={value!r} of {made.__name__} is not {admits}") from error
     return made(shape, **settings)
 
 
 def class_of(target: str, kind: type[Part]) -> type[Part]:
-    """The class that a `_target_` names. Raises ValueError unless it is of this kind, in posext or an allowed module."""
+    """The class that a `_target_` names. Raises PosextError unless it is of this kind, in posext or an allowed module."""
     if target.partition(".")[0] not in {"posext", *OWN_MODULES}:
-        raise ValueError(
+        raise PosextError(
             f"_target_ {target!r} is refused: it lies outside posext; own_modules=[{target.partition('.')[0]}] allows it"
         )
     try:
         made = get_class(target)
     except (ImportError, ValueError) as error:
-        raise ValueError(f"_target_ {target!r} cannot be found: {str(error).splitlines()[0]}") from error
+        raise PosextError(f"_target_ {target!r} cannot be found: {str(error).splitlines()[0]}") from error
     if not issubclass(made, kind):
-        raise ValueError(f"_target_ {target!r} is refused: it is no {kind.__name__}")
+        raise PosextError(f"_target_ {target!r} is refused: it is no {kind.__name__}")
     return made

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from posext.pe.tables import DenseBias, DistanceBias, KeyBias, PairBias, Rotation, Tables, View
+from posext.utils.errors import PosextError
 
 __all__ = [
     "Axis", "DenseBias", "DistanceBias", "KeyBias", "PairBias", "PositionIds", "PositionalEncoding", "Rotation", "Shape",
@@ -31,12 +32,12 @@ class Shape:
     original_length: int
 
     def __post_init__(self) -> None:
-        """Raises ValueError for sizes below 1 and a length below 2, at which logarithms of it divide by zero."""
+        """Raises PosextError for sizes below 1 and a length below 2, at which logarithms of it divide by zero."""
         for key in ("head_dim", "n_heads", "d_model"):
             if getattr(self, key) < 1:
-                raise ValueError(f"{key} must be at least 1, not {getattr(self, key)}")
+                raise PosextError(f"{key} must be at least 1, not {getattr(self, key)}")
         if self.original_length < 2:
-            raise ValueError(f"train_length must be at least 2, not {self.original_length}")
+            raise PosextError(f"train_length must be at least 2, not {self.original_length}")
 
 
 class PositionalEncoding(nn.Module):
@@ -114,7 +115,7 @@ class PositionalEncoding(nn.Module):
         return made
 
     def attach(self, group: str, axis: "Axis") -> None:
-        """Add an axis, or replace that of the same group. Raises ValueError where the two do not go together."""
+        """Add an axis, or replace that of the same group. Raises PosextError where the two do not go together."""
         axis.check(self)
         self.axes[group] = axis
         self.length_dependent = self.length_dependent or axis.length_dependent
@@ -142,7 +143,7 @@ class Axis(nn.Module):
         self.shape = shape
 
     def check(self, scheme: PositionalEncoding) -> None:
-        """Raise ValueError where the axis means nothing on this scheme."""
+        """Raise PosextError where the axis means nothing on this scheme."""
 
     def apply(self, tables: Tables, scheme: PositionalEncoding) -> Tables:
         """The tables of `scheme` in, those that attention uses out."""

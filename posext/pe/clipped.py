@@ -7,19 +7,20 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.rope import RoPE
+from posext.utils.errors import PosextError
 
 
 class Clipped(RoPE):
     """The slowest pairs are damped by half a cosine, from 1 down to 0 at the slowest (arXiv:2602.05258, CoPE: clipped).
 
     `share` of the pairs is damped: 20 of the 64 pairs of a head_dim of 128 there. Not the contextual CoPE. Class P, Z.
-    Raises ValueError unless 0 <= share <= 1.
+    Raises PosextError unless 0 <= share <= 1.
     """
 
     def __init__(self, shape: Shape, *, base: float = 10000.0, share: float = 0.3125):
         super().__init__(shape, base=base)
         if not 0 <= share <= 1:
-            raise ValueError(f"share must lie between 0 and 1, not {share}")
+            raise PosextError(f"share must lie between 0 and 1, not {share}")
         self.damped = round(share * shape.head_dim / 2)
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from posext.pe.base import PositionalEncoding, Shape, Tables
+from posext.utils.errors import PosextError
 
 
 class CoPE(PositionalEncoding):
@@ -13,7 +14,7 @@ class CoPE(PositionalEncoding):
 
     Golovneva et al. 2024, arXiv:2405.18719, equations 3-5: e is learned from 0 for whole p below `max_position`, in between
     it is interpolated, and p stops growing there. As in the paper's listing q k is divided by sqrt(head_dim), in the gates
-    too, and q e is not; e is shared by the heads of a layer. Class T. Raises ValueError for a max_position below 2.
+    too, and q e is not; e is shared by the heads of a layer. Class T. Raises PosextError for a max_position below 2.
     """
 
     family = "content"
@@ -21,7 +22,7 @@ class CoPE(PositionalEncoding):
     def __init__(self, shape: Shape, *, max_position: int = 64):
         super().__init__(shape)
         if max_position < 2:
-            raise ValueError(f"max_position must be at least 2, not {max_position}")
+            raise PosextError(f"max_position must be at least 2, not {max_position}")
         self.max_position = max_position
 
     def per_layer(self) -> nn.Module:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from posext.pe import build
 from posext.pe.base import PositionalEncoding, Shape, Tables
+from posext.utils.errors import PosextError
 
 
 class DAPE(PositionalEncoding):
@@ -14,7 +15,7 @@ class DAPE(PositionalEncoding):
 
     Zheng et al. 2024, arXiv:2405.14722, equations 3-4. `based_on` names the scheme whose bias it is: alibi, kerple_log, fire or
     another additive one. Every layer has a bias of its own, as in the authors' code, and an MLP, of 2H to `width` to H, with
-    LeakyReLU. Class T. Raises ValueError for a width below 1, and where `based_on` has no additive bias.
+    LeakyReLU. Class T. Raises PosextError for a width below 1, and where `based_on` has no additive bias.
     """
 
     family = "content"
@@ -22,12 +23,12 @@ class DAPE(PositionalEncoding):
     def __init__(self, shape: Shape, *, based_on: str = "kerple_log", width: int = 32):
         super().__init__(shape)
         if width < 1:
-            raise ValueError(f"width must be at least 1, not {width}")
+            raise PosextError(f"width must be at least 1, not {width}")
         self.width = width
         self.based_on = based_on
         static = self.static()
         if static.family != "bias":
-            raise ValueError(
+            raise PosextError(
                 f"dape adapts an additive bias, and {based_on} has none: based_on=alibi, kerple_log, fire, t5"
             )
         self.relative = static.relative

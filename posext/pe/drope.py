@@ -4,6 +4,7 @@ from torch import Tensor
 
 from posext.pe.base import Rotation, Shape
 from posext.pe.rope import RoPE
+from posext.utils.errors import PosextError
 
 
 class DroPE(RoPE):
@@ -11,7 +12,7 @@ class DroPE(RoPE):
 
     Gelberg et al. 2025, arXiv:2512.12167, section 4 (an eighth of the tokens when trained from scratch). The learning rate
     goes on as scheduled; `optimizer.schedule=wsd` with a decay_share of the same size keeps it high until the drop. Class T.
-    Raises ValueError for a share outside 0 .. 1.
+    Raises PosextError for a share outside 0 .. 1.
     """
 
     family = "dropped"
@@ -19,7 +20,7 @@ class DroPE(RoPE):
     def __init__(self, shape: Shape, *, base: float = 10000.0, share: float = 0.125):
         super().__init__(shape, base=base)
         if not 0 <= share <= 1:
-            raise ValueError(f"share must lie between 0 and 1, not {share}")
+            raise PosextError(f"share must lie between 0 and 1, not {share}")
         self.share = share
 
     def rotation(self, positions_T: Tensor, length: int) -> Rotation | None:  # type: ignore[override]

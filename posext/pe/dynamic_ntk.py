@@ -6,6 +6,7 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.rope import RoPE, ntk_base
+from posext.utils.errors import PosextError
 
 
 class DynamicNTK(RoPE):
@@ -13,7 +14,7 @@ class DynamicNTK(RoPE):
 
     `semantics="paper"`: emozilla 2023; Peng et al. 2023, arXiv:2309.00071, section 3.3.
     `semantics="hf"`: transformers' form, s = f L / original - (f - 1) with f = hf_factor; the two agree for f = 1 only.
-    Class Z. Raises ValueError for an hf_factor other than 1 with the paper's semantics, which has none, and for a head_dim
+    Class Z. Raises PosextError for an hf_factor other than 1 with the paper's semantics, which has none, and for a head_dim
     of 2, as `ntk_base` does.
     """
 
@@ -29,9 +30,9 @@ class DynamicNTK(RoPE):
     ):
         super().__init__(shape, base=base)
         if not 1 <= hf_factor < float("inf"):
-            raise ValueError(f"hf_factor must be a finite number of at least 1, not {hf_factor}")
+            raise PosextError(f"hf_factor must be a finite number of at least 1, not {hf_factor}")
         if semantics == "paper" and hf_factor != 1:
-            raise ValueError(
+            raise PosextError(
                 f"semantics=paper has no factor, so hf_factor={hf_factor} would do nothing; use semantics=hf"
             )
         ntk_base(base, 1.0, shape.head_dim)  # refuses a head_dim of 2

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from posext.pe.base import PairBias, PositionalEncoding, Shape, Tables
+from posext.utils.errors import PosextError
 
 EPSILON = 1e-6
 
@@ -16,7 +17,7 @@ class FIRE(PositionalEncoding):
 
     Li et al. 2023, arXiv:2310.04418, equations 2-4; every layer has its own (`fire_s` shares one). `threshold="auto"` starts
     at a quarter of the original length, as 512 of 2,048 there. Not relative: it hangs on the query's own position. Class T.
-    Raises ValueError for a width or threshold below 1, or a c that is no number.
+    Raises PosextError for a width or threshold below 1, or a c that is no number.
     """
 
     family = "bias"
@@ -28,9 +29,9 @@ class FIRE(PositionalEncoding):
         self.c = c
         self.threshold = shape.original_length / 4 if threshold == "auto" else threshold
         if width < 1 or not self.threshold >= 1:
-            raise ValueError(f"width and threshold must be at least 1, not {width} and {self.threshold}")
+            raise PosextError(f"width and threshold must be at least 1, not {width} and {self.threshold}")
         if not math.isfinite(c):
-            raise ValueError(f"c must be a finite number, not {c}")
+            raise PosextError(f"c must be a finite number, not {c}")
 
     def per_layer(self) -> nn.Module | None:
         return Interpolation(self.shape.n_heads, self.width, self.c, self.threshold)

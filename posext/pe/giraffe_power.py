@@ -7,6 +7,7 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.rope import RoPE
+from posext.utils.errors import PosextError
 
 
 class GiraffePower(RoPE):
@@ -18,7 +19,7 @@ class GiraffePower(RoPE):
     def __init__(self, shape: Shape, *, base: float = 10000.0, power: float = 0.1):
         super().__init__(shape, base=base)
         if not 0 <= power < math.inf:
-            raise ValueError(f"power must be a number of at least 0, not {power}")
+            raise PosextError(f"power must be a number of at least 0, not {power}")
         self.power = power
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:

@@ -8,6 +8,7 @@ from torch import nn
 
 from posext.pe import axes_of, from_config, settings_of
 from posext.pe.base import Axis, PositionalEncoding, Shape
+from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +18,7 @@ class Layers(PositionalEncoding):
 
     An entry may choose window, attention_scale and qk_gain by name, or as a mapping of name and settings; what is chosen for
     the whole run goes to the layers that choose none. A pattern longer than the network is fitted to it, so that every
-    entry has a layer, and a warning says which layer is what. Class T. Raises ValueError for an empty pattern, for more
+    entry has a layer, and a warning says which layer is what. Class T. Raises PosextError for an empty pattern, for more
     entries than layers, and for absolute schemes, which are added to embeddings and so cannot differ by layer.
     """
 
@@ -29,12 +30,14 @@ class Layers(PositionalEncoding):
         for entry in layers:
             kind, repeat = entry_of(entry, shape)
             if kind.family == "absolute":
-                raise ValueError(f"{entry['pe']} is added to the embeddings and cannot stand for one layer of {layers}")
+                raise PosextError(
+                    f"{entry['pe']} is added to the embeddings and cannot stand for one layer of {layers}"
+                )
             self.kinds.append(kind)
             self.repeats.append(repeat)
             self.titles.append(title_of(entry))
         if not self.repeats:
-            raise ValueError("pe.layers must name at least one layer, as in [{pe: rope, repeat: 3}, {pe: none}]")
+            raise PosextError("pe.layers must name at least one layer, as in [{pe: rope, repeat: 3}, {pe: none}]")
         kinds = self.schemes()
         families = [kind.family for kind, count in zip(kinds, self.repeats, strict=True) for _ in range(count)]
         self.family = "/".join(families)
@@ -53,10 +56,10 @@ class Layers(PositionalEncoding):
     def fitted(self, count: int) -> list[int]:
         """The layers of each entry in a network of `count`: as asked for, or fewer of the most frequent entries.
 
-        Raises ValueError where there are more entries than layers.
+        Raises PosextError where there are more entries than layers.
         """
         if len(self.repeats) > count:
-            raise ValueError(f"pe.layers has {len(self.repeats)} entries, more than the {count} layers of the network")
+            raise PosextError(f"pe.layers has {len(self.repeats)} entries, more than the {count} layers of the network")
         repeats = list(self.repeats)
         while sum(repeats) > count:
             repeats[repeats.index(max(repeats))] -= 1
@@ -83,12 +86,12 @@ class Layers(PositionalEncoding):
 def entry_of(entry: Mapping[str, Any], shape: Shape) -> tuple[PositionalEncoding, int]:
     """The scheme of one entry of the pattern, and for how many layers it stands."""
     if "pe" not in entry:
-        raise ValueError(f"an entry of pe.layers names its scheme, as in {{pe: rope}}; got {dict(entry)}")
+        raise PosextError(f"an entry of pe.layers names its scheme, as in {{pe: rope}}; got {dict(entry)}")
     axes = axes_of(entry)
     rest = {key: value for key, value in entry.items() if key not in ("pe", "repeat", *axes)}
     repeat = entry.get("repeat", 1)
     if not isinstance(repeat, int) or repeat < 1:
-        raise ValueError(f"repeat must be a whole number of at least 1, not {repeat}")
+        raise PosextError(f"repeat must be a whole number of at least 1, not {repeat}")
     return from_config({**settings_of("pe", entry["pe"]), **rest}, shape, axes), repeat
 
 

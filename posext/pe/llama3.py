@@ -4,6 +4,7 @@ from typing import Literal
 
 from posext.pe.base import Shape
 from posext.pe.ntk_by_parts import NTKByParts
+from posext.utils.errors import PosextError
 
 
 class Llama3(NTKByParts):
@@ -22,7 +23,7 @@ class Llama3(NTKByParts):
         high_freq_factor: float = 4.0,
     ):
         if not 0 < low_freq_factor < high_freq_factor:
-            raise ValueError(
+            raise PosextError(
                 f"high_freq_factor must exceed low_freq_factor, and both 0: got {high_freq_factor} and {low_freq_factor}"
             )
         super().__init__(shape, base=base, factor=factor, beta_fast=high_freq_factor, beta_slow=low_freq_factor)

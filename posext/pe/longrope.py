@@ -9,6 +9,7 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.scaling import ScaledRoPE
+from posext.utils.errors import PosextError
 
 # ln lambda / ln s of a pair by log2 of its turns within the original length, straight between, constant beyond.
 # python scripts/search_longrope.py results/runs/rope-tiny-128-seed0 --factor 8, 2026-11-24: one model of 3.7M parameters.
@@ -24,7 +25,7 @@ class LongRoPE(ScaledRoPE):
     with lambda_i = s^g, where g falls from 1 to 0 with the turns of pair i within the original length: what one search on
     one small model at s = 8 found. On held-out text it did as well there as YaRN, not better; larger models are untried.
     `short_factor="auto"` is ones. Class P, Z.
-    Raises ValueError for lists that do not hold a positive number a pair.
+    Raises PosextError for lists that do not hold a positive number a pair.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class LongRoPE(ScaledRoPE):
         for key, given in (("short_factor", short_factor), ("long_factor", long_factor)):
             numbers = [] if isinstance(given, str) else given
             if given != "auto" and (len(given) != shape.head_dim // 2 or not all(0 < n < math.inf for n in numbers)):
-                raise ValueError(f"{key} must hold {shape.head_dim // 2} numbers above 0, one a pair, not {given}")
+                raise PosextError(f"{key} must hold {shape.head_dim // 2} numbers above 0, one a pair, not {given}")
         self.short_factor, self.long_factor = short_factor, long_factor
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from posext.utils.errors import PosextError
+
 POINTS = 6  # at which a mutation may bend the curve
 CHANCE = 0.5  # of every point to be bent
 SMALLEST = 6  # population, of which two are parents
@@ -38,12 +40,12 @@ def search(
 
     The first population is the starts (float (R,) each) and mutations of them. Of every generation the best three eighths
     live on as parents; half of the rest are mutations of them, half crossovers. The objective is asked once for each new
-    candidate: population + generations * (population - parents) times. Raises ValueError for a population without room
+    candidate: population + generations * (population - parents) times. Raises PosextError for a population without room
     for the starts, or that leaves none for parents and children.
     """
     parents = population * 3 // 8
     if population < len(starts) or parents < 2:
-        raise ValueError(
+        raise PosextError(
             f"a population of {population} is too small for {len(starts)} starts and two parents: at least {SMALLEST}"
         )
     rng = np.random.default_rng(seed)

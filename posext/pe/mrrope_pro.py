@@ -9,7 +9,7 @@ class MrRoPEPro(MrRoPEUni):
     """theta'_i = theta_i / s^e_i: between YaRN's ends the step of the exponent grows from pair to pair.
 
     e_i = q (q + 1) / (n (n + 1)) for the q-th of the n pairs of the ramp. MrRoPE, 2026,
-    https://github.com/mattian7/mrRoPE (`yarn_radix3`, the method in use there). Class Z. Raises ValueError as YaRN does.
+    https://github.com/mattian7/mrRoPE (`yarn_radix3`, the method in use there). Class Z. Raises PosextError as YaRN does.
     """
 
     def exponents(self) -> Tensor:

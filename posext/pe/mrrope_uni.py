@@ -12,7 +12,7 @@ class MrRoPEUni(YaRN):
     """theta'_i = theta_i / s^e_i: between YaRN's ends the exponent grows by the same step from pair to pair.
 
     e_i = q / n for the q-th of the n pairs of the ramp, which is YaRN's ramp itself, and YaRN's temperature. MrRoPE, 2026,
-    https://github.com/mattian7/mrRoPE (`yarn_radix`). Class Z. Raises ValueError as YaRN does.
+    https://github.com/mattian7/mrRoPE (`yarn_radix`). Class Z. Raises PosextError as YaRN does.
     """
 
     def __init__(

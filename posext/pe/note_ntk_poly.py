@@ -7,13 +7,14 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.rope import RoPE
+from posext.utils.errors import PosextError
 
 
 class NoteNTKPoly(RoPE):
     """theta'_i = theta_i (1 + alpha (i / D)^beta), verbatim from the design note, where D is d_model.
 
     The factor is 1 or more, so slow pairs speed up, by at most 17 % with D = head_dim and alpha 0.3. Class T.
-    Raises ValueError for an alpha or beta below 0.
+    Raises PosextError for an alpha or beta below 0.
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class NoteNTKPoly(RoPE):
     ):
         super().__init__(shape, base=base)
         if not (0 <= alpha < float("inf") and 0 <= beta < float("inf")):
-            raise ValueError(f"alpha and beta must be numbers of at least 0, not {alpha} and {beta}")
+            raise PosextError(f"alpha and beta must be numbers of at least 0, not {alpha} and {beta}")
         self.alpha, self.beta = alpha, beta
         self.width = shape.d_model if denominator == "d_model" else shape.head_dim
 

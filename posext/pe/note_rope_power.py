@@ -7,6 +7,7 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.rope import RoPE
+from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
 
@@ -15,13 +16,13 @@ class NoteRoPEPower(RoPE):
     """theta'_i = theta_i^(1/alpha), verbatim from the design note, which calls it YaRN. It is RoPE with base^(1/alpha).
 
     As theta_i <= 1, alpha > 1 speeds every pair but the first up, the opposite of an extension; alpha < 1 slows them, and
-    1/alpha = 1 + d/(d-2) ln s / ln base is NTK-aware scaling by s. Class T. Raises ValueError for an alpha of 0 or less.
+    1/alpha = 1 + d/(d-2) ln s / ln base is NTK-aware scaling by s. Class T. Raises PosextError for an alpha of 0 or less.
     """
 
     def __init__(self, shape: Shape, *, base: float = 10000.0, alpha: float = 2.0):
         super().__init__(shape, base=base)
         if not 0 < alpha < float("inf"):
-            raise ValueError(f"alpha must be a number above 0, not {alpha}")
+            raise PosextError(f"alpha must be a number above 0, not {alpha}")
         self.alpha = alpha
         if alpha > 1:
             log.warning("note_rope_power: alpha=%g %s", alpha, self.direction())

@@ -13,7 +13,7 @@ class NTK(ScaledRoPE):
     """base' = base s^(d/(d-2)): the fastest pair keeps its speed, the slowest is divided by s exactly.
 
     bloc97 2023; Peng et al. 2023, arXiv:2309.00071, section 3.1, equations 9-10 (static form, "NTK-aware"). Class Z.
-    Raises ValueError for a head_dim of 2, as `ntk_base` does.
+    Raises PosextError for a head_dim of 2, as `ntk_base` does.
     """
 
     def __init__(self, shape: Shape, *, base: float = 10000.0, factor: float | Literal["auto"] = "auto"):

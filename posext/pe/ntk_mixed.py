@@ -8,13 +8,14 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.scaling import ScaledRoPE
+from posext.utils.errors import PosextError
 
 
 class NTKMixed(ScaledRoPE):
     """theta'_i = theta_i exp(-a (i+1)^power) with a = ln s / (d/2)^power, so the slowest pair is divided by s.
 
     Su 2023, kexue.fm/archives/9706, where power is 0.625; 1 is NTK-RoPE-fixed, 0 position interpolation. Class Z.
-    Raises ValueError for a power below 0.
+    Raises PosextError for a power below 0.
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class NTKMixed(ScaledRoPE):
     ):
         super().__init__(shape, base=base, factor=factor)
         if not 0 <= power < math.inf:
-            raise ValueError(f"power must be a number of at least 0, not {power}")
+            raise PosextError(f"power must be a number of at least 0, not {power}")
         self.power = power
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from posext.pe.base import PositionalEncoding, Rotation, Shape
+from posext.utils.errors import PosextError
 
 
 class RoPE(PositionalEncoding):
     """theta_i = base^(-2i/d): pair i of queries and keys turns by n theta_i at position n.
 
     Su et al. 2021, arXiv:2104.09864, equations 14-15, with half-split pairs (i, i + d/2). Scalings override `frequencies`.
-    Class T. Raises ValueError for an odd head_dim or a base that is not above 1.
+    Class T. Raises PosextError for an odd head_dim or a base that is not above 1.
     """
 
     family = "rotary"
@@ -22,9 +23,9 @@ class RoPE(PositionalEncoding):
     def __init__(self, shape: Shape, *, base: float = 10000.0):
         super().__init__(shape)
         if shape.head_dim % 2:
-            raise ValueError(f"rotary schemes need an even head_dim, not {shape.head_dim}")
+            raise PosextError(f"rotary schemes need an even head_dim, not {shape.head_dim}")
         if not 1 < base < float("inf"):
-            raise ValueError(f"base must be a number above 1, not {base}")
+            raise PosextError(f"base must be a number above 1, not {base}")
         self.base = base
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
@@ -60,8 +61,8 @@ class RoPE(PositionalEncoding):
 def ntk_base(base: float, scale: float, head_dim: int) -> float:
     """The base that divides the slowest pair's frequency by `scale` and leaves the fastest: base scale^(d/(d-2)).
 
-    Raises ValueError for a head_dim of 2, whose only pair is both.
+    Raises PosextError for a head_dim of 2, whose only pair is both.
     """
     if head_dim == 2:
-        raise ValueError("a change of base cannot scale a head_dim of 2: it has one pair, which turns once a token")
+        raise PosextError("a change of base cannot scale a head_dim of 2: it has one pair, which turns once a token")
     return base * scale ** (head_dim / (head_dim - 2))

@@ -4,13 +4,14 @@ import torch
 from torch import Tensor
 
 from posext.pe.base import DistanceBias, PositionalEncoding, Shape, distances
+from posext.utils.errors import PosextError
 
 
 class Sandwich(PositionalEncoding):
     """(sum_j cos(distance 10000^(-2j/width)) - width/2) / (8h/H), j = 1 .. width/2; no parameters.
 
     Chi et al. 2022, arXiv:2212.10356, section 4; the temporal bias of Sandwich with a slope for every head. Class T.
-    Raises ValueError for an odd width or one below 2.
+    Raises PosextError for an odd width or one below 2.
     """
 
     family = "bias"
@@ -18,7 +19,7 @@ class Sandwich(PositionalEncoding):
     def __init__(self, shape: Shape, *, width: int = 128):
         super().__init__(shape)
         if width < 2 or width % 2:
-            raise ValueError(f"width must be even and at least 2, not {width}")
+            raise PosextError(f"width must be even and at least 2, not {width}")
         self.width = width
 
     def bias(self, positions_K: Tensor) -> DistanceBias:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from posext.pe.base import Shape
 from posext.pe.rope import RoPE
+from posext.utils.errors import PosextError
 
 
 class ScaledRoPE(RoPE):
@@ -12,7 +13,7 @@ class ScaledRoPE(RoPE):
 
     `factor="auto"` means s(L) = max(L, trained_length) / original_length: 1 in range until training has gone further, so
     that in range it is RoPE bit for bit, and always counted from the original length, so that stages do not compound.
-    A number holds at every length. Raises ValueError for a factor below 1 or not finite.
+    A number holds at every length. Raises PosextError for a factor below 1 or not finite.
     """
 
     rope_at_factor_one = True
@@ -20,7 +21,7 @@ class ScaledRoPE(RoPE):
     def __init__(self, shape: Shape, *, base: float = 10000.0, factor: float | Literal["auto"] = "auto"):
         super().__init__(shape, base=base)
         if factor != "auto" and not (1 <= factor < math.inf):
-            raise ValueError(f"factor must be a finite number of at least 1, or auto, not {factor}")
+            raise PosextError(f"factor must be a finite number of at least 1, or auto, not {factor}")
         self.factor = factor
         self.length_dependent = factor == "auto"
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from posext.pe.base import PositionalEncoding, Shape
+from posext.utils.errors import PosextError
 
 
 class Sinusoidal(PositionalEncoding):
@@ -15,7 +16,7 @@ class Sinusoidal(PositionalEncoding):
     scale of the tokens decides whether they are heard. `embedding_std="auto"` is 1/sqrt(C), as in the authors' code, and
     tokens are multiplied by its inverse: sqrt(C). With any other number tokens have rms 1 as well; a smaller one makes
     the tied output matrix start smaller and every step of training change tokens more. Class T.
-    Raises ValueError for an embedding_std of 0 or less.
+    Raises PosextError for an embedding_std of 0 or less.
     """
 
     family = "absolute"
@@ -25,7 +26,7 @@ class Sinusoidal(PositionalEncoding):
         super().__init__(shape)
         std = shape.d_model**-0.5 if embedding_std == "auto" else float(embedding_std)
         if not 0 < std < float("inf"):
-            raise ValueError(f"embedding_std must be a number above 0, or auto, not {embedding_std}")
+            raise PosextError(f"embedding_std must be a number above 0, or auto, not {embedding_std}")
         self.embedding_std = std
 
     def embed(self, x_BTC: Tensor, positions_T: Tensor) -> Tensor:

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from posext.pe.base import DistanceBias, PositionalEncoding, Shape, distances
+from posext.utils.errors import PosextError
 
 
 class T5(PositionalEncoding):
     """A learned bias for every head and bucket of distances: half the buckets exact, the rest logarithmic, one for the far.
 
     Raffel et al. 2020, arXiv:1910.10683, section 2.1; one table for all layers. Here, unlike in T5, logits are still scaled
-    by 1/sqrt(head_dim). Class T. Raises ValueError for fewer than two buckets or a max_distance within the exact half.
+    by 1/sqrt(head_dim). Class T. Raises PosextError for fewer than two buckets or a max_distance within the exact half.
     """
 
     family = "bias"
@@ -20,7 +21,7 @@ class T5(PositionalEncoding):
     def __init__(self, shape: Shape, *, buckets: int = 32, max_distance: int = 128):
         super().__init__(shape)
         if buckets < 2 or max_distance <= buckets // 2:
-            raise ValueError(
+            raise PosextError(
                 f"buckets={buckets} and max_distance={max_distance}: at least 2, and more than half of them"
             )
         self.buckets, self.max_distance = buckets, max_distance

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.scaling import ScaledRoPE
+from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ class YaRN(ScaledRoPE):
 
     `beta_fast="auto"` is ours, for short lengths: the geometric mean of beta_slow and the turns of the fastest pair. `mscale`
     over `mscale_all_dim` is DeepSeek's: (0.1 mscale ln s + 1) over the same of the other. Class P, Z.
-    Raises ValueError unless beta_fast > beta_slow > 0, and for settings that would have no effect.
+    Raises PosextError unless beta_fast > beta_slow > 0, and for settings that would have no effect.
     """
 
     def __init__(
@@ -43,13 +44,13 @@ class YaRN(ScaledRoPE):
         most_turns = shape.original_length / (2 * math.pi)
         fast = math.sqrt(max(beta_slow, 0) * most_turns) if beta_fast == "auto" else beta_fast
         if not 0 < beta_slow < fast < math.inf:
-            raise ValueError(f"beta_fast must exceed beta_slow, and both 0: got {beta_fast} and {beta_slow}")
+            raise PosextError(f"beta_fast must exceed beta_slow, and both 0: got {beta_fast} and {beta_slow}")
         if attention_factor != "auto" and not 0 < attention_factor < math.inf:
-            raise ValueError(f"attention_factor must be a number above 0, or auto, not {attention_factor}")
+            raise PosextError(f"attention_factor must be a number above 0, or auto, not {attention_factor}")
         if (mscale is None) != (mscale_all_dim is None) or (mscale is not None and attention_factor != "auto"):
-            raise ValueError("mscale and mscale_all_dim go together, and without attention_factor")
+            raise PosextError("mscale and mscale_all_dim go together, and without attention_factor")
         if not all(0 <= number < math.inf for number in (mscale or 0, mscale_all_dim or 0)):
-            raise ValueError(
+            raise PosextError(
                 f"mscale and mscale_all_dim must be numbers of at least 0, not {mscale} and {mscale_all_dim}"
             )
         if fast > most_turns:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from posext.pe.base import PositionIds, Shape
 from posext.position_ids.draws import generator
+from posext.utils.errors import PosextError
 
 
 class PoSE(PositionIds):
@@ -13,13 +14,13 @@ class PoSE(PositionIds):
     Zhu et al. 2023, arXiv:2309.10400, section 3 with two chunks (a skip for each sequence there, here one for each step):
     distances up to `multiple` times the original length are seen at short lengths. An automatic factor of the scheme
     counts the whole range as trained. In evaluation positions are 0, 1, 2, .. Class P.
-    Raises ValueError for a multiple below 1.
+    Raises PosextError for a multiple below 1.
     """
 
     def __init__(self, shape: Shape, *, multiple: float = 16.0):
         super().__init__(shape)
         if not 1 <= multiple < float("inf"):
-            raise ValueError(f"position_ids.multiple must be at least 1, not {multiple}")
+            raise PosextError(f"position_ids.multiple must be at least 1, not {multiple}")
         self.limit = round(multiple * shape.original_length)
 
     def positions(self, length: int, draw: tuple[int, int] | None) -> Tensor:

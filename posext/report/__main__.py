@@ -1,20 +1,5 @@
-"""Write a page about one run, or one that compares several: python -m posext.report results/runs/* [--out FILE]"""
+"""The former name of `posext report`."""
 
-from pathlib import Path
+import sys
 
-from posext.cli.app import Arguments, script
-from posext.report import page
-
-
-@script
-def main() -> None:
-    parser = Arguments(prog="python -m posext.report", description=__doc__)
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs, or curves.csv files")
-    parser.add_argument("--out", type=Path, help="default: report.html in the run's folder, or here for several")
-    options = parser.parse_args()
-    alone = options.runs[0] if len(options.runs) == 1 and options.runs[0].is_dir() else Path()
-    print(page.write(options.runs, options.out or alone / "report.html"))
-
-
-if __name__ == "__main__":
-    main()
+sys.exit("python -m posext.report is now: posext report")

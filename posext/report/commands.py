@@ -10,11 +10,11 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from posext import pe
-from posext.analysis.curves import FLOOR
-from posext.config import TrainConfig
+from posext.config import HEADLINE, TrainConfig
+from posext.eval.bayes_floor import FLOOR
 from posext.eval.curve import context_lengths
-from posext.report.gather import HEADLINE
 from posext.runs.run import Run, flat, name_of
+from posext.utils.errors import PosextError
 
 
 def train(run: Run) -> str | None:
@@ -25,7 +25,7 @@ def train(run: Run) -> str | None:
     config = run.config
     try:
         chosen, composed = closest(config)
-    except ValueError:
+    except PosextError:
         return None
     known, own = flat(composed), flat(asdict(config))
     settings = [f"{'' if key in known else '+'}{key}={value(now)}" for key, now in differing(known, own).items()]

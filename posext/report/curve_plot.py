@@ -11,7 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from posext.analysis.curves import FLOOR, HEADLINE, crop_baseline, label, once, refuse_mixed_targets
+from posext.analysis.curves import crop_baseline, label, once, refuse_mixed_targets
+from posext.config import HEADLINE
+from posext.eval.bayes_floor import FLOOR
 from posext.eval.protocols import COMPARABLE
 
 ONE_LINE = ["scheme", "extend", "factor", "original_length", "train_length", "group"]  # over seeds

@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 
 from posext.analysis import comparison, curves, document_sums, retrieval
+from posext.eval.bayes_floor import FLOOR
 from posext.eval.protocols import COMPARABLE
 from posext.runs import run
+from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
-HEADLINE = "fixed_target"  # the protocol of the first chart and of the table
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,15 @@ class Paired:
 
 
 def read(paths: Sequence[Path]) -> list[Source]:
-    """Everything that some runs have. Raises ValueError where none holds curves."""
+    """Everything that some runs have. Raises PosextError where none holds curves."""
     return [source(path, rows) for path in paths if len(rows := measured(path, alone=len(paths) == 1))]
 
 
 def measured(path: Path, alone: bool) -> pd.DataFrame:
-    """The rows of a run; none, with a warning, where it was not measured, or ValueError where nothing else is read."""
+    """The rows of a run; none, with a warning, where it was not measured, or PosextError where nothing else is read."""
     try:
         rows = curves.of_runs([path])
-    except ValueError:
+    except PosextError:
         if alone:
             raise
         return pd.DataFrame()
@@ -78,7 +79,7 @@ def on_same_targets(sources: Sequence[Source]) -> tuple[list[Source], list[str]]
     corpora = {source.run.record["data"]: source for source in sources if source.run and source.run.trained}
     if len(corpora) > 1 and (rows.targets == "").any():  # then the counts alone would have to tell
         one, two = (source.path for source in list(corpora.values())[:2])
-        raise ValueError(f"{one} and {two} are measured on different corpora, so they cannot stand on one page")
+        raise PosextError(f"{one} and {two} are measured on different corpora, so they cannot stand on one page")
     return list(sources), []
 
 
@@ -91,11 +92,11 @@ def paired(found: Source, protocol: str, group: str) -> tuple[list[Paired], list
         return [], []
     made, notes = [], []
     for curve in document_sums.of_folder(found.path, protocol, group, "all", found.rows):
-        if curve.row.extend == curves.FLOOR and curve.crop is None:
+        if curve.row.extend == FLOOR and curve.crop is None:
             continue
         try:
             derived = comparison.derived(curve, found.bootstrap)
             made.append(Paired(curve.row, comparison.to_crop(curve), derived))
-        except ValueError as error:
+        except PosextError as error:
             notes.append(f"{curves.label(curve.row)} has no paired difference: {error}.")
     return made, notes

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from posext.analysis.retrieval import curve_label
+
 
 def draw(rows: pd.DataFrame, path: Path, title: str = "", train_length: int | None = None) -> None:
     """Write the heat map of some rows, one panel for each extension and factor; below it the control, over all depths.
@@ -26,7 +28,7 @@ def draw(rows: pd.DataFrame, path: Path, title: str = "", train_length: int | No
     figure, all_axes = plt.subplots(1, len(panels), figsize=size, layout="constrained", sharey=True, squeeze=False)
     for axes, ((extend, factor), panel) in zip(all_axes[0], panels, strict=True):
         one_panel(axes, panel, lengths, train_length)
-        axes.set_title(label(str(extend), str(factor)), fontsize=9, pad=14)
+        axes.set_title(curve_label(str(extend), str(factor)), fontsize=9, pad=14)
     all_axes[0, 0].set_ylabel("depth of the pair (0: the start)")
     figure.supxlabel("context length (tokens)", fontsize=10)
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
@@ -59,9 +61,3 @@ def one_panel(axes: Axes, panel: pd.DataFrame, lengths: list[int], train_length:
             f"trained at {train_length}", (edge, 1), xycoords=("data", "axes fraction"), xytext=(3, 2),
             textcoords="offset points", fontsize=7, color="0.4",
         )  # fmt: skip
-
-
-def label(extend: str, factor: str) -> str:
-    """Which scheme a panel is of: as trained, or the extension with its factor."""
-    scaled = "" if not factor else ", s matched" if factor == "auto" else f", s = {float(factor):g}"
-    return (extend or "as trained") + scaled

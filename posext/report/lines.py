@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from posext.analysis.curves import FLOOR, crop_baseline, label, once
-from posext.report.gather import HEADLINE
+from posext.analysis.curves import crop_baseline, label, once
+from posext.config import HEADLINE
+from posext.eval.bayes_floor import FLOOR
 
 LINE = ["scheme", "extend", "factor", "original_length", "train_length", "model"]
 # Okabe and Ito's colours for all kinds of sight, less black and yellow, and two of Tol's; markers tell repeats apart.

@@ -12,10 +12,12 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from posext.config import HEADLINE
 from posext.report import commands, cost, figures, gather, retrieval, seeds, tables, views, words
-from posext.report.gather import HEADLINE, Source
+from posext.report.gather import Source
 from posext.report.lines import Styles
 from posext.utils.atomic import write_text
+from posext.utils.errors import PosextError
 
 HERE = Path(__file__).parent
 
@@ -23,7 +25,7 @@ HERE = Path(__file__).parent
 def write(paths: Sequence[Path], out: Path) -> Path:
     """Write the page of some runs' folders, or of curves files; where it was written.
 
-    Raises ValueError where none holds curves, and for several runs on different targets.
+    Raises PosextError where none holds curves, and for several runs on different targets.
     """
     made = content(gather.read(paths))
     charts = [chart for section in made["sections"] for chart in section["charts"]]
@@ -45,7 +47,7 @@ def write(paths: Sequence[Path], out: Path) -> Path:
 def content(sources: Sequence[Source]) -> dict[str, Any]:
     """All that the page says, as plain data."""
     if not sources:
-        raise ValueError("none of these holds curves")
+        raise PosextError("none of these holds curves")
     sources, notes = gather.on_same_targets(sources)
     rows = pd.concat([source.rows for source in sources], ignore_index=True)
     styles = Styles(rows)
@@ -129,7 +131,7 @@ def run_of(source: Source) -> dict[str, Any]:
 
 
 def embedded(value: Any) -> Markup:
-    """JSON that is safe inside a script element. Raises ValueError for nan, which JSON does not have."""
+    """JSON that is safe inside a script element. Raises PosextError for nan, which JSON does not have."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from posext.analysis.curves import factor_suffix
 from posext.analysis.retrieval import CURVE
 from posext.report.gather import Source
 
@@ -24,9 +25,8 @@ def figures(sources: Sequence[Source]) -> list[dict]:
 
 def figure(key: str, table: pd.DataFrame, run: str) -> dict:
     first = table.iloc[0]
-    factor = {"": "", "auto": ", s matched"}.get(first.factor, f", s = {first.factor}")
     views = [view(table.loc[table.condition == at], name) for at, name in CONDITIONS.items()]
-    title = f"{first.task}: {run}{' → ' + first.extend if first.extend else ''}{factor}"
+    title = f"{first.task}: {run}{' → ' + first.extend if first.extend else ''}{factor_suffix(first.factor)}"
     return {"id": key, "title": title, "heat": True, "legend": False, "x": {"title": "context length (tokens)"}, "marks": [],
             "views": [found for found in views if found["traces"][0]["z"]]}  # fmt: skip
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from posext.pe.base import DistanceBias, KeyBias, PairBias, PositionalEncoding, Rotation, Tables
 from posext.pe.rope import RoPE
 from posext.pe.scaling import ScaledRoPE
+from posext.utils.errors import PosextError
 
 PATTERN = 12  # layers, of which a scheme by layer is asked
 STILL = 1e12  # tokens: a pair with a longer wavelength stands still
@@ -42,10 +43,10 @@ class Figure(NamedTuple):
 def figures(name: str, scheme: PositionalEncoding, length: int) -> list[Figure]:
     """All that can be drawn of a scheme in a context of `length` tokens without text; empty where it acts otherwise.
 
-    Raises ValueError for a length at which the scheme is undefined.
+    Raises PosextError for a length at which the scheme is undefined.
     """
     if scheme.max_length is not None and length > scheme.max_length:
-        raise ValueError(f"{name} is defined up to {scheme.max_length} tokens, so not at length={length}")
+        raise PosextError(f"{name} is defined up to {scheme.max_length} tokens, so not at length={length}")
     layers = scheme.layers(PATTERN)
     kinds = dict.fromkeys(layers)
     with torch.no_grad():

@@ -8,8 +8,9 @@ import pandas as pd
 
 from posext.analysis import seed_spread
 from posext.analysis.comparison import WEIGHTS
-from posext.analysis.curves import FLOOR, ONE_CURVE, crop_baseline
+from posext.analysis.curves import ONE_CURVE, crop_baseline
 from posext.analysis.seed_spread import Seeds
+from posext.eval.bayes_floor import FLOOR
 from posext.report.lines import Styles
 from posext.report.words import listed
 

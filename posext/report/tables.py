@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from posext.analysis.curves import FLOOR, ONE_CURVE, summary
+from posext.analysis.curves import ONE_CURVE, summary
 from posext.analysis.statistics import NO_INTERVAL, Estimate
+from posext.eval.bayes_floor import FLOOR
 from posext.report.gather import Paired
 from posext.report.lines import Styles
 

@@ -1,16 +1,18 @@
 """What a measurement leaves in the folder of a run: curves.csv, documents.parquet, the chart, and the same on wandb."""
 
 import logging
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
-from posext.analysis import curves, document_sums
+from posext.analysis import curves, document_sums, retrieval
+from posext.config import HEADLINE
 from posext.eval import protocols
+from posext.eval.bayes_floor import FLOOR
 from posext.eval.curve import Plan
-from posext.eval.retrieval import grid as retrieval
-from posext.report import curve_plot
+from posext.report import curve_plot, heatmap
 from posext.runs import tracking
 from posext.runs.run import Run, commit
 from posext.utils.atomic import replacing, write_text
@@ -51,6 +53,20 @@ def write_curve(
     return rows
 
 
+def write_retrieval(
+    folder: Path, rows: pd.DataFrame, extend: str, factor: str, trained: int, title: str
+) -> pd.DataFrame:
+    """Rows into retrieval.csv in place of those of the same curve, and a heat map for each task; the rows."""
+    rows = retrieval.with_intervals(rows).assign(extend=extend, factor=factor)
+    if len(rows):
+        table = retrieval.replace(retrieval.read(folder / retrieval.FILE), rows)
+        with replacing(folder / retrieval.FILE) as beside:
+            table.to_csv(beside, index=False)
+        for task, part in table.groupby("task", sort=False):
+            heatmap.draw(part, folder / f"{task}.png", f"{title}: {task}", trained)
+    return rows
+
+
 def rows_of(plan: Plan, sums: pd.DataFrame) -> pd.DataFrame:
     """A row for every protocol, context length and group of targets, whether it was measured or is undefined."""
     rows = []
@@ -86,11 +102,11 @@ def report(run: Run, measured: pd.DataFrame, found: pd.DataFrame, wandb_run: Any
     figure = run.folder / "curve.png"
     curve_plot.draw(everything, figure, title=run.name)
     written = page.write([run.folder], run.folder / "report.html")
-    for key, curve in measured.loc[measured.extend != curves.FLOOR].groupby(["extend", "factor"], sort=False):
+    for key, curve in measured.loc[measured.extend != FLOOR].groupby(["extend", "factor"], sort=False):
         extend, factor = cast(tuple[str, str], key)
         extension = f"{extend}-{factor}".strip("-") if extend else ""
         started = wandb_run if wandb_run is not None and not extension else tracking.start(run, extension)
-        headline = curve.loc[curve.protocol == curves.HEADLINE]
+        headline = curve.loc[curve.protocol == HEADLINE]
         summary = curves.summary(headline, everything) if len(headline) else {}
         answers = found.loc[(found.extend == extend) & (found.factor == factor)]
         images = {"curve": figure, **{task: run.folder / f"{task}.png" for task in answers.task.unique()}}

@@ -5,16 +5,16 @@ from contextlib import contextmanager
 
 from filelock import FileLock, Timeout
 
-from posext.cli.app import explain
 from posext.runs.run import Run
 from posext.utils.atomic import write_text
+from posext.utils.errors import PosextError, explain
 
 PATIENCE = 1.0  # seconds; whoever only looks whether the lock is free lets go of it at once
 
 
 @contextmanager
 def held(run: Run, main: bool = True) -> Iterator[None]:
-    """Hold `run.lock`, as the main one of the run's processes. Raises ValueError where another start of the run has it.
+    """Hold `run.lock`, as the main one of the run's processes. Raises PosextError where another start of the run has it.
 
     The system lets go of the lock of a process that is gone, whatever ended it.
     """
@@ -26,7 +26,7 @@ def held(run: Run, main: bool = True) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise ValueError(f"another process is at work on {run.folder}: wait for it, or choose another name=") from None
+        raise PosextError(f"another process is at work on {run.folder}: wait for it, or choose another name=") from None
     try:
         yield
     finally:

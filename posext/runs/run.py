@@ -25,6 +25,7 @@ from posext.model.gpt import GPT
 from posext.pe import PositionalEncoding, Shape, from_config
 from posext.training.schedules import LengthSchedule, schedule
 from posext.utils.atomic import digest, write_text
+from posext.utils.errors import PosextError
 
 # Settings that do not change what is trained: they may differ when a run is taken up again, and are not in its name.
 BESIDE = {
@@ -59,20 +60,20 @@ class Run:
         try:
             record = json.loads(file.read_text())
         except ValueError as error:
-            raise ValueError(f"{file} is damaged: {error}") from error
+            raise PosextError(f"{file} is damaged: {error}") from error
         if lacking := {"parameters", "data"} - record.keys():
-            raise ValueError(f"{file} lacks {' and '.join(sorted(lacking))}, which training leaves there")
+            raise PosextError(f"{file} lacks {' and '.join(sorted(lacking))}, which training leaves there")
         return record
 
     def weights(self) -> dict[str, Tensor]:
-        """What was trained, by name. Raises ValueError where the file is damaged, or anything but safetensors."""
+        """What was trained, by name. Raises PosextError where the file is damaged, or anything but safetensors."""
         file, written = self.folder / "model.safetensors", self.record.get("weights", {}).get("sha256")
         try:
             if written not in (None, digest(file)):
                 raise OSError("not what training wrote, by its hash in run.json")
             return load_file(file)
         except (SafetensorError, OSError) as error:
-            raise ValueError(f"the weights in {file} are damaged: {error}") from error
+            raise PosextError(f"the weights in {file} are damaged: {error}") from error
 
     def scheme(self, config: TrainConfig | None = None) -> PositionalEncoding:
         """The run's scheme with its axes, or those of another config, for its network and its original length."""
@@ -81,33 +82,33 @@ class Run:
         return from_config(config.pe, shape, config.axes())
 
     def network(self, config: TrainConfig, vocab_size: int) -> Any:
-        """The run's weights under the scheme and axes of a config. Raises ValueError where they do not fit."""
+        """The run's weights under the scheme and axes of a config. Raises PosextError where they do not fit."""
         scheme = self.scheme(config)
         scheme.stage(trained_length=scheme.reach(self.schedule.longest))
         model = GPT(self.config.model, vocab_size, scheme)
         try:
             model.load_state_dict(self.weights())
         except RuntimeError as error:
-            raise ValueError(f"the weights of {self.folder} do not fit {config.title()}: {error}") from error
+            raise PosextError(f"the weights of {self.folder} do not fit {config.title()}: {error}") from error
         return model
 
 
 def prepare(config: TrainConfig, write: bool = True) -> Run:
     """The run of a config: a new folder, or the one that holds the same config. Of several processes one writes.
 
-    Raises ValueError where the folder holds another config, naming what differs, and, before anything is written, where
+    Raises PosextError where the folder holds another config, naming what differs, and, before anything is written, where
     the scheme cannot be built or ends before the longest length of the schedule.
     """
     folder = Path(config.results) / str(config.name)
     scheme, longest = Run(folder, config).scheme(), Run(folder, config).schedule.longest
     if scheme.max_length is not None and scheme.max_length < longest:
-        raise ValueError(f"{config.pe['name']} ends at {scheme.max_length}, but training goes to {longest} tokens")
+        raise PosextError(f"{config.pe['name']} ends at {scheme.max_length}, but training goes to {longest} tokens")
     claim(Run(folder, config), asdict(config), write)
     return Run(folder, config)
 
 
 def claim(run: Run, settings: dict[str, Any], write: bool = True) -> None:
-    """Write settings into the folder of a run. Raises ValueError where it holds others, naming what differs."""
+    """Write settings into the folder of a run. Raises PosextError where it holds others, naming what differs."""
     folder, file = run.folder, run.folder / "config.yaml"
     if file.exists():
         before, now = flat(asdict(load(folder).config)), flat(asdict(run.config))
@@ -116,7 +117,7 @@ def claim(run: Run, settings: dict[str, Any], write: bool = True) -> None:
         )
         if differing:
             changes = ", ".join(f"{key} was {before.get(key)}, is {now.get(key)}" for key in differing[:5])
-            raise ValueError(f"{folder} holds another config ({changes}); choose another name=")
+            raise PosextError(f"{folder} holds another config ({changes}); choose another name=")
     if write:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(file, OmegaConf.to_yaml(settings))
@@ -125,41 +126,40 @@ def claim(run: Run, settings: dict[str, Any], write: bool = True) -> None:
 def load(folder: Path | str) -> Run:
     """The run in a folder, which may come from a stranger: its config is read, and nothing in it is looked up or run.
 
-    Raises ValueError where there is no run.
+    A checkpoint of transformers that was measured has a folder too: `posext.hf.open_run` opens both. Raises PosextError
+    where there is no run.
     """
     folder = Path(folder)
     file = folder / "config.yaml"
     if not file.is_file():
-        raise ValueError(f"{folder} is not the folder of a run: it has no config.yaml")
+        raise PosextError(f"{folder} is not the folder of a run: it has no config.yaml")
     try:
         merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), stored_config(file))
         config = cast(TrainConfig, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
-        raise ValueError(f"{file} is not a config of this version: {str(error).splitlines()[0]}") from error
+        raise PosextError(f"{file} is not a config of this version: {str(error).splitlines()[0]}") from error
     if config.model.path is not None:
-        from posext.hf import Checkpoint  # which imports this module
-
-        return Checkpoint(folder, config)
+        return Run(folder, config)
     for part in (config.pe, *config.axes().values()):
         if not isinstance(part, dict) or not {"name", "_target_"} <= part.keys():
-            raise ValueError(f"{file} is no config of a run: {part} has not both a name and a _target_")
+            raise PosextError(f"{file} is no config of a run: {part} has not both a name and a _target_")
     return Run(folder, config)
 
 
 def stored_config(file: Path) -> DictConfig:
-    """A config as a run stored it. Raises ValueError for one that is no mapping, lacks what has no default, or looks up.
+    """A config as a run stored it. Raises PosextError for one that is no mapping, lacks what has no default, or looks up.
 
     What a run stores is resolved, so an interpolation was put there by hand: it could read files and the environment.
     """
     try:
         stored = cast(DictConfig, OmegaConf.load(file))
     except (YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
-        raise ValueError(f"{file} is no config of a run: it cannot be read") from error
+        raise PosextError(f"{file} is no config of a run: it cannot be read") from error
     lacking = [key for key in NEEDED if key not in stored or not isinstance(stored, DictConfig)]
     if lacking:
-        raise ValueError(f"{file} is no config of a run: it lacks {', '.join(lacking)}")
+        raise PosextError(f"{file} is no config of a run: it lacks {', '.join(lacking)}")
     if "${" in json.dumps(OmegaConf.to_container(stored, resolve=False), default=str):
-        raise ValueError(f"{file} is refused: it holds an interpolation (${{..}}), which no run stores")
+        raise PosextError(f"{file} is refused: it holds an interpolation (${{..}}), which no run stores")
     return stored
 
 

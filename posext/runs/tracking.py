@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from posext.analysis.curves import HEADLINE
+from posext.config import HEADLINE
 from posext.runs.run import Run
 from posext.utils.atomic import synced, write_text
 

@@ -24,6 +24,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from posext.utils.atomic import digests, synced, write_tensors, write_text
+from posext.utils.errors import PosextError
 
 KEPT = 2
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -59,7 +60,7 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
         try:
             state = json.loads((path / "state.json").read_text())
             if digests(path, "*.safetensors") != state["sha256"] or path.name != name_of(state["step"]):
-                raise ValueError("its content does not match its hash")
+                raise PosextError("its content does not match its hash")
             model_state, tensors = (
                 load_file(path / "model.safetensors"),
                 load_file(path / "optimizer.safetensors"),

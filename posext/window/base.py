@@ -7,6 +7,7 @@ from torch import Tensor
 
 from posext.pe.base import Axis, PositionalEncoding
 from posext.pe.tables import Rotation, Tables, View
+from posext.utils.errors import PosextError
 
 Turn = Callable[[Tensor], Rotation | None]
 
@@ -18,7 +19,7 @@ class Window(Axis):
 
     def check(self, scheme: PositionalEncoding) -> None:
         if self.remaps and scheme.family not in ("rotary", "none"):
-            raise ValueError(
+            raise PosextError(
                 f"{type(self).__name__} sees keys at other rotary positions than their own, so it needs a rotary scheme, "
                 f"not one of the family {scheme.family}"
             )
@@ -36,10 +37,10 @@ class Window(Axis):
         return ()
 
     def tokens(self, name: str, value: int | Literal["auto"], auto: int) -> int:
-        """A length in tokens, `auto` where that was chosen. Raises ValueError below 1."""
+        """A length in tokens, `auto` where that was chosen. Raises PosextError below 1."""
         chosen = auto if value == "auto" else value
         if chosen < 1:
-            raise ValueError(f"{name} must be at least 1 token, not {chosen}")
+            raise PosextError(f"{name} must be at least 1 token, not {chosen}")
         return chosen
 
 

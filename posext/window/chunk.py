@@ -13,7 +13,7 @@ class Chunk(Window):
     """A query sees the keys up to its own within its chunk of `size` tokens, counted from the start of the context.
 
     The local layers of Llama 4 (its `attention_chunk_size`). `size="auto"` is the original length. Class T, I.
-    Raises ValueError for a size below 1.
+    Raises PosextError for a size below 1.
     """
 
     def __init__(self, shape: Shape, *, size: int | Literal["auto"] = "auto"):

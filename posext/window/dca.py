@@ -6,6 +6,7 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.tables import View
+from posext.utils.errors import PosextError
 from posext.window.base import Turn, Window
 
 
@@ -15,7 +16,7 @@ class DualChunk(Window):
     An et al. 2024, arXiv:2402.17463, section 3. A key stands at m mod s; a query at n mod s for its own chunk, at
     min(s + n mod s, c - 1) for the chunk before, and at c - 1 for all earlier ones. `longest="auto"` is c = 3/4 of the original
     length and `local="auto"` an eighth of it, as in the authors' code; s = c - local. Class I.
-    Raises ValueError for a local window that leaves no chunk.
+    Raises PosextError for a local window that leaves no chunk.
     """
 
     remaps = True
@@ -26,7 +27,7 @@ class DualChunk(Window):
         self.local = self.tokens("window.local", local, max(1, shape.original_length // 8))
         self.chunk = self.longest - self.local
         if self.chunk < 1:
-            raise ValueError(f"window.local={self.local} leaves no chunk of window.longest={self.longest}")
+            raise PosextError(f"window.local={self.local} leaves no chunk of window.longest={self.longest}")
 
     def views(self, positions_T: Tensor, turn: Turn) -> tuple[View, ...]:
         chunk = self.chunk

@@ -14,7 +14,7 @@ class LambdaMask(Window):
     """The last `size` keys at their own distances, and the first `first` keys at no more than `size`.
 
     Han et al. 2023, arXiv:2308.16137, section 4 (LM-Infinite): distances are capped at the length of pre-training.
-    `size="auto"` is the original length. Class I. Raises ValueError for a size or first below 1.
+    `size="auto"` is the original length. Class I. Raises PosextError for a size or first below 1.
     """
 
     remaps = True

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.tables import View
+from posext.utils.errors import PosextError
 from posext.window.base import Turn, Window, far, near
 
 
@@ -14,7 +15,7 @@ class LeakyReRoPE(Window):
     """A distance d of at least w is seen as w + (d - w) / k.
 
     Su 2023, https://kexue.fm/archives/9708 . `w="auto"` is half the original length; `k="auto"` the least that keeps every
-    distance of the context within the original length, 1 in range. Class I. Raises ValueError for w below 1 or k below 1.
+    distance of the context within the original length, 1 in range. Class I. Raises PosextError for w below 1 or k below 1.
     """
 
     remaps = True
@@ -23,7 +24,7 @@ class LeakyReRoPE(Window):
         super().__init__(shape)
         self.w = self.tokens("window.w", w, max(1, shape.original_length // 2))
         if k != "auto" and not 1 <= k < math.inf:
-            raise ValueError(f"window.k must be at least 1, or auto, not {k}")
+            raise PosextError(f"window.k must be at least 1, or auto, not {k}")
         self.k, self.length_dependent = k, k == "auto"
 
     def views(self, positions_T: Tensor, turn: Turn) -> tuple[View, ...]:

@@ -13,7 +13,7 @@ from posext.window.base import Turn, Window, far, near
 class ReRoPE(Window):
     """A distance of at least w is seen as w.
 
-    Su 2023, https://kexue.fm/archives/9708 ; `w="auto"` is half the original length. Class I. Raises ValueError for w below 1.
+    Su 2023, https://kexue.fm/archives/9708 ; `w="auto"` is half the original length. Class I. Raises PosextError for w below 1.
     """
 
     remaps = True

@@ -14,7 +14,7 @@ class SelfExtend(Window):
 
     Jin et al. 2024, arXiv:2401.01325, section 3.2. `window="auto"` is half the original length; `group="auto"` the least G that
     keeps every distance of the context within the original length, 1 in range. Class I.
-    Raises ValueError for a window or group below 1.
+    Raises PosextError for a window or group below 1.
     """
 
     remaps = True

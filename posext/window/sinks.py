@@ -13,7 +13,7 @@ class Sinks(Window):
     """The first `sinks` keys and the last `size`, with the positions they have in a cache that holds only these.
 
     Xiao et al. 2023, arXiv:2309.17453, section 3.2 (StreamingLLM): query n stands at min(n, sinks + size - 1) as the sinks see
-    it. `size="auto"` fills the original length. Class I. Raises ValueError for a size or sinks below 1.
+    it. `size="auto"` fills the original length. Class I. Raises PosextError for a size or sinks below 1.
     """
 
     remaps = True

@@ -13,7 +13,7 @@ class SlidingWindow(Window):
     """A query sees the last `size` keys, its own among them (Beltagy et al. 2020, arXiv:2004.05150, section 3.1).
 
     `size="auto"` is the original length: the baseline of a model that never looks further than it was trained to. Class T, I.
-    Raises ValueError for a size below 1.
+    Raises PosextError for a size below 1.
     """
 
     def __init__(self, shape: Shape, *, size: int | Literal["auto"] = "auto"):

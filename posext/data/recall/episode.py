@@ -13,6 +13,7 @@ import numpy as np
 
 from posext.data.dataset import Split
 from posext.data.recall.pool import SIZE, Pool
+from posext.utils.errors import PosextError
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,14 @@ class Settings:
     seed: int = 0  # of the episodes; never the model's
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a setting that gives no episode, naming the value and what would do."""
+        """Raises PosextError for a setting that gives no episode, naming the value and what would do."""
         for name in ("trials", "key", "value", "pairs"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+                raise PosextError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not self.depths or not all(0 <= depth <= 1 for depth in self.depths):
-            raise ValueError(f"depths must lie between 0 and 1, not {self.depths}")
+            raise PosextError(f"depths must lie between 0 and 1, not {self.depths}")
         if self.pairs * self.pair + self.key > SIZE:
-            raise ValueError(
+            raise PosextError(
                 f"{self.pairs} pairs of {self.pair} tokens and another key need more than the {SIZE} tokens there are"
             )
 
@@ -62,11 +63,11 @@ def episode(split: Split, pool: Pool, settings: Settings, length: int, depth: fl
 
     At one length all depths have the same text, keys and values. All tokens of keys and values differ, and where the text
     itself has one of them the commonest token stands instead. So the key stands in the context twice (control: once), and
-    the value's tokens nowhere but in the pair and after the query. Raises ValueError for a length that the settings or the
+    the value's tokens nowhere but in the pair and after the query. Raises PosextError for a length that the settings or the
     documents do not admit.
     """
     if length < settings.shortest:
-        raise ValueError(f"recall needs a context of at least {settings.shortest} tokens, not {length}")
+        raise PosextError(f"recall needs a context of at least {settings.shortest} tokens, not {length}")
     rng = np.random.default_rng([settings.seed, length, index])
     body, K, N = length + 1 - settings.pair, settings.key, settings.pair
     start = round(depth * (body - N))
@@ -90,11 +91,11 @@ def episode(split: Split, pool: Pool, settings: Settings, length: int, depth: fl
 
 
 def filler(split: Split, rng: np.random.Generator, count: int) -> np.ndarray:
-    """`count` tokens in a row from a document that holds them. Raises ValueError where none does."""
+    """`count` tokens in a row from a document that holds them. Raises PosextError where none does."""
     held = np.flatnonzero(split.lengths >= count)
     if not len(held):
         longest = int(split.lengths.max(initial=0))
-        raise ValueError(f"no held-out document has {count} tokens to hide a pair in; the longest has {longest}")
+        raise PosextError(f"no held-out document has {count} tokens to hide a pair in; the longest has {longest}")
     document = int(rng.choice(held))
     first = int(rng.integers(split.lengths[document] - count + 1))
     return split.document(document)[first : first + count]

@@ -11,6 +11,7 @@ from posext.config import DataConfig
 from posext.data.dataset import Data
 from posext.data.recall.episode import Settings
 from posext.data.recall.pool import Pool, pool_of
+from posext.utils.errors import PosextError
 
 STREAM = 2**33  # apart from the numbers of batches and of posext.position_ids.draws
 FILLED = 0.5  # of a window, at most, is pairs
@@ -19,7 +20,7 @@ FILLED = 0.5  # of a window, at most, is pairs
 def batch(tokens: Data, config: DataConfig, seed: int, step: int, length: int, count: int) -> tuple[Tensor, list[str]]:
     """A training batch as `Split.batch` gives it, in which each sequence holds pairs with probability `recall_share`.
 
-    A pure function of its arguments; with a share of 0 it is that batch. Raises ValueError as it does, for a corpus without
+    A pure function of its arguments; with a share of 0 it is that batch. Raises PosextError as it does, for a corpus without
     enough rare tokens, and for a length that holds no pair twice.
     """
     windows_BT, origins = tokens.train.batch(seed, step, length, count)
@@ -38,7 +39,7 @@ def with_pairs(windows_BT: Tensor, pool: Pool, rng: np.random.Generator) -> Tens
     """
     (B, T), N = windows_BT.shape, Settings().pair
     if 2 * N > T:
-        raise ValueError(f"data.recall_share needs sequences of at least {2 * N - 1} tokens, not {T - 1}")
+        raise PosextError(f"data.recall_share needs sequences of at least {2 * N - 1} tokens, not {T - 1}")
     P = min(len(pool.rare) // N, max(1, int(FILLED * T) // (2 * N)))
     M = 2 * P
     pairs_BPN = rng.permuted(np.tile(pool.rare, (B, 1)), axis=1)[:, : P * N].reshape(B, P, N)

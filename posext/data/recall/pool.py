@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from posext.data.dataset import Data
+from posext.utils.errors import PosextError
 
 SIZE = 64
 RARE = 1e-3  # of the training text, at most, is each of them
@@ -21,7 +22,7 @@ class Pool(NamedTuple):
 def pool_of(tokens: Data) -> Pool:
     """Of the tokens that are each at most 0.1 % of the training text the SIZE commonest, special ones left out.
 
-    Raises ValueError where there are too few, as in a drawn corpus: all of its symbols are common.
+    Raises PosextError where there are too few, as in a drawn corpus: all of its symbols are common.
     """
     counts = np.zeros(tokens.vocab_size, dtype=np.int64)
     for document in range(len(tokens.train.lengths)):
@@ -30,7 +31,7 @@ def pool_of(tokens: Data) -> Pool:
             break
     candidates = np.flatnonzero((counts <= RARE * counts.sum()) & (tokens.bytes_per_token > 0))
     if len(candidates) < SIZE:
-        raise ValueError(
+        raise PosextError(
             f"recall draws keys and values from {SIZE} tokens that are each at most {RARE:.1%} of the training text; "
             f"of this vocabulary of {len(counts)} only {len(candidates)} are"
         )

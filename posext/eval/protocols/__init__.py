@@ -3,6 +3,7 @@
 `measure(PROTOCOLS[name], model, documents, lengths, settings)` gives the sums of any of them, for any causal model.
 """
 
+from posext import config
 from posext.eval.protocols.far_copy import far_copy
 from posext.eval.protocols.fixed_target import fixed_target
 from posext.eval.protocols.nonoverlap import nonoverlap
@@ -20,10 +21,10 @@ PROTOCOLS: dict[str, MakePlan] = {
     "fixed_target": fixed_target, "far_copy": far_copy, "sliding": sliding, "nonoverlap": nonoverlap,
     "per_position": per_position, **COMPAT,
 }  # fmt: skip
-RETRIEVAL = ("retrieval", "passkey")  # asked for as protocols are, but on made-up contexts: see posext.eval.retrieval
+assert tuple(PROTOCOLS) == config.PROTOCOLS, "posext.config names the protocols that there are"
 COMPARABLE = {"fixed_target", "far_copy", "sliding"}  # a difference between two lengths is the model's
 
 __all__ = [
-    "COMPARABLE", "COMPAT", "PROTOCOLS", "RETRIEVAL", "SUMS", "Documents", "MakePlan", "Plan", "Settings",
+    "COMPARABLE", "COMPAT", "PROTOCOLS", "SUMS", "Documents", "MakePlan", "Plan", "Settings",
     "document_sums", "measure", "targets",
 ]  # fmt: skip

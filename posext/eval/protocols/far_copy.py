@@ -12,6 +12,7 @@ import numpy as np
 from posext.eval.protocols.fixed_target import fixed_target
 from posext.eval.protocols.plan import Documents, Plan, Settings
 from posext.eval.scoring import Window
+from posext.utils.errors import PosextError
 
 MORE = 4  # times the blocks of `fixed_target`, as few targets are far copies
 SHORTEST = 3  # tokens before a target; fewer recur by chance
@@ -21,10 +22,10 @@ def far_copy(documents: Documents, lengths: Sequence[int], settings: Settings) -
     """The targets of `fixed_target` in four times as many blocks, in the groups `far` and `rest`.
 
     A target is far where it last stood after the same `settings.ngram` tokens more than `settings.train_length` tokens
-    before, whole within the longest context. The groups are the same at every length. Raises ValueError for short n-grams.
+    before, whole within the longest context. The groups are the same at every length. Raises PosextError for short n-grams.
     """
     if settings.ngram < SHORTEST:
-        raise ValueError(f"ngram must be at least {SHORTEST}, not {settings.ngram}")
+        raise PosextError(f"ngram must be at least {SHORTEST}, not {settings.ngram}")
     longest = lengths[-1]
 
     @cache

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from posext.eval.scoring import Window
+from posext.utils.errors import PosextError
 
 
 class Documents(Protocol):
@@ -52,10 +53,10 @@ def slide(document: int, tokens: int, length: int, stride: int, burn_in: int = 0
 
     A target's context is length - stride + 1 .. length tokens; less where the document begins, as the first window then
     scores all that it can. At the document's end the last window is cut short where it stands, so a target's context
-    depends on its place alone. Raises ValueError for a stride that would leave labels out.
+    depends on its place alone. Raises PosextError for a stride that would leave labels out.
     """
     if not 1 <= stride <= length:
-        raise ValueError(f"a stride must lie between 1 and the context length {length}, not {stride}")
+        raise PosextError(f"a stride must lie between 1 and the context length {length}, not {stride}")
     first = burn_in + 1
     while first < tokens:
         whole = max(first + stride - 1, length)  # the last label of a window that is not cut

@@ -5,16 +5,21 @@ Shape suffixes: B windows in a batch, N windows, T tokens, K tokens of an answer
 
 from collections.abc import Callable, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from posext.analysis.retrieval import CONDITIONS, MEASURED, row
 from posext.data.dataset import Data
 from posext.data.recall.episode import Settings, episode
 from posext.data.recall.pool import pool_of
-from posext.eval.scoring import last_logits, nll_of
+from posext.eval.scoring import last_logits
+from posext.model.loss import nll_of
+
+CONDITIONS = ("needle", "control")
+CELL = ["context_length", "depth", "distance", "condition"]
+MEASURED = [*CELL, "trials", "correct", "nll"]
 
 
 @torch.inference_mode()
@@ -28,7 +33,7 @@ def measure(
 ) -> pd.DataFrame:
     """Rows of MEASURED in held-out text, at each length that holds a pair and the query; the others are left out.
 
-    `model` maps tokens (B, T) to logits, as posext.eval.scoring takes it. Raises ValueError for a corpus without enough rare
+    `model` maps tokens (B, T) to logits, as posext.eval.scoring takes it. Raises PosextError for a corpus without enough rare
     tokens, or without a document as long.
     """
     chosen, pool, rows = settings or Settings(), pool_of(tokens), []
@@ -54,3 +59,11 @@ def answers(
         right.append((logits_BKV.argmax(dim=-1) == labels_BK).all(dim=1).cpu().numpy())
         nll.append(nll_of(logits_BKV, labels_BK).double().mean(dim=1).cpu().numpy())
     return np.concatenate(right), np.concatenate(nll)
+
+
+def row(
+    length: int, depth: float, distance: int, condition: str, correct: np.ndarray, nll: np.ndarray
+) -> dict[str, Any]:
+    """One cell from its trials: which were right, bool (trials,), and the nats a token of the answer, float (trials,)."""
+    cell = dict(zip(CELL, (length, depth, distance, condition), strict=True))
+    return {**cell, "trials": len(correct), "correct": int(correct.sum()), "nll": float(nll.mean())}

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from posext.analysis.retrieval import CONDITIONS, MEASURED, row
 from posext.data.dataset import Data
 from posext.data.recall.episode import Settings
-from posext.eval.retrieval.measure import answers
+from posext.eval.retrieval.measure import CONDITIONS, MEASURED, answers, row
+from posext.utils.errors import PosextError
 
 TASK = "This is a long text about nothing much. One line of it states a number; the last line wants it back.\n"
 FILLER = " Clouds move over the hills. A boat lies by the river. Someone closes a window, and the road is empty again."
@@ -35,7 +35,7 @@ def passkey(tokenize: Tokenize, length: int, depth: float, index: int, seed: int
     """A text of which at most `length` tokens are read, with five digits stated at a depth between 0 and 1.
 
     It is as long as whole lines of filler allow, and a pure function of its arguments. As a control it states another number.
-    `tokenize` turns text into ids; it may put a token first, but none last. Raises ValueError for a length without room.
+    `tokenize` turns text into ids; it may put a token first, but none last. Raises PosextError for a length without room.
     """
     key, other = np.random.default_rng([seed, index]).choice(np.arange(10_000, 100_000), size=2, replace=False)
     needle, answer = NEEDLE.format(key=other if control else key), ANSWER.format(key=key)
@@ -51,7 +51,7 @@ def passkey(tokenize: Tokenize, length: int, depth: float, index: int, seed: int
     while count and read(count) > length:
         count -= 1
     if read(count) > length:
-        raise ValueError(f"the passkey needs a context of at least {read(0)} tokens, not {length}")
+        raise PosextError(f"the passkey needs a context of at least {read(0)} tokens, not {length}")
     head, tail = parts(count)
     prompt, whole = tokenize(head + tail), tokenize(head + tail + answer)
     asked = next((i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(prompt))

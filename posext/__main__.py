@@ -1,0 +1,50 @@
+"""The command `posext`: one subcommand for each thing that is done to a run."""
+
+import sys
+from importlib import import_module
+
+COMMANDS = {  # the module of each, and what it does
+    "train": ("posext.train", "train a small GPT at a short length, then measure how far it extrapolates"),
+    "evaluate": ("posext.evaluate", "measure a run or a checkpoint again, also under another scheme"),
+    "report": ("posext.cli.report", "write one page about a run, or one that compares several"),
+    "plot": ("posext.cli.plot", "draw the curves of several runs on one chart"),
+    "table": ("posext.cli.table", "print the curves of several runs as a Markdown table"),
+    "compare": ("posext.cli.compare", "print paired differences between runs, with intervals and verdicts"),
+    "status": ("posext.cli.status", "print which runs are done, running, failed or left"),
+    "schemes": ("posext.cli.schemes", "list the positional schemes, or show one"),
+    "export": ("posext.cli.export", "write a run as a LlamaForCausalLM of transformers"),
+    "collect": ("posext.cli.collect", "put what several runs measured into one folder"),
+}
+
+
+def main() -> None:
+    """Run the subcommand that was typed; without one, or with --help, list them all."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in ("-h", "--help"):
+        print(usage())
+        return
+    if name not in COMMANDS:
+        print(f"posext: unknown command {name!r}; choose one of {', '.join(COMMANDS)}", file=sys.stderr)
+        sys.exit(2)
+    sys.argv = [f"posext {name}", *sys.argv[2:]]
+    import_module(COMMANDS[name][0]).main()
+
+
+def usage() -> str:
+    """The list of subcommands, with an example of the usual way through them."""
+    listed = "\n".join(f"  {name:10} {about}" for name, (_, about) in COMMANDS.items())
+    return f"""usage: posext COMMAND [...]
+
+{listed}
+
+posext COMMAND --help says more of each. The usual way:
+
+  posext train +pe=rope
+  posext evaluate run=results/runs/rope-tiny-128-seed0 +pe@extend=yarn
+  posext train -m +pe=rope,alibi,yarn seed=0,1,2
+  posext compare --over-seeds results/runs/*
+  posext report results/runs/*"""
+
+
+if __name__ == "__main__":
+    main()

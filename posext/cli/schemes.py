@@ -1,0 +1,128 @@
+"""List every scheme, or show one:
+
+posext schemes
+posext schemes show yarn factor=8 [length=2048 head_dim=64 n_heads=4 d_model=256 train_length=128] [png=FILE]
+"""
+
+import inspect
+import logging
+import re
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from tabulate import tabulate
+from yaml import YAMLError
+
+from posext.cli import app
+from posext.pe import FOLDERS, PositionalEncoding, build, names, settings_of
+from posext.report import scheme_render
+from posext.report.scheme_figures import PATTERN, figures, nothing_to_draw
+from posext.utils.errors import PosextError
+
+SHAPE = {"head_dim": 64, "n_heads": 4, "d_model": 256, "train_length": 128}
+SOURCE = r"arXiv:\d{4}\.\d{5}|kexue\.fm/archives/\d+|github\.com/[\w-]+/[\w-]+"
+
+
+def main() -> None:
+    try:
+        match sys.argv[1:]:
+            case []:
+                print(listed())
+            case ["-h" | "--help"]:
+                print(__doc__)
+            case ["show", name, *settings]:
+                show(name, settings)
+            case [*other]:
+                raise PosextError(
+                    f"unknown command {' '.join(other)!r}; there are: show NAME [KEY=VALUE ...], or none to list"
+                )
+    except (PosextError, OSError) as error:
+        app.stop(error)
+
+
+def listed() -> str:
+    """The table of all schemes."""
+    logging.disable()  # what a scheme warns of when it is chosen is no news here
+    try:
+        rows = [row(name, build(name, **SHAPE)) for name in names()]
+    finally:
+        logging.disable(logging.NOTSET)
+    headers = ["+pe=", "class", "relative", "parameters", "paper", "what it is"]
+    classes = "Class: T architecture to train; P for RoPE's weights, to be fine-tuned; Z the same, zero-shot; I inference only."
+    shape = "Parameters: beyond the network's, for {n_heads} heads of {head_dim}.".format(**SHAPE)
+    padded = [f"{header}  " for header in headers[:-1]]  # as tabulate does
+    columns = zip(padded, *(cells[:-1] for cells in rows), strict=True)
+    used = sum(2 + max(len(line) for cell in column for line in cell.split("\n")) for column in columns)
+    table = tabulate(rows, headers=headers, maxcolwidths=[None] * 5 + [max(30, 120 - used)], disable_numparse=True)
+    return f"{table}\n\n{classes}\n{shape}"
+
+
+def row(name: str, scheme: PositionalEncoding) -> list[str]:
+    file = next(f for folder in FOLDERS if (f := folder / "pe" / f"{name}.yaml").is_file())
+    comment = file.read_text().partition("_target_")[0].lstrip("# ").strip()
+    text = "\n".join(filter(None, (comment, inspect.getdoc(type(scheme)))))
+    papers = ["/\n".join(p.rsplit("/", 1)) if len(p) > 18 else p for p in dict.fromkeys(re.findall(SOURCE, text))]
+    first = re.sub(rf" \([^()]*(?:{SOURCE})[^()]*\)", "", text.partition("\n")[0])
+    return [name, class_of(text), "yes" if scheme.relative else "no", parameters(scheme), "\n".join(papers), first]
+
+
+def class_of(docstring: str) -> str:
+    """`T`, `P, Z` and so on, as the docstring's "Class T." says; empty where it does not."""
+    stated = re.search(r"\bClass ([TPZI](?:, [TPZI])*)\.", docstring)
+    return stated[1] if stated else ""
+
+
+def parameters(scheme: PositionalEncoding) -> str:
+    """How many parameters a scheme adds, and how many at most for every layer."""
+    shared = sum(parameter.numel() for parameter in scheme.parameters())
+    modules = [layer.per_layer() for layer in dict.fromkeys(scheme.layers(PATTERN))]
+    each = max(sum(parameter.numel() for parameter in module.parameters()) if module else 0 for module in modules)
+    return " + ".join([f"{shared:,}"] * bool(shared) + [f"{each:,} a layer"] * bool(each))
+
+
+def show(name: str, arguments: list[str]) -> None:
+    """Draw a scheme on the terminal and to a PNG. Raises PosextError for what it cannot build."""
+    settings = parsed(name, arguments)
+    path = Path(str(settings.pop("png", ".")))
+    path = path / f"pe-{name}.png" if path.is_dir() else path.with_suffix(".png")
+    asked = settings.pop("length", None)
+    shape = {key: settings.pop(key, default) for key, default in SHAPE.items()}
+    app.say_once()
+    torch.manual_seed(0)
+    scheme = build(name, **shape, **settings)
+    length = asked or min(2048, scheme.max_length or 2048)
+    drawn = figures(name, scheme, length)
+    if not drawn:
+        print(nothing_to_draw(name, scheme))
+        return
+    for figure in drawn:
+        print(scheme_render.terminal(figure), *figure.notes, sep="\n", end="\n\n")
+    scheme_render.png(drawn, path, " ".join([name, *(a for a in arguments if not a.startswith("png="))]))
+    print(f"Chart: {path}")
+
+
+def parsed(name: str, arguments: list[str]) -> dict[str, Any]:
+    """KEY=VALUE as typed, values as in yaml. Raises PosextError for an unknown key, or a size that is not a whole number."""
+    sizes = ("length", *SHAPE)
+    valid = [key for key in settings_of("pe", name) if key not in ("_target_", "name")]
+    for argument in arguments:
+        key, is_setting, _ = argument.partition("=")
+        if not is_setting or key not in (*valid, *sizes, "png"):
+            raise PosextError(
+                f"unknown setting {argument!r} of {name}; there are KEY=VALUE for {', '.join((*valid, *sizes, 'png'))}"
+            )
+    try:
+        settings = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.from_dotlist(arguments)))
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise PosextError(f"{' '.join(arguments)}: {str(error).splitlines()[0]}") from error
+    for key in sizes:
+        if key in settings and (type(settings[key]) is not int or settings[key] < 1):
+            raise PosextError(f"{key}={settings[key]} is not a whole number of at least 1")
+    if "head_dim" in settings or "n_heads" in settings:
+        heads = {**SHAPE, **settings}
+        settings.setdefault("d_model", heads["head_dim"] * heads["n_heads"])
+    return settings
