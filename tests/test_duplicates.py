@@ -169,8 +169,9 @@ def test_overlap_of_the_largest_and_the_smallest_hash():
 
 
 def test_train_prints_and_records_the_overlap(command, small):
-    code, _, _ = command("train", "+pe=rope", *small, "name=mine", "evaluate=false")
+    code, out, _ = command("train", "+pe=rope", *small, "name=mine", "evaluate=false")
     assert code == 0
+    assert "held-out text: of the lines in held-out documents 0.0% stand in training" in out
     with open("results/runs/mine/run.json") as file:
         found = json.load(file)["held_out_overlap"]
     assert found["lines"] == 0.0
