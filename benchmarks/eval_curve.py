@@ -18,7 +18,7 @@ from setting import as_llama, bf16, config_of, network, steps_of, wait
 
 from posext.analysis import statistics
 from posext.data import dataset
-from posext.eval.curve import Plan, make_plan, measure_windows
+from posext.eval.curve import EvalPlan, make_plan, measure_windows
 from posext.eval.protocols.plan import slide
 from posext.eval.scoring import Window, score_windows
 from posext.training import checkpoint
@@ -41,7 +41,7 @@ class OneAtATime(torch.nn.Module):
 def benchmark(repeats: int, documents: int, model: str) -> list[report.Row]:
     """Seconds and ratios of whole curves; the largest difference of the two ways in nats a token."""
     config, accelerator = config_of(f"model={model}", "precision=bf16", f"evaluation.documents={documents}"), bf16()
-    tokens = dataset.load(config.data, progress=False)
+    tokens = dataset.load_data(config.data, progress=False)
     learner, ours = (network(config, tokens.vocab_size, "rope") for _ in range(2))
     steps_of(config, tokens, learner, accelerator, compiled=False)(60)  # so that losses differ by context
     ours.load_state_dict(checkpoint.weights(learner))
@@ -84,7 +84,7 @@ def benchmark(repeats: int, documents: int, model: str) -> list[report.Row]:
 
 
 def against_sliding(
-    model: str, theirs: Any, plan: Plan, accelerator: Accelerator, found: dict[int, np.ndarray], our_seconds: float
+    model: str, theirs: Any, plan: EvalPlan, accelerator: Accelerator, found: dict[int, np.ndarray], our_seconds: float
 ) -> list[report.Row]:
     """The documents of the plan read whole at a stride of 256; the time for equal certainty is seconds times width squared."""
     split, windows = plan.tokens.validation, plan.protocols["fixed_target"].windows

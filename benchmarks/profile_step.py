@@ -27,7 +27,7 @@ def shares(case: str, work: Callable[[], Any]) -> list[report.Row]:
 def benchmark(model: str) -> list[report.Row]:
     """Shares of the processor's time, by operator."""
     config, accelerator = config_of(f"model={model}", "precision=bf16"), bf16()
-    tokens = dataset.load(config.data, progress=False)
+    tokens = dataset.load_data(config.data, progress=False)
     steps = steps_of(config, tokens, network(config, tokens.vocab_size, "rope"), accelerator)
     ours = network(config, tokens.vocab_size, "rope").to(accelerator.device).eval()
     long_BT = torch.randint(tokens.vocab_size, (1, 4097), device=accelerator.device)

@@ -11,7 +11,7 @@ from posext.pe import names
 def benchmark(repeats: int, model: str, schemes: str) -> list[report.Row]:
     """Times as fast as rope and as none, compiled, bf16, at the default training length."""
     config, accelerator = config_of(f"model={model}", "precision=bf16"), bf16()
-    tokens, cases = dataset.load(config.data, progress=False), {}
+    tokens, cases = dataset.load_data(config.data, progress=False), {}
     for name in dict.fromkeys(["none", "rope", *(schemes.split(",") if schemes else names())]):
         steps = steps_of(config, tokens, network(config, tokens.vocab_size, name), accelerator)
         steps(1)  # compiles

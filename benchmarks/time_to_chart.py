@@ -27,7 +27,7 @@ def benchmark(repeats: int) -> list[report.Row]:
             whole, run = time.perf_counter() - begin, Path(folder) / "results/runs/chart"
             steps = [row for row in tracking.read(run / "metrics.jsonl") if "loss" in row]
             training = sum(4096 / row["tokens_per_second"] for row in steps)
-            measuring = curves.read(run / "curves.csv").seconds.sum()
+            measuring = curves.read_curves(run / "curves.csv").seconds.sum()
         if index:
             for name, seconds in zip(found, (whole, training, measuring, importing), strict=True):
                 found[name].append(seconds)

@@ -24,7 +24,7 @@ def steps_at(model: str) -> int:
 def ours(model: str) -> Callable[[], float]:
     """Our training, compiled; seconds a step."""
     config = config_of(f"model={model}", "precision=bf16")
-    tokens = dataset.load(config.data, progress=False)
+    tokens = dataset.load_data(config.data, progress=False)
     step = steps_of(config, tokens, network(config, tokens.vocab_size, "rope"), bf16())
     return lambda: step(steps_at(model))
 
@@ -33,7 +33,7 @@ def trainer(model: str, compiled: bool) -> Callable[[], float]:
     """A Trainer's own loop over batches that lie ready in memory; seconds a step, the first one left out."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
     config, steps, stamps = config_of(f"model={model}", "precision=bf16"), steps_at(model), []
-    tokens = dataset.load(config.data, progress=False)
+    tokens = dataset.load_data(config.data, progress=False)
 
     class Stamp(transformers.TrainerCallback):
         def on_step_end(self, *_: Any, **__: Any) -> None:
@@ -71,7 +71,7 @@ def benchmark(repeats: int, models: str) -> list[report.Row]:
         }
         seconds = interleaved(cases, repeats)
         config = config_of(f"model={name}")
-        model = network(config, dataset.load(config.data, progress=False).vocab_size, "rope")
+        model = network(config, dataset.load_data(config.data, progress=False).vocab_size, "rope")
         batch = config.tokens_per_step // config.train_length * config.train_length
         rate, peak = batch / seconds, 1 / seconds["peak"].to_numpy()
         share = rate["ours"].to_numpy() * flops_per_token(model, config.train_length) / peak.max()

@@ -17,10 +17,10 @@ PROTOCOLS = (
 )  # fmt: skip
 RETRIEVAL = ("retrieval", "passkey")  # asked for as protocols are, but on made-up contexts: posext.eval.retrieval
 HEADLINE = "fixed_target"  # the protocol of charts, unless another is asked for
-AXES = ("window", "attention_scale", "qk_gain", "position_ids")  # groups beside pe, each absent unless named
+MODIFIERS = ("window", "attention_scale", "qk_gain", "position_ids")  # groups beside pe, each absent unless named
 LETTERS = string.ascii_letters + string.digits  # what the symbols of a drawn corpus are written as
 HUB_ID = r"\w[\w.-]*/\w[\w.-]*"  # owner/name: never a path, nor the name of one of the loaders of `datasets`
-DRAWN = ("markov", "copy")  # sources whose law is known
+SYNTHETIC_SOURCES = ("markov", "copy")  # sources whose law is known
 MOST_CELLS = 2**14  # in the transition table of one document
 
 
@@ -65,13 +65,13 @@ class DataConfig:
     period_min: int = 16  # copy: the shortest and the longest block that a document repeats, in tokens
     period_max: int = 512
 
-    def check_drawn(self) -> None:
+    def check_synthetic(self) -> None:
         """Raise PosextError for a corpus that cannot be drawn, naming the value and what would do."""
-        if (self.source in DRAWN) != (self.tokenizer == "letters"):
+        if (self.source in SYNTHETIC_SOURCES) != (self.tokenizer == "letters"):
             raise PosextError(
                 f"data={self.source} does not go with data.tokenizer={self.tokenizer}: letters is for markov, copy"
             )
-        if self.source not in DRAWN:
+        if self.source not in SYNTHETIC_SOURCES:
             return
         for name in ("documents", "document_tokens", "order", "period_min"):
             if getattr(self, name) < 1:
@@ -184,14 +184,14 @@ class TrainConfig:
     results: str = "results/runs"
     own_modules: list[str] = field(default_factory=list)  # modules outside posext whose schemes are allowed to run
 
-    def axes(self) -> dict[str, dict[str, Any]]:
+    def modifiers(self) -> dict[str, dict[str, Any]]:
         """What was chosen beside the scheme, by group."""
-        chosen = {group: getattr(self, group) for group in AXES}
+        chosen = {group: getattr(self, group) for group in MODIFIERS}
         return {group: settings for group, settings in chosen.items() if settings is not None}
 
     def title(self) -> str:
         """The scheme with its axes, as in rope+logn."""
-        return "+".join(part["name"] for part in (self.pe, *self.axes().values()))
+        return "+".join(part["name"] for part in (self.pe, *self.modifiers().values()))
 
     def check(self) -> None:
         """Raise PosextError for what types alone do not catch, naming the value and what would do."""
@@ -227,8 +227,8 @@ class TrainConfig:
         one_of("precision", self.precision, ("auto", "fp32", "bf16"))
         one_of("compile", self.compile.lower(), ("auto", "true", "false"))
         one_of("tracking.wandb", self.tracking.wandb, ("offline", "online", "disabled"))
-        one_of("data.source", self.data.source, ("python", "text", "hub", *DRAWN))
-        self.data.check_drawn()
+        one_of("data.source", self.data.source, ("python", "text", "hub", *SYNTHETIC_SOURCES))
+        self.data.check_synthetic()
         self.optimizer.check()
         if self.data.source == "text" and not self.data.path:
             raise PosextError("data=text needs data.path, a file or folder of .txt, .md, .jsonl or .parquet")
@@ -236,7 +236,7 @@ class TrainConfig:
             raise PosextError(f"data.validation_share must lie between 0 and 1, not {self.data.validation_share}")
         if not 0 <= self.data.recall_share <= 1:
             raise PosextError(f"data.recall_share must lie between 0 and 1, not {self.data.recall_share}")
-        if self.data.recall_share and self.data.source in DRAWN:
+        if self.data.recall_share and self.data.source in SYNTHETIC_SOURCES:
             raise PosextError(f"data.recall_share must be 0 with data={self.data.source}: all its symbols are common")
         shares = [stage.share for stage in self.length.stages]
         if not shares or not (min(shares) > 0 and abs(sum(shares) - 1) <= 1e-6):

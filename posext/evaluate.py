@@ -17,11 +17,11 @@ from posext.cli import app
 from posext.config import RETRIEVAL, EvaluateConfig, TrainConfig, check_lengths
 from posext.data import dataset
 from posext.eval import bayes_floor
-from posext.eval.cache import MEASURING, Partial
-from posext.eval.curve import Plan, context_lengths, measure_curve, network, plan_of
+from posext.eval.cache import MEASURING, EvalCache
+from posext.eval.curve import EvalPlan, context_lengths, measure_curve, network, plan_of
 from posext.eval.retrieval.grid import measure_retrieval
-from posext.report.write import report, write_curve, write_retrieval
-from posext.runs.lock import held
+from posext.report.write import write_curve, write_outputs, write_retrieval
+from posext.runs.lock import run_lock
 from posext.runs.run import Run
 from posext.training import device
 from posext.utils.errors import PosextError
@@ -46,7 +46,7 @@ def evaluate(config: EvaluateConfig, given: dict[str, str]) -> Run:
     ends, shortest = run.scheme(measured).max_length, context_lengths(run)[0]
     if ends is not None and ends < shortest:
         raise PosextError(f"{measured.title()} ends at {ends}, below the shortest context length, {shortest}")
-    with held(run, PartialState().is_main_process):
+    with run_lock(run, PartialState().is_main_process):
         measure(run, extension)
     return run
 
@@ -84,7 +84,9 @@ def extended(run: Run, config: EvaluateConfig, given: dict[str, str]) -> Extensi
     changes = {group: settings for group, settings in chosen.items() if settings is not None}
     own = run.scheme()
     if config.extend is not None:
-        kept = {k: run.config.pe[k] for k in own.of_the_weights if k in config.extend and f"extend.{k}" not in given}
+        kept = {
+            k: run.config.pe[k] for k in own.inherited_settings if k in config.extend and f"extend.{k}" not in given
+        }
         changes = {"pe": {**config.extend, **kept}, **changes}
     if not changes:
         return None
@@ -113,11 +115,11 @@ def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None)
     `wandb_run` is the run's own, where training left it open: the run's curve goes there, and it is finished.
     """
     accelerator = device.accelerator(run.config.precision)
-    tokens = dataset.load(run.config.data, accelerator.is_main_process)
+    tokens = dataset.load_data(run.config.data, accelerator.is_main_process)
     if run.record["data"] != tokens.fingerprint:
         raise PosextError(f"{run.folder} was trained on other data ({run.record['data']}, now {tokens.fingerprint})")
     plan = plan_of(run, tokens)
-    partial = Partial(
+    partial = EvalCache(
         run.folder / MEASURING, accelerator.is_main_process, record=run.record, precision=accelerator.mixed_precision
     )
     rows, found, known = [], [], []
@@ -132,20 +134,20 @@ def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None)
             found.append(write_retrieval(run.folder, answers, *key, run.schedule.longest, run.name))
     if not accelerator.is_main_process:
         return pd.DataFrame(columns=curves.COLUMNS)
-    if bayes_floor.known(run.config.data):
+    if bayes_floor.has_bayes_floor(run.config.data):
         rows.append(write_curve(run, plan, "", bayes_floor.FLOOR, *bayes_floor.curve(plan, run.config.data)))
     measured = pd.concat(rows, ignore_index=True)
     bayes_floor.warn_if_far(measured, run.config.data.symbols)
-    report(run, measured, pd.concat(found, ignore_index=True), wandb_run)
+    write_outputs(run, measured, pd.concat(found, ignore_index=True), wandb_run)
     partial.drop()
     return measured
 
 
 def measured(run: Run) -> bool:
     """Whether curves.csv holds all that `measure` would write: a sweep that is started again passes over such a run."""
-    rows = curves.read(run.folder / "curves.csv")
+    rows = curves.read_curves(run.folder / "curves.csv")
     curves_due = {""} | ({run.config.pe["name"]} if run.config.pe.get("factor") == "auto" else set())
-    curves_due |= {bayes_floor.FLOOR} if bayes_floor.known(run.config.data) else set()
+    curves_due |= {bayes_floor.FLOOR} if bayes_floor.has_bayes_floor(run.config.data) else set()
     return (
         not (run.folder / MEASURING).exists()
         and curves_due <= set(rows.extend)
@@ -155,7 +157,7 @@ def measured(run: Run) -> bool:
     )
 
 
-def configs_to_measure(config: TrainConfig, plan: Plan) -> list[TrainConfig]:
+def configs_to_measure(config: TrainConfig, plan: EvalPlan) -> list[TrainConfig]:
     """A scheme as set; where its factor follows the length, also with the factor fixed at what the longest context asks."""
     if config.pe.get("factor") != "auto":
         return [config]

@@ -6,12 +6,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from posext.pe.base import Axis, PositionalEncoding, Shape
-from posext.pe.tables import Tables
+from posext.pe.base import Modifier, PositionalEncoding, Shape
+from posext.pe.tables import AttentionTables
 from posext.utils.errors import PosextError
 
 
-class QKGain(Axis):
+class QKGain(Modifier):
     """Queries and keys are multiplied by a gain after they turned, the same in all heads of a layer.
 
     The magnitudes and the reweighting of dimensions of the design note; not from the literature. `of="pair"` has one gain for
@@ -36,12 +36,12 @@ class QKGain(Axis):
         if self.repeat == 1 and scheme.family == "rotary":
             scheme.relative = False
 
-    def apply(self, tables: Tables, scheme: PositionalEncoding) -> Tables:
+    def apply(self, tables: AttentionTables, scheme: PositionalEncoding) -> AttentionTables:
         if self.weights is None:
             return tables
         return tables._replace(gain_D=torch.tensor(self.weights, device=tables.positions_T.device).repeat(self.repeat))
 
-    def per_layer(self) -> nn.Module | None:
+    def make_layer_module(self) -> nn.Module | None:
         return Gain(self.count, self.repeat) if self.weights is None else None
 
 
@@ -51,5 +51,5 @@ class Gain(nn.Module):
         self.gain = nn.Parameter(torch.ones(count))
         self.repeat = repeat
 
-    def forward(self, x_BTC: Tensor, tables: Tables) -> Tables:
+    def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
         return tables._replace(gain_D=self.gain.repeat(self.repeat))

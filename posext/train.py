@@ -25,8 +25,8 @@ from posext.data.recall.mixing import batch
 from posext.eval.curve import plan_of
 from posext.model.gpt import GPT
 from posext.runs import tracking
-from posext.runs.lock import held, noted
-from posext.runs.run import Run, commit, name_of, prepare
+from posext.runs.lock import record_failure, run_lock
+from posext.runs.run import Run, commit, name_of, prepare_run
 from posext.training import checkpoint, device
 from posext.training.optimizer import adamw, lr_at
 from posext.utils import signals
@@ -48,7 +48,7 @@ def corpus_of(run: Run, processes: int, progress: bool) -> dataset.Data:
     for _, length in lengths.stages:
         if (sequences := run.config.tokens_per_step // length) < processes:
             raise PosextError(f"{processes} processes cannot share {sequences} sequences of {length} tokens a step")
-    tokens = dataset.load(run.config.data, progress)
+    tokens = dataset.load_data(run.config.data, progress)
     for split in (tokens.train, tokens.validation):
         split.batch(0, 0, lengths.longest, 1)
     if run.config.evaluate:
@@ -211,16 +211,16 @@ def job(composed: DictConfig) -> float | None:
     config.check()
     config.name = config.name or name_of(config, app.overrides())
     state, wandb_run = PartialState(), None
-    run, main = prepare(config, write=False), state.is_main_process
+    run, main = prepare_run(config, write=False), state.is_main_process
     if not run.trained or (config.evaluate and not evaluate.measured(run)):
         tokens = corpus_of(run, state.num_processes, main)
-        with held(run, main), noted(run, main):
+        with run_lock(run, main), record_failure(run, main):
             with state.main_process_first():
-                prepare(config, write=main)
+                prepare_run(config, write=main)
             if not run.trained:  # another start may have ended it since
                 if main:
                     print(f"held-out text: {tokens.overlap_in_words()}")
-                with signals.kept() as stop_asked:
+                with signals.defer_signals() as stop_asked:
                     wandb_run = train(run, tokens, stop_asked)
             if config.evaluate and not evaluate.measured(run):
                 evaluate.measure(run, wandb_run=wandb_run)

@@ -30,8 +30,8 @@ def matrices(model: ModelConfig) -> int:
 
 def forward(model: ModelConfig, length: int, vocab_size: int = 0) -> float:
     """Floating-point operations of one token of a context; with a vocabulary, of one that is scored."""
-    per_layer = 2 * model.n_layers * model.d_model * length
-    return 2 * matrices(model) + per_layer + 2 * vocab_size * model.d_model
+    make_layer_module = 2 * model.n_layers * model.d_model * length
+    return 2 * matrices(model) + make_layer_module + 2 * vocab_size * model.d_model
 
 
 def training_bytes(model: ModelConfig, tokens: int, vocab_size: int, processes: int = 1) -> float:
@@ -101,7 +101,7 @@ def main() -> None:
     arguments = parser.parse_args()
     names = ("tiny", "small", "base")
     models = {name: ModelConfig(**OmegaConf.load(CONFIGS / "model" / f"{name}.yaml")) for name in names}  # type: ignore[arg-type]
-    quickstart = curves.read(RESULTS / "quickstart" / "curves.csv")
+    quickstart = curves.read_curves(RESULTS / "quickstart" / "curves.csv")
     rope = quickstart.loc[(quickstart.scheme == "rope") & (quickstart.extend == "")]
     laptop = (
         forward(models["tiny"], int(rope.context_length.max()))
@@ -112,7 +112,7 @@ def main() -> None:
     print(f"2 cores: {laptop:.2g} FLOP/s, from tokens per second in results/quickstart; a GPU: {gpu:.2g}, assumed\n")
     print(training(models, speeds, arguments.vocab).to_markdown(index=False, disable_numparse=True), end="\n\n")
     print(evaluation(models, speeds, arguments.contexts).to_markdown(index=False, disable_numparse=True), end="\n\n")
-    print(measured(curves.read(RESULTS / "zoo" / "curves.csv")).to_markdown(floatfmt=".2f"))
+    print(measured(curves.read_curves(RESULTS / "zoo" / "curves.csv")).to_markdown(floatfmt=".2f"))
 
 
 if __name__ == "__main__":

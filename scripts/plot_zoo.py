@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("curves", type=Path)
     parser.add_argument("--out", type=Path, default=Path("zoo.png"))
     options = parser.parse_args()
-    rows = curves.with_factor(curves.of_runs([options.curves]), "matched")
+    rows = curves.select_factor(curves.of_runs([options.curves]), "matched")
     rows = rows.loc[(rows.protocol == HEADLINE) & (rows.context_length <= FURTHEST * rows.original_length)]
     curves.refuse_mixed_targets(rows)
     parts = {"trained with it": rows.extend == "", "put on the weights of the RoPE run": rows.extend != ""}

@@ -28,7 +28,7 @@ from posext.pe.longrope import TURNS, LongRoPE
 from posext.pe.ntk import NTK
 from posext.pe.rope import RoPE
 from posext.pe.yarn import YaRN
-from posext.runs.run import Run, load
+from posext.runs.run import Run, load_run
 from posext.utils.errors import PosextError
 
 TOKENS_PER_BATCH = 4096
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def report(options: argparse.Namespace) -> None:
-    run, factor = load(options.run), options.factor
+    run, factor = load_run(options.run), options.factor
     if not run.trained or run.config.pe["name"] != "rope":
         raise PosextError(f"{run.folder} is not a trained run of rope, whose frequencies LongRoPE would divide")
     if not 1 < factor < math.inf or options.windows < 1:
@@ -97,7 +97,7 @@ def report(options: argparse.Namespace) -> None:
     for key, least in {"population": longrope_search.SMALLEST, "generations": 0, "seed": 0}.items():
         if getattr(options, key) < least:
             raise PosextError(f"--{key} must be at least {least}, not {getattr(options, key)}")
-    judge = Judge(run, factor, dataset.load(run.config.data))
+    judge = Judge(run, factor, dataset.load_data(run.config.data))
     windows = judge.windows(options.windows, options.seed)
     searched, checked = windows[::2], windows[1::2]
     shape, base = judge.scheme.shape, judge.scheme.base

@@ -15,7 +15,7 @@ import psutil
 
 from posext.cli.status import status
 from posext.runs import tracking
-from posext.runs.run import load
+from posext.runs.run import load_run
 
 MARK = "POSEXT_SWEEP_KILLED"  # in the environment of every process of the sweep, whoever its parent is
 SCHEMES = ("rope", "alibi", "yarn")
@@ -57,7 +57,9 @@ def main() -> None:
     check(set(table.state) == {"done"}, "not every run is done")
     for folder in map(Path.resolve, after):
         steps = [row["step"] for row in tracking.read(folder / "metrics.jsonl") if "loss" in row]
-        check(steps == list(range(1, load(folder).config.steps + 1)), f"{folder} has gaps or doubles in its metrics")
+        check(
+            steps == list(range(1, load_run(folder).config.steps + 1)), f"{folder} has gaps or doubles in its metrics"
+        )
     print(table.to_markdown(index=False, floatfmt=".3f", missingval=""))
     print(f"\n{len(after)} runs complete, {len(before)} of them from before the kill; no doubles, no process left")
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from posext.eval.protocols import Plan, Settings, measure
+from posext.eval.protocols import ProtocolPlan, ProtocolSettings, measure_protocol
 from posext.eval.scoring import score_windows
 
 VOCABULARY, SIZE, LENGTHS, STRIDE = 11, 4, [8, 16, 32, 64], 6  # the stride that stands in for the presets' 256
-SETTINGS = Settings(train_length=16, size=SIZE, blocks=3)
+SETTINGS = ProtocolSettings(train_length=16, size=SIZE, blocks=3)
 rng = np.random.default_rng(0)
 
 
@@ -84,13 +84,13 @@ def contexts(name, n, length):
     }[name]
 
 
-def targets(plan: Plan, length: int) -> list[tuple[int, int]]:
+def targets(plan: ProtocolPlan, length: int) -> list[tuple[int, int]]:
     return [(w.document, label) for w in plan.windows[length] for label in range(w.labels.start, w.labels.stop)]
 
 
 def closed_form(name, make_plan, read):
     """Tokens of every document, its sum, and the corpus mean, are those of the contexts counted by hand."""
-    sums = measure(make_plan, read(by_context), ZEROS, LENGTHS, SETTINGS)
+    sums = measure_protocol(make_plan, read(by_context), ZEROS, LENGTHS, SETTINGS)
     lengths = LENGTHS if name != "per_position" else LENGTHS[-1:]
     assert sorted(set(sums.context_length)) == lengths
     for length in lengths:
@@ -117,7 +117,7 @@ def same_at_every_length(name, make_plan, read):
     plan = make_plan(RANDOM, LENGTHS, SETTINGS)
     if name not in ("yarn_paper", "longlora"):
         groups = [
-            {t: g for w in windows for t, g in zip(targets(Plan({0: [w]}), 0), plan.groups(w), strict=True)}
+            {t: g for w in windows for t, g in zip(targets(ProtocolPlan({0: [w]}), 0), plan.groups(w), strict=True)}
             for windows in plan.windows.values()
         ]
         assert all(of_length == groups[0] for of_length in groups)
@@ -133,7 +133,7 @@ def none_left_out(name, make_plan, read):
     for length in LENGTHS[-1:] if drawn else LENGTHS:
         scored = set()
         for seed in range(400 if drawn else 1):
-            settings = Settings(train_length=16, size=SIZE, blocks=1000, seed=seed)
+            settings = ProtocolSettings(train_length=16, size=SIZE, blocks=1000, seed=seed)
             scored |= set(targets(make_plan(PLACES, LENGTHS, settings), length))
         assert scored == {(d, i) for d in KEPT for i in range(first, longest if name == "pi" else COUNTS[d])}
 

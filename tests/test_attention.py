@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from posext.model import attention
-from posext.pe.base import DistanceBias, KeyBias, PairBias, Rotation, Tables
+from posext.pe.base import AttentionTables, DistanceBias, KeyBias, PairBias, Rotation
 
 
 def inputs(length: int, dtype: torch.dtype, seed: int = 0) -> list[torch.Tensor]:
@@ -14,15 +14,15 @@ def inputs(length: int, dtype: torch.dtype, seed: int = 0) -> list[torch.Tensor]
     return [torch.randn(2, 4, length, 16, generator=generator, dtype=torch.float64).to(dtype) for _ in range(3)]
 
 
-def tables(length: int, rotated: bool, slopes: tuple[float, ...] | None = None) -> Tables:
+def tables(length: int, rotated: bool, slopes: tuple[float, ...] | None = None) -> AttentionTables:
     positions = torch.arange(length, dtype=torch.float64)
     phases = positions[:, None] * 100.0 ** (-torch.arange(8) / 8)
     rotation = Rotation(phases.cos().float(), phases.sin().float()) if rotated else None
     bias = KeyBias(torch.tensor(slopes, dtype=torch.float64)[:, None] * positions) if slopes else None
-    return Tables(torch.arange(length), rotation, bias)
+    return AttentionTables(torch.arange(length), rotation, bias)
 
 
-def reference(q, k, v, given: Tables, exact=None) -> torch.Tensor:
+def reference(q, k, v, given: AttentionTables, exact=None) -> torch.Tensor:
     """Row by row in float64: distances are counted from the query, unlike in the code under test.
 
     `exact(n, distances_K)` is any other bias of query n, as float64 (H, K).
@@ -112,7 +112,7 @@ def test_a_folded_bias_stays_exact_at_long_contexts(dtype):
     length, slopes = 65_536, (0.5, 2**-8)
     bias = KeyBias(torch.tensor(slopes, dtype=torch.float64)[:, None] * torch.arange(length))
     q = torch.zeros(1, 2, 8, 16, dtype=dtype)  # the last rows alone, as all before them cost too much here
-    parts = attention.split(attention.from_the_end(bias) * math.sqrt(16), dtype)
+    parts = attention.split_mantissa(attention.relative_to_last_key(bias) * math.sqrt(16), dtype)
     scores = parts.double().sum(-1) / math.sqrt(q.shape[-1])
     exact = bias.values_HK - bias.values_HK[:, -1:]
     assert (scores - exact).abs().max() < 2e-3  # at 32,768 nats; neighbours differ by 4e-3 at least

@@ -17,7 +17,7 @@ CONFIG = ModelConfig(name="test", n_layers=2, n_heads=4, d_model=32, d_ff=64, le
 def multiplier(choice, length: int, pe: str = "rope", **settings) -> torch.Tensor:
     scheme = build(pe, **SHAPE, attention_scale=choice, **settings)
     tables = scheme.tables(torch.arange(length))
-    for module in scheme.modules_of_a_layer():
+    for module in scheme.make_layer_modules():
         tables = module(torch.zeros(1, length, 32), tables)
     return tables.multiplier.detach().double()
 

@@ -32,7 +32,7 @@ def test_every_inference_time_choice_measures_a_trained_run(command, trained):
     for arguments in typed:
         code, _, err = command("evaluate", f"run={trained}", "tracking.wandb=disabled", *arguments)
         assert code == 0, err
-    rows = curves.read(f"{trained}/curves.csv")
+    rows = curves.read_curves(f"{trained}/curves.csv")
     named = set(rows.extend)
     assert named >= {
         *names("window"),
@@ -81,7 +81,7 @@ def test_training_with_axes_ends_in_a_curve_under_its_title(command, small, type
     assert code == 0, err
     (folder,) = Path("results/runs").iterdir()
     assert folder.name.startswith(title.replace("+", "_"))
-    rows = curves.read(folder / "curves.csv")
+    rows = curves.read_curves(folder / "curves.csv")
     assert set(rows.scheme) == {title}
     assert rows.nll.notna().all()
     code, out, _ = command("train", *typed, *small)
@@ -92,7 +92,7 @@ def test_a_run_trained_with_axes_keeps_them_under_an_extension(command, small):
     assert command("train", "+pe=rope", "+qk_gain=per_pair", *small, "name=mine")[0] == 0
     code, _, err = command("evaluate", "run=results/runs/mine", "+pe@extend=yarn", "tracking.wandb=disabled")
     assert code == 0, err
-    rows = curves.read("results/runs/mine/curves.csv")
+    rows = curves.read_curves("results/runs/mine/curves.csv")
     assert set(rows.extend) == {"", "yarn"}
 
 

@@ -59,7 +59,7 @@ def test_sandwich_is_the_inner_product_of_sinusoids():
 
 
 def test_fire_normalises_by_the_query_s_position_past_its_threshold():
-    module = build("fire", **SHAPE, threshold=20).per_layer()
+    module = build("fire", **SHAPE, threshold=20).make_layer_module()
     values = module.rows(torch.arange(100), torch.arange(100)).detach()
     for n, j in ((0, 0), (10, 3), (20, 1), (99, 0), (99, 98)):
         psi = math.log(0.1 * (n - j) + 1) / (math.log(0.1 * max(n, 20) + 1) + 1e-6)

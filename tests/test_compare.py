@@ -31,7 +31,7 @@ def run(
     known |= {"run": folder.name, "scheme": scheme, "extend": extend, "seed": seed, "protocol": protocol}
     known |= {"train_length": 16, "original_length": 16, "model": model}
     rows = pd.DataFrame([known | {"context_length": length} for length in LENGTHS])
-    pd.concat([curves.read(folder / "curves.csv"), rows]).to_csv(folder / "curves.csv", index=False)
+    pd.concat([curves.read_curves(folder / "curves.csv"), rows]).to_csv(folder / "curves.csv", index=False)
     noise = np.random.default_rng(seed).normal(0, 0.01, size=(4, len(documents)))
     sums = [
         {"document": f"d{d}", "nll": 100 * (2 + d / 10 + RISES[extend or scheme][i] + 0.01 * seed + shift + noise[i, k]),
@@ -88,7 +88,7 @@ def test_to_first_refuses_runs_that_share_some_documents_only(tmp_path):
 def test_stored_read_refuses_curves_whose_digests_of_targets_differ(tmp_path):
     one, other = run(tmp_path / "one"), run(tmp_path / "other", "alibi")
     for folder, digest in ((one, "aaaa"), (other, "bbbb")):
-        curves.read(folder / "curves.csv").assign(targets=digest).to_csv(folder / "curves.csv", index=False)
+        curves.read_curves(folder / "curves.csv").assign(targets=digest).to_csv(folder / "curves.csv", index=False)
     with pytest.raises(ValueError, match=r"alibi of other and rope of one are measured on different targets"):
         document_sums.read([one, other])
     assert len(document_sums.read([one])) == 1
@@ -157,20 +157,20 @@ def test_seeds_pairs_seeds_of_one_number_and_keeps_their_spread_apart(tmp_path):
     runs = [run(tmp_path / f"{scheme}{seed}", scheme, seed) for scheme in RISES for seed in (0, 1, 2)]
     table = comparison.to_first(document_sums.read(runs))
     assert table.groupby("seed").difference.first().to_numpy() == pytest.approx([0.1] * 3, abs=1e-9)  # the same noise
-    seeds = comparison.seeds(table)
+    seeds = comparison.seeds_table(table)
     assert seeds["count"].tolist() == [3] * 4
     assert seeds["mean"].tolist() == pytest.approx([0.1, 0.1, -0.35, -0.85])
     assert seeds["sd"].tolist() == pytest.approx([0] * 4, abs=1e-9)
-    assert not len(comparison.seeds(comparison.to_first(document_sums.read([runs[0], runs[3]]))))
+    assert not len(comparison.seeds_table(comparison.to_first(document_sums.read([runs[0], runs[3]]))))
 
 
 def test_a_protocol_has_groups_and_weights(tmp_path):
     folder = run(tmp_path / "one", protocol="far_copy", group="far", weight=50.0)
     run(folder)
     (curve,) = document_sums.read([folder], "far_copy", "far")
-    _, weight = document_sums.paired([curve.sums[16]])
+    _, weight = document_sums.align_documents([curve.sums[16]])
     assert set(weight) == {50}
-    assert set(document_sums.paired([document_sums.read([folder])[0].sums[16]])[1]) == {
+    assert set(document_sums.align_documents([document_sums.read([folder])[0].sums[16]])[1]) == {
         100
     }  # stored beside it, without either
     with pytest.raises(ValueError, match="has no group 'near'; it has 'far'"):

@@ -8,18 +8,18 @@ import torch
 from posext.config import ModelConfig, OptimizerConfig
 from posext.model.gpt import GPT
 from posext.pe import build
-from posext.pe.tables import Tables
+from posext.pe.tables import AttentionTables
 from posext.training.optimizer import adamw
 
 SHAPE = {"head_dim": 8, "n_heads": 4, "d_model": 32, "train_length": 16}
 CONFIG = ModelConfig(name="test", n_layers=2, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3)
 X = torch.randn(2, 9, 32, generator=torch.Generator().manual_seed(0))
-NOTHING = Tables(torch.arange(9))
+NOTHING = AttentionTables(torch.arange(9))
 
 
 @pytest.mark.parametrize("name", ["fox", "cable"])
 def test_the_bias_between_two_tokens_is_the_sum_of_the_steps_between_them(name):
-    module = build(name, **SHAPE).per_layer().requires_grad_(False)
+    module = build(name, **SHAPE).make_layer_module().requires_grad_(False)
     bias = module(X, NOTHING).bias.values_HK
     for b, h, n, m in ((0, 0, 8, 0), (1, 3, 5, 4), (0, 2, 7, 7), (1, 1, 4, 1)):
         total = 0.0
@@ -31,7 +31,7 @@ def test_the_bias_between_two_tokens_is_the_sum_of_the_steps_between_them(name):
 
 
 def test_cable_is_fox_with_the_sign_of_its_gate_turned():
-    fox, cable = (build(name, **SHAPE).per_layer().requires_grad_(False) for name in ("fox", "cable"))
+    fox, cable = (build(name, **SHAPE).make_layer_module().requires_grad_(False) for name in ("fox", "cable"))
     fox.weight_HC.copy_(-cable.weight_HC)
     torch.testing.assert_close(fox(X, NOTHING).bias.values_HK, cable(X, NOTHING).bias.values_HK)
 

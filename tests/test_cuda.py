@@ -62,6 +62,6 @@ def test_a_run_compiled_in_bf16_learns_and_is_measured(command, small):
     folder = Path("results/runs/mine")
     losses = [row["loss"] for row in tracking.read(folder / "metrics.jsonl") if "loss" in row]
     assert losses[-1] < losses[0] - 0.5
-    measured = curves.read(folder / "curves.csv")
+    measured = curves.read_curves(folder / "curves.csv")
     assert measured.nll.notna().all()
     assert (measured.peak_memory_bytes > 0).all()

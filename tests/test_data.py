@@ -24,7 +24,7 @@ def split_of(*documents: list[int]) -> dataset.Split:
 
 
 def test_documents_come_back_token_by_token(config):
-    tokens = dataset.load(config, progress=False)
+    tokens = dataset.load_data(config, progress=False)
     texts = {document.name: document for document in corpus.documents(config)}
     assert len(texts) == 40
     for split, validation in ((tokens.train, False), (tokens.validation, True)):
@@ -125,7 +125,7 @@ def test_bad_corpora_are_refused_and_leave_nothing_half_made(tmp_path, content, 
         (folder / name).write_bytes(content)
     cache = tmp_path / "cache"
     with pytest.raises(ValueError, match=says):
-        dataset.load(
+        dataset.load_data(
             DataConfig(source="text", cache=str(cache), **{"path": str(folder), "tokenizer": "bytes"} | settings)
         )
     assert not [path for path in cache.glob("*") if path.is_dir() and path.suffix != ".unfinished"]
@@ -138,7 +138,7 @@ def test_rows_are_joined_into_articles_where_one_begins():
 
 
 def load_in_a_process(config, queue):
-    queue.put(dataset.load(config, progress=False).fingerprint)
+    queue.put(dataset.load_data(config, progress=False).fingerprint)
 
 
 def test_several_processes_that_start_at_once_make_one_cache(config, tmp_path):

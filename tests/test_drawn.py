@@ -67,7 +67,7 @@ def test_a_copied_block_has_a_uniform_period_and_uniform_symbols():
 
 def test_a_token_is_a_symbol_and_a_byte(tmp_path):
     config = replace(MARKOV, cache=str(tmp_path), documents=300, document_tokens=50)
-    tokens = dataset.load(config, progress=False)
+    tokens = dataset.load_data(config, progress=False)
     expected = dict(enumerate(documents(config)))
     assert tokens.vocab_size == 5
     assert tokens.bytes_per_token.tolist() == [1] * 5

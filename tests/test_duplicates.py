@@ -142,14 +142,14 @@ def test_load_records_the_share_that_a_brute_force_count_gives(folder):
     (folder / name_on(True, "c")).write_text(
         "".join(text_of(i, 2) for i in range(20))  # of every document little, together all
     )
-    found = dataset.load(config_of(folder), progress=False).overlap
+    found = dataset.load_data(config_of(folder), progress=False).overlap
     assert found == brute_force(config_of(folder))
     assert found["documents_over_half"] == 1
     assert found["lines"] > 0
 
 
 def test_overlap_in_words_counts_lines_and_documents(folder):
-    tokens = dataset.load(config_of(folder), progress=False)
+    tokens = dataset.load_data(config_of(folder), progress=False)
     said = tokens.overlap_in_words()
     assert f"{tokens.overlap['lines']:.1%} stand in training documents too" in said
     assert f"in 0 of {tokens.overlap['documents']} documents more than half" in said
@@ -157,7 +157,7 @@ def test_overlap_in_words_counts_lines_and_documents(folder):
 
 def test_load_of_a_corpus_without_lines_that_count(tmp_path):
     (tmp_path / "book.txt").write_text("0123456789\n" * 100)
-    found = dataset.load(config_of(tmp_path / "book.txt"), progress=False).overlap
+    found = dataset.load_data(config_of(tmp_path / "book.txt"), progress=False).overlap
     assert found == {"lines": 0.0, "documents": 1, "documents_over_half": 0}
 
 

@@ -18,7 +18,7 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
 
 def rows_of(run: str | Path) -> pd.DataFrame:
-    return curves.read(Path(run) / "curves.csv")
+    return curves.read_curves(Path(run) / "curves.csv")
 
 
 def test_a_run_leaves_everything_it_promises(command, small):

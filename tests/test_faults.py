@@ -62,7 +62,7 @@ def assert_the_same(folder: Path, other: Path) -> None:
     """Weights, metrics, curves and the sums behind them; and the same files, nothing left over."""
     assert (folder / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
     assert steps(folder) == steps(other)
-    one, two = (curves.read(at / "curves.csv").drop(columns=COSTS) for at in (folder, other))
+    one, two = (curves.read_curves(at / "curves.csv").drop(columns=COSTS) for at in (folder, other))
     pd.testing.assert_frame_equal(one, two, check_exact=True)
     one, two = (pd.read_parquet(at / "documents.parquet") for at in (folder, other))
     pd.testing.assert_frame_equal(one, two, check_exact=True)
@@ -107,7 +107,7 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(typed, stra
         pytest.param("posext.train:write_tensors", 1, marks=SLOW),
         ("posext.train:digest", 1),  # the weights are there, their record is not
         ("posext.eval.cache:replacing", 3),
-        pytest.param("posext.analysis.curves:replace", 2, marks=SLOW),  # within writing the sums
+        pytest.param("posext.analysis.curves:upsert", 2, marks=SLOW),  # within writing the sums
         ("posext.report.write:write_text", 1),  # the sums are there, the curve is not
         pytest.param("posext.report.write:write_text", 2, marks=SLOW),  # one curve of two
         pytest.param("posext.report.curve_plot:draw", 1, marks=SLOW),

@@ -28,8 +28,8 @@ def every_window(symbols: int, length: int) -> list[tuple[int, ...]]:
     return list(itertools.product(range(symbols), repeat=length))
 
 
-def plan_of(config: DataConfig, lengths: list[int], size: int) -> curve.Plan:
-    tokens = dataset.load(config, progress=False)
+def plan_of(config: DataConfig, lengths: list[int], size: int) -> curve.EvalPlan:
+    tokens = dataset.load_data(config, progress=False)
     return curve.make_plan(tokens, lengths, ["fixed_target"], lengths[0], EvaluationConfig(blocks=2, targets=size))
 
 
@@ -249,7 +249,7 @@ def test_a_run_on_markov_leaves_its_floor_beside_its_curve(command, small, tmp_p
     code, again, err = command("evaluate", "run=results/runs/mine", "+pe@extend=ntk", "tracking.wandb=disabled")
     assert code == 0, err
     assert out.count("\nfloor ") == again.count("\nfloor ") == 1
-    rows = curves.read("results/runs/mine/curves.csv")
+    rows = curves.read_curves("results/runs/mine/curves.csv")
     fixed = {("yarn", "16"), ("ntk", "auto"), ("ntk", "16")}
     assert Counter(zip(rows.extend, rows.factor, strict=True)) == Counter(6 * [("", "auto"), ("floor", ""), *fixed])
     below = rows[rows.extend == "floor"].set_index("context_length").nll
@@ -273,13 +273,19 @@ def test_curves_on_other_targets_than_the_floor_have_no_distance(command, small,
     typed = ["data=markov", "data.documents=60", "data.document_tokens=300", f"data.cache={tmp_path}/cache", *kept]
     folder = Path("results/runs/mine")
     assert command("train", "+pe=rope", *typed, "steps=1", "name=mine", "data.validation_share=0.3")[0] == 0
-    before = excess_loss.of_run(run.load(folder))
+    before = excess_loss.excess_loss_of_run(run.load_run(folder))
     assert set(before.index.get_level_values("extend")) == {"", "floor"}
     again = ["evaluate", f"run={folder}", "tracking.wandb=disabled", "+pe@extend=none"]
     assert command(*again)[0] == 0
-    assert excess_loss.of_run(run.load(folder)).loc[""].distance.tolist() == before.loc[""].distance.tolist()
+    assert (
+        excess_loss.excess_loss_of_run(run.load_run(folder)).loc[""].distance.tolist()
+        == before.loc[""].distance.tolist()
+    )
     assert command(*again, "context_lengths=[16,32]")[0] == 0
-    assert set(excess_loss.of_run(run.load(folder)).index.get_level_values("extend")) == {"none", "floor"}
+    assert set(excess_loss.excess_loss_of_run(run.load_run(folder)).index.get_level_values("extend")) == {
+        "none",
+        "floor",
+    }
 
 
 def test_runs_on_the_same_targets_share_one_floor_in_tables():
@@ -291,7 +297,7 @@ def test_runs_on_the_same_targets_share_one_floor_in_tables():
             for n in (8, 16)
         ]
     )
-    kept = curves.once(rows)
+    kept = curves.dedupe_floor(rows)
     assert kept[kept.extend == "floor"].run.tolist() == ["a", "a", "c", "c"]
     assert (kept.extend == "").sum() == 6
 
@@ -299,4 +305,4 @@ def test_runs_on_the_same_targets_share_one_floor_in_tables():
 def test_a_floor_table_of_a_run_on_text_is_refused(command, small):
     assert command("train", "+pe=rope", *small, "steps=1", "name=mine")[0] == 0
     with pytest.raises(ValueError, match="mine has no floor: it takes a measured run on data=markov or copy"):
-        excess_loss.table(curves.read("results/runs/mine/curves.csv"), [Path("results/runs/mine")])
+        excess_loss.excess_loss_table(curves.read_curves("results/runs/mine/curves.csv"), [Path("results/runs/mine")])

@@ -16,7 +16,7 @@ from posext.eval.curve import plan_of
 from posext.eval.protocols import PROTOCOLS
 from posext.hf import load
 from posext.hf.network import Network, as_it_is
-from posext.runs.run import load as load_run
+from posext.runs.run import load_run as load_run
 
 ORIGINAL = 32
 LENGTHS = [16, 32, 64, 128]
@@ -63,7 +63,7 @@ def evaluate(command, corpus, tmp_path_factory):
         at = [] if lengths is None else [f"context_lengths={lengths}"]
         code, _, err = measured(path, f"name={name}", *at, *arguments)
         assert code == 0, err
-        return curves.read(Path("results/runs") / name / "curves.csv")
+        return curves.read_curves(Path("results/runs") / name / "curves.csv")
 
     def measured(path, *arguments):
         return command(
@@ -91,7 +91,7 @@ def test_perplexity_equals_a_plain_loop_over_logits_in_float64(plain, evaluate, 
         LlamaForCausalLM.from_pretrained(plain, dtype=torch.float64),
     )
     run = load_run("results/runs/mine")
-    plan, names = plan_of(run, dataset.load(run.config.data)), dataset.load(run.config.data).validation.names
+    plan, names = plan_of(run, dataset.load_data(run.config.data)), dataset.load_data(run.config.data).validation.names
     for length in LENGTHS:
         total, count = 0.0, 0
         for window in plan.protocols["fixed_target"].windows[length]:
@@ -267,7 +267,7 @@ def test_a_folder_holds_one_checkpoint_and_can_be_measured_again_by_its_name(che
     before = evaluate(folder).nll
     code, _, err = command("evaluate", "run=results/runs/mine", "precision=fp32", "tracking.wandb=disabled")
     assert code == 0, err
-    assert curves.read(Path("results/runs/mine/curves.csv")).nll.tolist() == before.tolist()
+    assert curves.read_curves(Path("results/runs/mine/curves.csv")).nll.tolist() == before.tolist()
     llama(initializer_range=0.1).save_pretrained(folder)
     code, _, err = evaluate.measured(folder, "name=mine")
     assert (code, "the weights of results/runs/mine are other ones now" in err) == (2, True)

@@ -23,8 +23,8 @@ from posext.config import (
 from posext.data import dataset
 from posext.hf.export import export, known
 from posext.model.gpt import GPT
-from posext.pe import axes_of, settings_of
-from posext.runs.run import Run, prepare
+from posext.pe import modifiers_of, settings_of
+from posext.runs.run import Run, prepare_run
 from posext.training.checkpoint import weights
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "export_hf.py"
@@ -44,9 +44,9 @@ def trained(corpus, tmp_path_factory):
             pe={**settings_of("pe", scheme), **(settings or {})}, model=SHAPE, learning_rate=1e-3, train_length=ORIGINAL,
             data=DataConfig("text", str(corpus), tokenizer="bytes", cache=cache, validation_share=0.3), name=scheme,
             evaluation=EvaluationConfig(documents=6, bootstrap=20), tracking=TrackingConfig("disabled"),
-            length=LengthConfig(stages), precision="fp32", **axes_of(axes),
+            length=LengthConfig(stages), precision="fp32", **modifiers_of(axes),
         )  # fmt: skip
-        run, tokens = prepare(config), dataset.load(config.data)
+        run, tokens = prepare_run(config), dataset.load_data(config.data)
         torch.manual_seed(0)
         model = GPT(SHAPE, tokens.vocab_size, run.scheme())
         with torch.no_grad():
@@ -125,7 +125,7 @@ def test_generation_goes_on_as_ours(trained):
     text = "the naïve café"
     assert (
         AutoTokenizer.from_pretrained("out")(text)["input_ids"]
-        == dataset.load(run.config.data).tokenizer.encode(text).ids
+        == dataset.load_data(run.config.data).tokenizer.encode(text).ids
     )
     assert (theirs.config.bos_token_id, theirs.config.eos_token_id) == (None, None)
 
@@ -142,7 +142,7 @@ def test_text_scores_the_same_under_both(trained, command, corpus, monkeypatch, 
     for typed in ([f"run={run.folder}"], ["model=hf", "model.path=out", "name=out", "data=text", *source]):
         code, _, err = command("evaluate", *typed, *common)
         assert code == 0, err
-    ours, theirs = (curves.read(Path(f"results/runs/{name}/curves.csv")) for name in (run.name, "out"))
+    ours, theirs = (curves.read_curves(Path(f"results/runs/{name}/curves.csv")) for name in (run.name, "out"))
     ours = ours[ours.factor.isin(["", "auto"])]
     assert theirs.nll.tolist() == pytest.approx(ours.nll.tolist(), rel=1e-5)
     assert theirs.bits_per_byte.tolist() == pytest.approx(ours.bits_per_byte.tolist(), rel=1e-5)

@@ -93,7 +93,7 @@ def test_sinusoidal_starts_as_the_authors_code_does():
 
 
 def test_cope_starts_without_positions_and_adds_unscaled_logits():
-    module = build("cope", **SHAPE, max_position=8).per_layer()
+    module = build("cope", **SHAPE, max_position=8).make_layer_module()
     assert not module.table_PD.any()
     with torch.no_grad():
         module.table_PD[1] = torch.arange(16.0)

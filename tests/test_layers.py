@@ -33,10 +33,12 @@ def test_a_pattern_repeats_down_the_network():
     local, full = scheme.kinds
     assert scheme.layers(9) == [local, local, local, full, local, local, local, full, local]
     assert (local.family, full.family) == ("rotary", "none")
-    assert "window" in local.axes
-    assert "window" not in full.axes
+    assert "window" in local.modifiers
+    assert "window" not in full.modifiers
     assert [kind.base for kind in build("dual_base", **SHAPE).layers(6)] == [1e4] * 5 + [1e6]
-    assert [list(kind.axes) for kind in build("irope", **SHAPE).layers(4)] == 3 * [["window"]] + [["attention_scale"]]
+    assert [list(kind.modifiers) for kind in build("irope", **SHAPE).layers(4)] == 3 * [["window"]] + [
+        ["attention_scale"]
+    ]
 
 
 def test_layers_fits_a_pattern_longer_than_the_network_and_says_which_layer_is_what(caplog):
@@ -90,9 +92,9 @@ def test_an_axis_of_the_whole_run_goes_to_the_layers_that_choose_none():
     layers = [{"pe": "rope", "repeat": 3}, {"pe": "none", "attention_scale": "llama4"}]
     scheme = build("irope", **SHAPE, attention_scale="logn", layers=layers, window="window")
     first, *_, last = scheme.layers(4)
-    assert type(first.axes["attention_scale"]).__name__ == "LogN"
-    assert type(last.axes["attention_scale"]).__name__ == "Llama4"
-    assert all("window" in kind.axes for kind in (first, last))
+    assert type(first.modifiers["attention_scale"]).__name__ == "LogN"
+    assert type(last.modifiers["attention_scale"]).__name__ == "Llama4"
+    assert all("window" in kind.modifiers for kind in (first, last))
 
 
 @pytest.mark.parametrize(

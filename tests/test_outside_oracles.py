@@ -12,7 +12,7 @@ from posext.config import ModelConfig
 from posext.model.attention import attend, prepare
 from posext.model.gpt import GPT
 from posext.pe import build
-from posext.pe.tables import Tables
+from posext.pe.tables import AttentionTables
 
 SHAPE = {"head_dim": 8, "n_heads": 4, "d_model": 32, "train_length": 16}
 GENERATOR = torch.Generator().manual_seed(0)
@@ -35,7 +35,7 @@ def qkv(scale: float = 2.0) -> list[torch.Tensor]:
 def attended(name: str, q, k, v, x=None, **settings) -> tuple[torch.Tensor, torch.nn.Module]:
     """What a scheme's layer makes of queries, keys and values; its module."""
     scheme = build(name, **SHAPE, **settings)
-    (module,) = scheme.modules_of_a_layer()
+    (module,) = scheme.make_layer_modules()
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.normal_(generator=GENERATOR)
@@ -82,7 +82,7 @@ def test_forgetting_attention_is_that_of_flash_linear_attention_and_x_transforme
     linear = theirs.to_forget_gates[0]
     linear.weight.data.copy_(gate.weight_HC)
     linear.bias.data.copy_(gate.bias_H)
-    keys = gate(x, Tables(torch.arange(LENGTH))).bias.values_HK
+    keys = gate(x, AttentionTables(torch.arange(LENGTH))).bias.values_HK
     torch.testing.assert_close((keys[..., None, :] - keys[..., None]).float(), theirs(x), atol=1e-4, rtol=1e-4)
 
 

@@ -38,7 +38,7 @@ def corpus_of(folder, held_out: list[int], monkeypatch) -> dataset.Data:
         (folder / "texts" / name).write_text(" ".join(rng.choices(WORDS, k=size))[:size])
     monkeypatch.setattr("posext.data.corpus.held_out", lambda name, share: name.startswith("h"))
     settings = {"source": "text", "path": str(folder / "texts"), "tokenizer": "bytes"}
-    return dataset.load(DataConfig(**settings, cache=str(folder / "cache")), progress=False)
+    return dataset.load_data(DataConfig(**settings, cache=str(folder / "cache")), progress=False)
 
 
 def plan_of(tokens: dataset.Data):
@@ -131,7 +131,7 @@ def test_a_run_on_a_single_text_has_intervals_over_its_pieces(command, small, tm
     fixed = sums.loc[(sums.protocol == "fixed_target") & (sums.context_length == 64)]
     assert sorted(fixed.document) == sorted(set(fixed.document))
     assert set(fixed.document) <= {f"book.txt#{i}" for i in range(1000)}
-    rows = curves.read("results/runs/mine/curves.csv")
+    rows = curves.read_curves("results/runs/mine/curves.csv")
     assert (rows.documents == 8).all()  # evaluation.documents, of the pieces
     assert (rows.nll_high > rows.nll_low).all()
     assert "in 8 held-out documents" in printed

@@ -44,7 +44,7 @@ def assert_same_run(one: str, other: str) -> None:
     """Each step once, the same losses, the same targets scored and the same curve, to what the order of sums leaves."""
     assert [row[:2] for row in losses(one)] == [row[:2] for row in losses(other)]
     np.testing.assert_allclose([row[2] for row in losses(one)], [row[2] for row in losses(other)], rtol=2e-5)
-    first, second = (curves.read(f"results/runs/{name}/curves.csv") for name in (one, other))
+    first, second = (curves.read_curves(f"results/runs/{name}/curves.csv") for name in (one, other))
     assert len(first) == len(second) > 0
     np.testing.assert_allclose(first.nll.to_numpy(float), second.nll.to_numpy(float), rtol=1e-4)
     np.testing.assert_array_equal(first.tokens, second.tokens)

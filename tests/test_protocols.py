@@ -9,11 +9,12 @@ import torch
 from protocol_properties import COUNTS, LENGTHS, RANDOM, SETTINGS, SIZE, STRIDE, VOCABULARY, Corpus, targets, uniform
 
 from posext.config import ModelConfig
-from posext.eval import scoring
-from posext.eval.protocols import COMPARABLE, COMPAT, PROTOCOLS, Settings, measure, published
+from posext.eval.protocols import COMPARABLE, COMPAT, PROTOCOLS, ProtocolSettings, measure_protocol, published
 from posext.eval.protocols.far_copy import previous
-from posext.eval.scoring import Window, chunked_nll, score_windows, target_nll
+from posext.eval.scoring import Window, score_windows, target_nll
+from posext.model import loss
 from posext.model.gpt import GPT
+from posext.model.loss import chunked_nll
 from posext.pe import build
 
 LONGEST = LENGTHS[-1]
@@ -31,7 +32,7 @@ def gpt() -> GPT:
 
 def by_label(name, length, **changes):
     """The NLL of every (document, label) of a protocol at one length, under a GPT."""
-    plan = PROTOCOLS[name](RANDOM, LENGTHS, Settings(**(vars(SETTINGS) | changes)))
+    plan = PROTOCOLS[name](RANDOM, LENGTHS, ProtocolSettings(**(vars(SETTINGS) | changes)))
     with torch.no_grad():
         scored = score_windows(gpt(), RANDOM.document, plan.windows[length], 512)
     return dict(zip(targets(plan, length), np.concatenate(scored).tolist(), strict=True))
@@ -49,7 +50,7 @@ def small_stride(monkeypatch):
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_a_uniform_model_has_the_vocabulary_as_its_perplexity(name, small_stride):
-    values = per_token(measure(PROTOCOLS[name], uniform, RANDOM, LENGTHS, SETTINGS))
+    values = per_token(measure_protocol(PROTOCOLS[name], uniform, RANDOM, LENGTHS, SETTINGS))
     assert np.exp(values).tolist() == pytest.approx([VOCABULARY] * len(values), rel=1e-6)
 
 
@@ -81,7 +82,9 @@ def test_a_model_that_sees_m_tokens_back_is_flat_on_fixed_targets_and_falls_on_b
         return logits
 
     def curve(name, **changes):
-        return per_token(measure(PROTOCOLS[name], model, period, LENGTHS, Settings(16, SIZE, **changes))).to_dict()
+        return per_token(
+            measure_protocol(PROTOCOLS[name], model, period, LENGTHS, ProtocolSettings(16, SIZE, **changes))
+        ).to_dict()
 
     for flat in (curve("fixed_target"), curve("sliding", stride=SIZE)):
         assert flat[16] == pytest.approx(flat[64], rel=1e-6)
@@ -92,7 +95,7 @@ def test_a_model_that_sees_m_tokens_back_is_flat_on_fixed_targets_and_falls_on_b
 
 @pytest.mark.parametrize("length", LENGTHS[1:])
 def test_sliding_by_a_whole_window_is_nonoverlap_after_the_burn_in(length):
-    plan = PROTOCOLS["sliding"](RANDOM, [length, LONGEST], Settings(16, SIZE, stride=length))
+    plan = PROTOCOLS["sliding"](RANDOM, [length, LONGEST], ProtocolSettings(16, SIZE, stride=length))
     after = [w for w in PROTOCOLS["nonoverlap"](RANDOM, LENGTHS, SETTINGS).windows[length] if w.labels.start > LONGEST]
     assert plan.windows[length] == after
 
@@ -119,13 +122,13 @@ def test_a_position_p_is_a_context_of_p_tokens_for_a_scheme_that_ignores_the_len
 
 
 def test_positions_are_kept_in_buckets_named_by_their_longest_context():
-    sums = measure(PROTOCOLS["per_position"], uniform, RANDOM, [8, 48], Settings(16, SIZE, blocks=1))
+    sums = measure_protocol(PROTOCOLS["per_position"], uniform, RANDOM, [8, 48], ProtocolSettings(16, SIZE, blocks=1))
     tokens = sums.groupby("group").tokens.max().to_dict()
     assert tokens == {"1": 1, "2": 1, "4": 2, "8": 4, "16": 8, "32": 16, "48": 16}
 
 
 def test_a_far_copy_last_stood_beyond_the_training_length_and_whole_within_the_longest_context():
-    rng, settings = np.random.default_rng(1), Settings(16, SIZE, blocks=50)
+    rng, settings = np.random.default_rng(1), ProtocolSettings(16, SIZE, blocks=50)
     corpus = Corpus([rng.integers(0, 3, size=n) for n in (100, 300)])
     plan, found = PROTOCOLS["far_copy"](corpus, LENGTHS, settings), []
     for w in plan.windows[LONGEST]:
@@ -141,10 +144,10 @@ def test_a_far_copy_last_stood_beyond_the_training_length_and_whole_within_the_l
 
 def test_far_copies_are_the_same_targets_at_every_length_and_need_an_n_gram_of_three():
     corpus = Corpus([np.random.default_rng(1).integers(0, 3, size=300)])
-    sums = measure(PROTOCOLS["far_copy"], uniform, corpus, LENGTHS, SETTINGS)
+    sums = measure_protocol(PROTOCOLS["far_copy"], uniform, corpus, LENGTHS, SETTINGS)
     assert (sums.groupby("group").tokens.nunique() == 1).all()
     with pytest.raises(ValueError, match="ngram must be at least 3, not 2"):
-        PROTOCOLS["far_copy"](corpus, LENGTHS, Settings(16, SIZE, ngram=2))
+        PROTOCOLS["far_copy"](corpus, LENGTHS, ProtocolSettings(16, SIZE, ngram=2))
 
 
 def test_the_last_place_of_a_run_is_found_and_of_a_new_one_is_not():
@@ -154,7 +157,9 @@ def test_the_last_place_of_a_run_is_found_and_of_a_new_one_is_not():
 
 def test_sums_count_the_bytes_of_the_labels_and_name_the_documents():
     per_token_bytes = np.arange(VOCABULARY)
-    sums = measure(PROTOCOLS["nonoverlap"], uniform, RANDOM, [64], SETTINGS, per_token_bytes).set_index("document")
+    sums = measure_protocol(PROTOCOLS["nonoverlap"], uniform, RANDOM, [64], SETTINGS, per_token_bytes).set_index(
+        "document"
+    )
     assert list(sums.columns) == ["context_length", "group", "nll", "weight", "tokens", "bytes"]
     for name, row in sums.iterrows():
         document = RANDOM.document(int(str(name)[1:]))
@@ -169,13 +174,13 @@ def test_no_batch_holds_more_tokens_than_it_may():
         seen.append(tokens.shape)
         return uniform(tokens)
 
-    measure(PROTOCOLS["fixed_target"], model, RANDOM, LENGTHS, SETTINGS, tokens_per_batch=128)
+    measure_protocol(PROTOCOLS["fixed_target"], model, RANDOM, LENGTHS, SETTINGS, tokens_per_batch=128)
     assert max(batch * length for batch, length in seen) == 128
     assert {length for _, length in seen} == set(LENGTHS)
 
 
 def test_a_model_may_give_likelihoods_itself_and_logits_are_never_whole(monkeypatch):
-    monkeypatch.setattr(scoring, "ROWS", 3)
+    monkeypatch.setattr(loss, "ROWS", 3)
     generator = torch.Generator().manual_seed(0)
     x_BKC, weight_VC = torch.randn(2, 9, 5, generator=generator), torch.randn(VOCABULARY, 5, generator=generator)
     labels_BK = torch.randint(VOCABULARY, (2, 9), generator=generator)
@@ -191,7 +196,7 @@ def test_windows_that_no_document_holds_and_strides_that_leave_labels_out_are_re
     with pytest.raises(ValueError, match="a context of 20 tokens does not fit before token 19"):
         score_windows(uniform, RANDOM.document, [Window(4, 19, 20, 5)], 64)
     with pytest.raises(ValueError, match="a stride must lie between 1 and the context length 8, not 9"):
-        PROTOCOLS["sliding"](RANDOM, LENGTHS, Settings(16, SIZE, stride=9))
+        PROTOCOLS["sliding"](RANDOM, LENGTHS, ProtocolSettings(16, SIZE, stride=9))
 
 
 def test_presets_are_the_published_ones_and_marked():

@@ -52,7 +52,7 @@ def test_a_run_writes_a_page_with_the_numbers_of_its_curves(command, small):
     code, _, err = command("train", "+pe=rope", *small, "name=mine")
     assert code == 0, err
     text = Path("results/runs/mine/report.html").read_text()
-    rows = curves.read("results/runs/mine/curves.csv")
+    rows = curves.read_curves("results/runs/mine/curves.csv")
     for view, low, value, high in [
         ("Perplexity", np.exp(rows.nll_low), rows.perplexity, np.exp(rows.nll_high)),
         ("Bits per byte", rows.nll_low / math.log(2), rows.bits_per_byte, rows.nll_high / math.log(2)),  # bytes
@@ -142,7 +142,7 @@ def test_a_run_with_one_held_out_document_says_that_it_has_no_interval(command, 
     kept = [typed for typed in small if not typed.startswith("evaluation.documents")]
     code, out, err = command("train", "+pe=rope", *kept, "evaluation.documents=1", "name=mine")
     assert code == 0, err
-    rows = curves.read("results/runs/mine/curves.csv")
+    rows = curves.read_curves("results/runs/mine/curves.csv")
     assert rows[["nll_low", "nll_high"]].isna().to_numpy().all()
     assert "±" not in out
     assert "(no interval)" in out

@@ -9,23 +9,23 @@ import pytest
 import torch
 
 from posext.analysis import curves, retrieval
-from posext.analysis.retrieval import read
+from posext.analysis.retrieval import read_retrieval
 from posext.analysis.statistics import wilson
 from posext.config import DataConfig
 from posext.data import dataset
-from posext.data.recall.episode import Settings, episode
+from posext.data.recall.episode import RecallSettings, episode
 from posext.data.recall.mixing import batch
 from posext.data.recall.pool import pool_of
-from posext.eval.retrieval.measure import measure
+from posext.eval.retrieval.measure import measure_recall
 from posext.eval.retrieval.passkey import passkey
 
-SETTINGS = Settings(trials=12)
+SETTINGS = RecallSettings(trials=12)
 
 
 @pytest.fixture(scope="module")
 def tokens(corpus, tmp_path_factory):
     cache = str(tmp_path_factory.mktemp("cache"))
-    return dataset.load(
+    return dataset.load_data(
         DataConfig("text", str(corpus), tokenizer="bytes", validation_share=0.3, cache=cache), progress=False
     )
 
@@ -62,7 +62,7 @@ class Uniform(torch.nn.Module):
 
 
 def test_an_induction_head_finds_every_needle_and_no_control(tokens):
-    rows = retrieval.with_intervals(measure(Induction(tokens.vocab_size), tokens, [32, 100], SETTINGS))
+    rows = retrieval.with_intervals(measure_recall(Induction(tokens.vocab_size), tokens, [32, 100], SETTINGS))
     of = rows.set_index("condition")
     assert set(rows.depth) == set(SETTINGS.depths)
     assert (of.loc["needle"].accuracy == 1).all()
@@ -71,13 +71,15 @@ def test_an_induction_head_finds_every_needle_and_no_control(tokens):
 
 
 def test_what_knows_nothing_has_the_likelihood_of_a_guess(tokens):
-    rows = retrieval.with_intervals(measure(Uniform(tokens.vocab_size), tokens, [32], SETTINGS))
+    rows = retrieval.with_intervals(measure_recall(Uniform(tokens.vocab_size), tokens, [32], SETTINGS))
     np.testing.assert_allclose(rows.nll, math.log(tokens.vocab_size), rtol=1e-6)
 
 
 def test_a_model_that_sees_so_far_finds_what_lies_no_farther(tokens):
     sight = 50
-    rows = retrieval.with_intervals(measure(Induction(tokens.vocab_size, sight), tokens, [32, 64, 128], SETTINGS))
+    rows = retrieval.with_intervals(
+        measure_recall(Induction(tokens.vocab_size, sight), tokens, [32, 64, 128], SETTINGS)
+    )
     needle = rows.loc[rows.condition == "needle"]
     assert 0 < (needle.distance <= sight).sum() < len(needle)
     np.testing.assert_array_equal(needle.accuracy, (needle.distance <= sight).astype(float))
@@ -161,14 +163,14 @@ def test_a_run_leaves_its_retrieval_beside_its_curves_and_is_measured_again_only
     )
     assert code == 0, err
     assert "exact answers" in out
-    rows = read(folder / "retrieval.csv")
+    rows = read_retrieval(folder / "retrieval.csv")
     assert set(zip(rows.extend, rows.factor, strict=True)) == {("", "auto"), ("yarn", "16")}
     assert set(rows.loc[rows.task == "retrieval"].context_length) == {16, 32, 256}
     assert set(rows.loc[rows.task == "passkey"].context_length) == {256}  # the task alone has 200 bytes
     assert (rows.trials == 3).all()
     assert ((rows.accuracy_low <= rows.accuracy) & (rows.accuracy <= rows.accuracy_high)).all()
     assert (folder / "retrieval.png").read_bytes().startswith(b"\x89PNG")
-    assert set(curves.read(folder / "curves.csv").protocol) == {"fixed_target"}
+    assert set(curves.read_curves(folder / "curves.csv").protocol) == {"fixed_target"}
     code, out, _ = command("train", *typed, "protocols=[fixed_target,retrieval,passkey]", "context_lengths=[16,32,256]")
     assert "is done already" in out
 
@@ -176,5 +178,5 @@ def test_a_run_leaves_its_retrieval_beside_its_curves_and_is_measured_again_only
 def test_measuring_one_extension_again_replaces_its_rows_alone():
     cell = dict.fromkeys(retrieval.COLUMNS, 1) | {"condition": "needle", "task": "retrieval"}
     before = pd.DataFrame([cell | {"extend": e, "factor": f} for e, f in (("", ""), ("yarn", "4"))])
-    after = retrieval.replace(before, pd.DataFrame([cell | {"extend": "yarn", "factor": "4", "correct": 9}]))
+    after = retrieval.upsert_retrieval(before, pd.DataFrame([cell | {"extend": "yarn", "factor": "4", "correct": 9}]))
     assert after.correct.tolist() == [1, 9]

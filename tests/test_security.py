@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from posext.config import DataConfig, ModelConfig, TrainConfig
 from posext.data.corpus import documents
 from posext.data.tokenizer import make
-from posext.runs.run import load, name_of, prepare
+from posext.runs.run import load_run, name_of, prepare_run
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted(path for folder in ("posext", "scripts", "examples") for path in (ROOT / folder).rglob("*.py"))
@@ -200,7 +200,7 @@ def test_a_strangers_target_is_refused_though_the_config_allows_it(received, key
     Path("posextra.py").write_text(scheme + "class Scheme(PositionalEncoding, Axis): pass\n")
     monkeypatch.syspath_prepend(Path.cwd())
     with pytest.raises(ValueError, match=f"_target_ '{re.escape(target)}' is refused: {FOREIGN[target]}"):
-        load(received).scheme()
+        load_run(received).scheme()
     assert not Path("owned").exists()
 
 
@@ -223,7 +223,7 @@ def test_a_strangers_interpolation_is_refused(received, place, text, monkeypatch
     monkeypatch.setenv("SECRET", "hidden")
     rewrite(received, place.partition(":")[0], place.format(f'"{text}"'))
     with pytest.raises(ValueError, match="is refused: it holds an interpolation") as refused:
-        load(received)
+        load_run(received)
     assert "hidden" not in str(refused.value)
 
 
@@ -231,7 +231,7 @@ def test_a_strangers_interpolation_is_refused(received, place, text, monkeypatch
 def test_a_strangers_python_tag_is_refused(received, tag):
     rewrite(received, "study", f"study: {tag}")
     with pytest.raises(ValueError, match="is no config of a run: it cannot be read"):
-        load(received)
+        load_run(received)
     assert not Path("owned").exists()
 
 
@@ -262,7 +262,7 @@ def test_a_name_that_is_made_lies_within_the_folder_of_runs(typed, model):
     made.model.name = model
     made.name = name_of(made, [f"{key}={value}" for key, value in typed])
     made.check()
-    assert prepare(made, write=False).folder.resolve().parent == Path("results/runs").resolve()
+    assert prepare_run(made, write=False).folder.resolve().parent == Path("results/runs").resolve()
 
 
 def config(name: str | None) -> TrainConfig:

@@ -103,10 +103,10 @@ def test_a_done_run_is_measured_again_only_where_more_is_asked(command, small, m
 def test_a_curve_that_was_cut_off_between_its_two_factors_is_not_done(command, small):
     assert command("train", "+pe=yarn", *small, "name=mine")[0] == 0
     file = RUNS / "mine/curves.csv"
-    whole = curves.read(file)
+    whole = curves.read_curves(file)
     whole.loc[whole.extend == ""].to_csv(file, index=False)
     assert command("train", "+pe=yarn", *small, "name=mine")[0] == 0
-    assert len(curves.read(file)) == len(whole)
+    assert len(curves.read_curves(file)) == len(whole)
 
 
 def test_the_objective_is_the_loss_at_the_longest_context(tmp_path):

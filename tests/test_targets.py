@@ -73,7 +73,7 @@ SAYS = (
 @pytest.mark.parametrize("differing", [{"targets": "0bbb"}, {"targets": "", "tokens": 40.0}])
 def test_refuse_mixed_targets_names_two_curves_and_what_mends_it(differing):
     mixed = pd.concat([rows_of("rope"), rows_of("alibi", **differing)], ignore_index=True)
-    for held in (curves.refuse_mixed_targets, curves.table, lambda rows: excess_loss.table(rows, [])):
+    for held in (curves.refuse_mixed_targets, curves.table, lambda rows: excess_loss.excess_loss_table(rows, [])):
         with pytest.raises(
             ValueError, match=SAYS + r"measure again with the same context_lengths=\[8,16,32\] and eval"
         ):
@@ -115,12 +115,12 @@ def test_the_scripts_refuse_files_on_different_targets(script, monkeypatch, caps
 def test_evaluate_with_other_lengths_draws_what_shares_its_targets_and_names_the_rest(command, small, caplog):
     assert command("train", "+pe=rope", *small, "steps=1", "name=mine")[0] == 0
     folder = Path("results/runs/mine")
-    before = curves.read(folder / "curves.csv")
+    before = curves.read_curves(folder / "curves.csv")
     assert before.targets.nunique() == 1
     assert len(before.targets[0]) == 12
     again = ["evaluate", f"run={folder}", "tracking.wandb=disabled", "+pe@extend=none"]
     assert command(*again)[0] == 0
-    assert curves.read(folder / "curves.csv").targets.nunique() == 1
+    assert curves.read_curves(folder / "curves.csv").targets.nunique() == 1
     with caplog.at_level(logging.WARNING):
         code, out, err = command(*again, "context_lengths=[16,32]")
     assert code == 0, err
@@ -136,7 +136,7 @@ def test_evaluate_with_other_lengths_draws_what_shares_its_targets_and_names_the
 def test_two_runs_of_other_schemes_and_seeds_have_the_same_targets(command, small):
     for typed in (["+pe=rope", "name=a"], ["+pe=alibi", "name=b", "seed=3"]):
         assert command("train", *typed, *small, "steps=1", "protocols=[fixed_target,far_copy,per_position]")[0] == 0
-    a, b = (curves.read(f"results/runs/{name}/curves.csv") for name in "ab")
+    a, b = (curves.read_curves(f"results/runs/{name}/curves.csv") for name in "ab")
     assert a.targets.tolist() == b.targets.tolist()
     assert (a.targets != "").all()
     assert a.loc[a.protocol == "per_position"].targets.nunique() == (a.protocol == "per_position").sum()

@@ -127,7 +127,7 @@ def test_a_sliding_window_hides_far_keys_under_any_scheme(scheme):
     q, k, v = (torch.randn(1, 4, 30, 16, generator=generator) for _ in range(3))
     x = torch.randn(1, 30, 64, generator=generator)
     tables = attention.prepare(pe.tables(torch.arange(30)))
-    for module in pe.modules_of_a_layer():
+    for module in pe.make_layer_modules():
         tables = module(x, tables)
     before = attention.attend(q, k, v, tables)
     v[:, :, :10] += 1

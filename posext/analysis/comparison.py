@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from posext.analysis import seed_spread, statistics
-from posext.analysis.curves import label
-from posext.analysis.document_sums import Curve, paired
+from posext.analysis.curves import curve_label
+from posext.analysis.document_sums import StoredCurve, align_documents
 from posext.analysis.seed_spread import Spread
 from posext.analysis.statistics import Estimate
 from posext.eval.bayes_floor import FLOOR
@@ -41,7 +41,7 @@ class Bootstrap:
         return statistics.resamples(documents, self.count, self.seed)
 
 
-def to_first(curves: Sequence[Curve]) -> pd.DataFrame:
+def to_first(curves: Sequence[StoredCurve]) -> pd.DataFrame:
     """Every curve less the first at each length both have; less the first curve's seed of the same number, where there is.
 
     `less seed` is that seed. A verdict holds over documents, and over seeds too: `spread.judged` says how. Between curves of
@@ -62,23 +62,23 @@ def to_first(curves: Sequence[Curve]) -> pd.DataFrame:
     if not rows:
         raise PosextError("nothing to compare: name two curves or more that have a context length in common")
     table = pd.DataFrame(rows)
-    over = {tuple(row[:3]): seed_spread.Seeds(*row[3:]) for row in seeds(table).itertuples(index=False)}
+    over = {tuple(row[:3]): seed_spread.Seeds(*row[3:]) for row in seeds_table(table).itertuples(index=False)}
     of_seeds = [over.get(key) for key in table[ONE].itertuples(index=False, name=None)]
     judged = zip(table.verdict, table.difference, limits, of_seeds, strict=True)
     return table.assign(verdict=[seed_spread.judged(*each) for each in judged])
 
 
-def limit(curve: Curve, base: Curve) -> float:
+def limit(curve: StoredCurve, base: StoredCurve) -> float:
     """The difference of two curves that seeds alone may make: 0 within a run, nan where it is not known."""
     return 0.0 if curve.run == base.run else seed_spread.noise(spread_of(curve), spread_of(base))
 
 
-def spread_of(curve: Curve) -> Spread | None:
+def spread_of(curve: StoredCurve) -> Spread | None:
     row = curve.row
     return Spread(0.0, 2) if row.extend == FLOOR else seed_spread.known(row.model, row.scheme)  # a floor is not trained
 
 
-def about_seeds(curves: Sequence[Curve]) -> list[str]:
+def about_seeds(curves: Sequence[StoredCurve]) -> list[str]:
     """What keeps the verdicts of `to_first` from being of schemes, in sentences; none where all curves have several seeds."""
     trained = [curve for curve in curves if curve.row.extend != FLOOR]
     found: dict[Any, set[int]] = {}
@@ -96,18 +96,18 @@ def about_seeds(curves: Sequence[Curve]) -> list[str]:
 
 def compared(one: pd.DataFrame, other: pd.DataFrame, names: Sequence[str] = ()) -> dict[str, Any]:
     """The difference of two frames of sums in nats, its interval, the ratio of perplexities, and what that says."""
-    (nll_D, other_D), weight_D = paired([one, other], names)
+    (nll_D, other_D), weight_D = align_documents([one, other], names)
     value, low, high = found = statistics.difference(nll_D, other_D, weight_D)
     numbers = {"difference": value, "low": low, "high": high, "ratio": float(np.exp(value))}
     return {**numbers, "verdict": statistics.verdict(found), "documents": len(weight_D)}
 
 
-def to_crop(curve: Curve) -> pd.DataFrame:
+def to_crop(curve: StoredCurve) -> pd.DataFrame:
     """A curve's lengths from the training length on, less the run as trained at its training length.
 
     Raises PosextError where that was not measured.
     """
-    (crop_D,), weight_D = paired([crop_of(curve)])
+    (crop_D,), weight_D = align_documents([crop_of(curve)])
     rows = []
     for length in sorted(n for n in curve.sums if n >= curve.row.train_length):
         row = compared(curve.sums[length], crop_of(curve))
@@ -118,7 +118,7 @@ def to_crop(curve: Curve) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def derived(curve: Curve, bootstrap: Bootstrap) -> dict[str, Any]:
+def derived(curve: StoredCurve, bootstrap: Bootstrap) -> dict[str, Any]:
     """Numbers of one curve: the usable length, the share of resamples that agree, and estimates of gain, rises and area.
 
     The gain is the NLL at the training length less the lowest beyond it; 2x is the NLL at twice the training length less
@@ -126,7 +126,7 @@ def derived(curve: Curve, bootstrap: Bootstrap) -> dict[str, Any]:
     resamples of one document alone, which are all the same.
     """
     lengths, train_length = sorted(curve.sums), int(curve.row.train_length)
-    nll_LD, weight_D = paired([crop_of(curve), *(curve.sums[length] for length in lengths)])
+    nll_LD, weight_D = align_documents([crop_of(curve), *(curve.sums[length] for length in lengths)])
     nll_L, nll_SL = statistics.mean_nll(nll_LD, weight_D, bootstrap.draws(len(weight_D)))
     crop_nll, crop_S, nll_L, nll_SL = nll_L[0], nll_SL[:, 0], nll_L[1:], nll_SL[:, 1:]
     usable = statistics.usable_length(lengths, nll_L, train_length, crop_nll)
@@ -149,7 +149,7 @@ def derived(curve: Curve, bootstrap: Bootstrap) -> dict[str, Any]:
     }
 
 
-def seeds(table: pd.DataFrame) -> pd.DataFrame:
+def seeds_table(table: pd.DataFrame) -> pd.DataFrame:
     """The differences in a table over seeds, for curves of several, seeds of one number paired: their mean, their standard
     deviation and a t interval. Empty where there are none."""
     rows = []
@@ -160,14 +160,14 @@ def seeds(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*ONE, *seed_spread.Seeds._fields])
 
 
-def over_seeds(curves: Sequence[Curve]) -> pd.DataFrame:
+def over_seeds(curves: Sequence[StoredCurve]) -> pd.DataFrame:
     """Every scheme less the first, over the seeds both have, at each length: one row for all seeds.
 
     `difference` is the mean over seeds in nats; `documents` its interval over documents, of the mean over seeds of each, and
     `over seeds` the paired t interval of the seeds' own differences. The verdict is one word where both say the same,
     and otherwise as `spread.judged` has it. Raises PosextError as `to_first` does.
     """
-    lines: dict[Any, dict[int, Curve]] = {}
+    lines: dict[Any, dict[int, StoredCurve]] = {}
     for curve in curves:
         lines.setdefault(curve.line, {})[int(curve.row.seed)] = curve
     (_, base), *others = lines.items()
@@ -185,10 +185,12 @@ def over_seeds(curves: Sequence[Curve]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def over_both(of_line: dict[int, Curve], base: dict[int, Curve], both: Sequence[int], length: int) -> dict[str, Any]:
+def over_both(
+    of_line: dict[int, StoredCurve], base: dict[int, StoredCurve], both: Sequence[int], length: int
+) -> dict[str, Any]:
     """One row of `over_seeds`."""
     frames = [lines[seed].sums[length] for seed in both for lines in (of_line, base)]
-    nll_LD, weight_D = paired(frames, [lines[seed].name for seed in both for lines in (of_line, base)])
+    nll_LD, weight_D = align_documents(frames, [lines[seed].name for seed in both for lines in (of_line, base)])
     difference_SD = nll_LD[::2] - nll_LD[1::2]
     documents = statistics.interval(difference_SD.mean(0), weight_D)
     row = named(of_line[both[0]], length)
@@ -203,13 +205,13 @@ def over_both(of_line: dict[int, Curve], base: dict[int, Curve], both: Sequence[
     return {**found, "over seeds": Estimate(seeds.mean, seeds.low, seeds.high), "verdict": verdict}
 
 
-def crop_of(curve: Curve) -> pd.DataFrame:
+def crop_of(curve: StoredCurve) -> pd.DataFrame:
     if curve.crop is None:
         raise PosextError(f"{curve.row.run} was not measured at its training length, {curve.row.train_length} tokens")
     return curve.crop
 
 
-def named(curve: Curve, length: int | None = None) -> dict[str, Any]:
+def named(curve: StoredCurve, length: int | None = None) -> dict[str, Any]:
     row = curve.row
-    name = {"scheme": label(row), "trained": int(row.original_length), "seed": int(row.seed)}
+    name = {"scheme": curve_label(row), "trained": int(row.original_length), "seed": int(row.seed)}
     return name if length is None else name | {"context": length}

@@ -31,7 +31,7 @@ ONE_LINE = "study scheme extend factor original_length train_length protocol gro
 ONE_CURVE = "study run scheme extend factor original_length train_length seed protocol group".split()
 
 
-def read(path: Path | str) -> pd.DataFrame:
+def read_curves(path: Path | str) -> pd.DataFrame:
     """A curves file; an empty frame with its columns where there is none. Raises PosextError for a file of anything else."""
     if not Path(path).exists():
         return pd.DataFrame(columns=COLUMNS)
@@ -48,7 +48,7 @@ def read(path: Path | str) -> pd.DataFrame:
 def objective(path: Path) -> float | None:
     """A run's own loss at its longest context, in nats, under its first protocol; infinite where the scheme is undefined
     there, None where nothing was measured."""
-    rows = read(path)
+    rows = read_curves(path)
     own = rows.loc[(rows.extend == "") & (rows.protocol == rows.protocol.iloc[:1].squeeze())] if len(rows) else rows
     if not len(own):
         return None
@@ -61,7 +61,7 @@ def of_runs(paths: Iterable[Path]) -> pd.DataFrame:
     for path in paths:
         if not path.exists():
             raise PosextError(f"{path} is neither the folder of a run nor a file of curves")
-        tables[path] = read(path / "curves.csv" if path.is_dir() else path)
+        tables[path] = read_curves(path / "curves.csv" if path.is_dir() else path)
     empty, how = (
         [path for path, rows in tables.items() if not len(rows)],
         "python -m posext.evaluate run=RUN measures it",
@@ -115,7 +115,7 @@ def left_out(before: pd.DataFrame, kept: pd.DataFrame) -> str:
     gone = before.loc[~before.index.isin(kept.index)].drop_duplicates(ONE_CURVE)
     if not len(gone):
         return ""
-    names = ", ".join(label(row) for row in gone.itertuples())
+    names = ", ".join(curve_label(row) for row in gone.itertuples())
     return f"left out, as measured on other targets than the last of the run: {names}; to have all, {MEND}"
 
 
@@ -143,13 +143,13 @@ def places(curves: pd.DataFrame) -> pd.Index:
     return pd.MultiIndex.from_arrays([curves.protocol, curves.group, lengths])
 
 
-def with_factor(curves: pd.DataFrame, which: str) -> pd.DataFrame:
+def select_factor(curves: pd.DataFrame, which: str) -> pd.DataFrame:
     """Of the scalings, the curves with a `matched` or a `fixed` factor, or `all`; without a factor, or with 1, in any case."""
     matched, unscaled = curves.factor == "auto", curves.factor.isin(("", "1"))
     return curves.loc[(which == "all") | unscaled | (matched if which == "matched" else ~matched)]
 
 
-def replace(before: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+def upsert(before: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that were there, but for those of the same extensions and protocols as the new ones, and then the new ones."""
     key = ["extend", "factor", "protocol"]
     known = pd.MultiIndex.from_frame(rows.loc[:, key])
@@ -183,13 +183,13 @@ def warn_if_few(rows: pd.DataFrame) -> None:
         )
 
 
-def once(curves: pd.DataFrame) -> pd.DataFrame:
+def dedupe_floor(curves: pd.DataFrame) -> pd.DataFrame:
     """The curves with each floor once: runs on the same targets have the same."""
     floors = curves.loc[curves.extend == FLOOR].drop_duplicates(["protocol", "context_length", "nll"])
     return pd.concat([curves.loc[curves.extend != FLOOR], floors])
 
 
-def label(row: Any) -> str:
+def curve_label(row: Any) -> str:
     """What a curve is called: the scheme, what replaced it, and which factor it was measured with."""
     if row.extend == FLOOR:
         return FLOOR
@@ -203,7 +203,7 @@ def label(row: Any) -> str:
 
 
 def named(row: Any) -> str:
-    return f"{label(row)} of {row.run}"
+    return f"{curve_label(row)} of {row.run}"
 
 
 def counted(row: Any) -> str:
@@ -249,12 +249,12 @@ def table(curves: pd.DataFrame, style: str = "simple", known: pd.DataFrame | Non
     refuse_mixed_targets(curves, known)
     lengths = sorted(curves.context_length.unique())
     rows = []
-    for _, curve in once(curves).groupby(ONE_CURVE, sort=False, dropna=False):
+    for _, curve in dedupe_floor(curves).groupby(ONE_CURVE, sort=False, dropna=False):
         at = curve.set_index("context_length")
         cells = [cell(at.loc[length]) if length in at.index else "" for length in lengths]
         usable = summary(curve, curves if known is None else known)["usable_length"] or "nowhere"
         usable = usable if curve.protocol.iloc[0] in COMPARABLE else ""
-        rows.append([label(curve.iloc[0]), int(curve.seed.iloc[0]), *cells, usable])
+        rows.append([curve_label(curve.iloc[0]), int(curve.seed.iloc[0]), *cells, usable])
     return tabulate(
         rows,
         headers=["scheme", "seed", *map(str, lengths), "usable to"],
@@ -271,10 +271,10 @@ def table_over_seeds(curves: pd.DataFrame, style: str = "simple") -> str:
     refuse_mixed_targets(curves)
     lengths = sorted(curves.context_length.unique())
     rows = []
-    for _, of_line in once(curves).groupby(ONE_LINE, sort=False, dropna=False):
+    for _, of_line in dedupe_floor(curves).groupby(ONE_LINE, sort=False, dropna=False):
         at = of_line.groupby("context_length").nll.agg(["mean", "std"])
         cells = [over_seeds_cell(at.loc[length]) if length in at.index else "" for length in lengths]
-        rows.append([label(of_line.iloc[0]), of_line.seed.nunique(), *cells])
+        rows.append([curve_label(of_line.iloc[0]), of_line.seed.nunique(), *cells])
     return tabulate(rows, headers=["scheme", "seeds", *map(str, lengths)], tablefmt=style, disable_numparse=True)
 
 

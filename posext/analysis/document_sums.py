@@ -14,10 +14,10 @@ from posext.analysis import curves
 from posext.utils.errors import PosextError
 
 SUMS = "documents.parquet"
-LINE = ["scheme", "extend", "factor", "original_length", "train_length"]  # one curve over seeds
+CURVE_KEY = ["scheme", "extend", "factor", "original_length", "train_length"]  # one curve over seeds
 
 
-class Curve(NamedTuple):
+class StoredCurve(NamedTuple):
     """One curve of a run: a row of it in curves.csv, its sums by length, and those of the run's crop baseline."""
 
     run: tuple[Path, str]  # where it stands, and its name
@@ -35,10 +35,12 @@ class Curve(NamedTuple):
 
     @property
     def line(self) -> tuple[Any, ...]:
-        return tuple(self.row[name] for name in LINE)
+        return tuple(self.row[name] for name in CURVE_KEY)
 
 
-def read(folders: Sequence[Path], protocol: str = "fixed_target", group: str = "", factor: str = "all") -> list[Curve]:
+def read(
+    folders: Sequence[Path], protocol: str = "fixed_target", group: str = "", factor: str = "all"
+) -> list[StoredCurve]:
     """The curves of runs under one protocol, on one of its groups of targets, in the order of the folders.
 
     A folder is that of a run, or of a study into which posext collect put several. Raises PosextError where one has none,
@@ -50,15 +52,17 @@ def read(folders: Sequence[Path], protocol: str = "fixed_target", group: str = "
     return found
 
 
-def of_folder(folder: Path, protocol: str, group: str, factor: str, known: pd.DataFrame | None = None) -> list[Curve]:
+def of_folder(
+    folder: Path, protocol: str, group: str, factor: str, known: pd.DataFrame | None = None
+) -> list[StoredCurve]:
     """As `read`, of one folder; of its curves.csv the `known` rows, or all."""
     stored = sums(folder)
-    table = curves.read(folder / "curves.csv") if known is None else known
+    table = curves.read_curves(folder / "curves.csv") if known is None else known
     if not len(table) or stored is None:
         raise PosextError(f"{folder} holds no curves; python -m posext.evaluate run={folder} measures a trained run")
-    stored = with_value(stored, "protocol", protocol, folder)
+    stored = filter_or_raise(stored, "protocol", protocol, folder)
     stored = stored.assign(group=stored.group.fillna("") if "group" in stored else "")
-    stored = with_value(stored, "group", group, folder)
+    stored = filter_or_raise(stored, "group", group, folder)
     table = table.loc[(table.protocol == protocol) & table.group.isin((group, ""))]  # "" where undefined, with groups
     parts = []
     for run, rows in table.groupby("run", sort=False):
@@ -67,7 +71,7 @@ def of_folder(folder: Path, protocol: str, group: str, factor: str, known: pd.Da
     return parts
 
 
-def of_run(run: tuple[Path, str], table: pd.DataFrame, stored: pd.DataFrame, factor: str) -> list[Curve]:
+def of_run(run: tuple[Path, str], table: pd.DataFrame, stored: pd.DataFrame, factor: str) -> list[StoredCurve]:
     """The curves of one run, from its rows of curves.csv and its sums."""
     found, crops = [], []
     for _, rows in table.groupby(["extend", "factor"], sort=False):
@@ -76,9 +80,9 @@ def of_run(run: tuple[Path, str], table: pd.DataFrame, stored: pd.DataFrame, fac
         by_length = {int(str(n)): at.set_index("document") for n, at in of_curve.groupby("context_length")}
         at_train = by_length.get(rows.train_length.iloc[0])
         crops += [at_train] * (extend == "")
-        found.append(Curve(run, rows, by_length, at_train))
+        found.append(StoredCurve(run, rows, by_length, at_train))
     crop = next((frame for frame in crops if frame is not None), None)
-    wanted = [curve for curve in found if len(curves.with_factor(curve.rows, factor))]
+    wanted = [curve for curve in found if len(curves.select_factor(curve.rows, factor))]
     return wanted if crop is None else [curve._replace(crop=crop) for curve in wanted]
 
 
@@ -91,7 +95,7 @@ def sums(folder: Path) -> pd.DataFrame | None:
         raise PosextError(f"{file} is damaged: {error}") from error
 
 
-def with_value(stored: pd.DataFrame, column: str, value: str, folder: Path) -> pd.DataFrame:
+def filter_or_raise(stored: pd.DataFrame, column: str, value: str, folder: Path) -> pd.DataFrame:
     """The rows that have a value. Raises PosextError where none has."""
     rows = stored[column] == value
     if not rows.to_numpy().any():
@@ -100,7 +104,7 @@ def with_value(stored: pd.DataFrame, column: str, value: str, folder: Path) -> p
     return stored.loc[rows]
 
 
-def paired(frames: Sequence[pd.DataFrame], names: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
+def align_documents(frames: Sequence[pd.DataFrame], names: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
     """NLL (L, D) and weights (D,) of the documents of some frames (index document), which must be the same in all.
 
     Raises PosextError where one holds other documents or targets than the first; `names` says whose the frames are.

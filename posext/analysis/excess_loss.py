@@ -11,10 +11,10 @@ import pandas as pd
 from tabulate import tabulate
 
 from posext.analysis import document_sums
-from posext.analysis.curves import ONE_CURVE, label, on_same_targets, read, refuse_mixed_targets
+from posext.analysis.curves import ONE_CURVE, curve_label, on_same_targets, read_curves, refuse_mixed_targets
 from posext.analysis.statistics import NO_INTERVAL, Estimate, difference, gain_share
-from posext.config import DRAWN, HEADLINE
-from posext.eval.bayes_floor import FLOOR, known
+from posext.config import HEADLINE, SYNTHETIC_SOURCES
+from posext.eval.bayes_floor import FLOOR, has_bayes_floor
 from posext.runs import run
 from posext.utils.errors import PosextError
 
@@ -53,13 +53,13 @@ def at_length(nll_LD: pd.DataFrame, extend: str, length: int) -> np.ndarray:
     return curve.loc[~curve.index.duplicated()].reindex([length]).to_numpy()[0]
 
 
-def table(curves: pd.DataFrame, folders: list[Path], style: str = "simple") -> str:
+def excess_loss_table(curves: pd.DataFrame, folders: list[Path], style: str = "simple") -> str:
     """Distance to the floor by curve (rows) and context length (columns), with half its paired interval and the share.
 
     Empty where a curve was not measured. `style` is tabulate's. Raises PosextError where a folder is not that of a measured
     run on a corpus with a floor, and for curves on different targets.
     """
-    by_run = {folder.name: of_run(run.load(folder)) for folder in folders}
+    by_run = {folder.name: excess_loss_of_run(run.load_run(folder)) for folder in folders}
     refuse_mixed_targets(curves)
     curves = curves.loc[curves.extend != FLOOR]
     lengths = sorted(curves.context_length.unique())
@@ -69,16 +69,18 @@ def table(curves: pd.DataFrame, folders: list[Path], style: str = "simple") -> s
         keys = [(first.extend, first.factor, first.protocol, length) for length in lengths]
         found = by_run[first.run]
         cells = [cell(*found.loc[key]) if key in found.index else "" for key in keys]
-        rows.append([label(first), int(first.seed), *cells])
+        rows.append([curve_label(first), int(first.seed), *cells])
     return tabulate(rows, headers=["scheme", "seed", *map(str, lengths)], tablefmt=style, disable_numparse=True)
 
 
-def of_run(measured: run.Run) -> pd.DataFrame:
+def excess_loss_of_run(measured: run.Run) -> pd.DataFrame:
     """The distances of a run's curves. Raises PosextError where its corpus has no floor, or it was not measured."""
     sums = document_sums.sums(measured.folder)
-    if not known(measured.config.data) or sums is None:
-        raise PosextError(f"{measured.folder} has no floor: it takes a measured run on data={' or '.join(DRAWN)}")
-    rows = read(measured.folder / "curves.csv")
+    if not has_bayes_floor(measured.config.data) or sums is None:
+        raise PosextError(
+            f"{measured.folder} has no floor: it takes a measured run on data={' or '.join(SYNTHETIC_SOURCES)}"
+        )
+    rows = read_curves(measured.folder / "curves.csv")
     rows = rows.loc[rows.protocol == HEADLINE]
     kept = on_same_targets(rows, rows.loc[rows.extend == FLOOR])
     same = pd.MultiIndex.from_frame(sums.loc[:, CURVE]).isin(pd.MultiIndex.from_frame(kept.loc[:, CURVE]))

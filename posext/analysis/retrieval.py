@@ -19,7 +19,7 @@ ACCURACY = ["accuracy", "accuracy_low", "accuracy_high"]
 COLUMNS = [*CURVE, *MEASURED[:-1], *ACCURACY, MEASURED[-1]]
 
 
-def read(path: Path | str) -> pd.DataFrame:
+def read_retrieval(path: Path | str) -> pd.DataFrame:
     """A retrieval file; an empty frame with its columns where there is none."""
     if not Path(path).exists():
         return pd.DataFrame(columns=COLUMNS)
@@ -28,7 +28,7 @@ def read(path: Path | str) -> pd.DataFrame:
     return pd.read_csv(path, dtype=cast(Any, text), keep_default_na=False, na_values=blank).reindex(columns=COLUMNS)
 
 
-def replace(before: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+def upsert_retrieval(before: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that were there, but for those of the same tasks, extensions and factors as the new ones, then the new ones."""
     known = pd.MultiIndex.from_frame(rows.loc[:, CURVE])
     kept = before.loc[~pd.MultiIndex.from_frame(before.loc[:, CURVE]).isin(known)] if len(before) else before
@@ -42,10 +42,12 @@ def with_intervals(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(**dict(zip(ACCURACY, shares.to_numpy().T, strict=True))) if len(rows) else rows
 
 
-def table(rows: pd.DataFrame) -> str:
+def retrieval_table(rows: pd.DataFrame) -> str:
     """Shares of right answers over all depths, by curve and condition (rows) and context length (columns)."""
     share = shares(rows, [*CURVE, "condition"])
-    labels = [(f"{task}: {curve_label(extend, factor)}", condition) for task, extend, factor, condition in share.index]
+    labels = [
+        (f"{task}: {extension_label(extend, factor)}", condition) for task, extend, factor, condition in share.index
+    ]
     cells = [["" if np.isnan(value) else f"{value:.2f}" for value in line] for line in share.to_numpy(float)]
     lines = [[*label, *line] for label, line in zip(labels, cells, strict=True)]
     return tabulate(lines, headers=["exact answers", "", *map(str, share.columns)], disable_numparse=True)
@@ -60,7 +62,7 @@ def shares(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
 
 def due(folder: Path, names: Sequence[str]) -> bool:
     """Whether a task among the protocols was not measured yet."""
-    return not {name for name in names if name in RETRIEVAL} <= set(read(folder / FILE).task)
+    return not {name for name in names if name in RETRIEVAL} <= set(read_retrieval(folder / FILE).task)
 
 
 def scalars(rows: pd.DataFrame) -> list[dict[str, float]]:
@@ -72,6 +74,6 @@ def scalars(rows: pd.DataFrame) -> list[dict[str, float]]:
     return [{"eval/context_length": n, **dict(zip(names, share[n], strict=True))} for n in share.columns]
 
 
-def curve_label(extend: str, factor: str) -> str:
+def extension_label(extend: str, factor: str) -> str:
     """Which scheme a curve is of: as trained, or the extension with its factor."""
     return (extend or "as trained") + factor_suffix(factor)

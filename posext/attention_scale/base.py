@@ -2,12 +2,12 @@
 
 from torch import Tensor
 
-from posext.pe.base import Axis, PositionalEncoding
-from posext.pe.tables import Tables
+from posext.pe.base import Modifier, PositionalEncoding
+from posext.pe.tables import AttentionTables
 from posext.utils.errors import PosextError
 
 
-class AttentionScale(Axis):
+class AttentionScale(Modifier):
     """As it stands, 1 (`+attention_scale=none`). Multiplies q k / sqrt(head_dim), not a bias that is added to it."""
 
     def check(self, scheme: PositionalEncoding) -> None:
@@ -19,7 +19,7 @@ class AttentionScale(Axis):
                 f"length) and {type(self).__name__} would be a second: take one away (attention_factor=1 for YaRN)"
             )
 
-    def apply(self, tables: Tables, scheme: PositionalEncoding) -> Tables:
+    def apply(self, tables: AttentionTables, scheme: PositionalEncoding) -> AttentionTables:
         multiplier_T = self.multiplier(len(tables.positions_T), scheme.trained_length)
         return (
             tables if multiplier_T is None else tables._replace(multiplier=multiplier_T.to(tables.positions_T.device))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from posext.attention_scale.base import AttentionScale
 from posext.pe.base import Shape
-from posext.pe.tables import Tables
+from posext.pe.tables import AttentionTables
 from posext.utils.errors import PosextError
 
 
@@ -25,7 +25,7 @@ class SSMax(AttentionScale):
         if not 0 < self.start < math.inf:
             raise PosextError(f"start must be a number above 0, or auto, not {start}")
 
-    def per_layer(self) -> nn.Module:
+    def make_layer_module(self) -> nn.Module:
         return Growth(self.shape.n_heads, self.start)
 
 
@@ -34,6 +34,6 @@ class Growth(nn.Module):
         super().__init__()
         self.s_H = nn.Parameter(torch.full((heads,), start))
 
-    def forward(self, x_BTC: Tensor, tables: Tables) -> Tables:
+    def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
         keys_T = torch.arange(1, len(tables.positions_T) + 1, device=self.s_H.device, dtype=self.s_H.dtype)
         return tables._replace(multiplier=self.s_H[:, None] * keys_T.log())

@@ -18,12 +18,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from posext.config import AXES
+from posext.config import MODIFIERS
 from posext.pe import CONFIGS, allow, names
 from posext.utils import signals
 from posext.utils.errors import PosextError, explain
 
-GROUPS = "|".join(("pe", *AXES))  # chosen with a plus, as they have no default; it may be left out
+GROUPS = "|".join(("pe", *MODIFIERS))  # chosen with a plus, as they have no default; it may be left out
 CHOOSE = "choose a positional encoding: +pe=NAME, one of"
 
 
@@ -38,7 +38,7 @@ def entry(config_name: str, job: Callable[[DictConfig], Any]) -> None:
 
     def alone_or_swept(composed: DictConfig) -> Any:
         try:
-            with signals.at_once():
+            with signals.raise_on_signal():
                 return job(composed)
         except MENDABLE as error:
             if plain and HydraConfig.get().mode == RunMode.RUN:
@@ -120,7 +120,7 @@ def typed(composed: DictConfig) -> Any:
     if "run" not in composed and (choices.get("model") == "hf" or composed.model.path):
         raise PosextError("a checkpoint is measured, not trained: posext.evaluate model=hf model.path=FOLDER_OR_ID")
     allow(list(composed.own_modules), [Path(source.path) for source in sources if source.schema == "file"])
-    for key, group in (("pe", "pe"), ("extend", "pe@extend"), *((axis, axis) for axis in AXES)):
+    for key, group in (("pe", "pe"), ("extend", "pe@extend"), *((axis, axis) for axis in MODIFIERS)):
         if composed.get(key) is not None:
             if not OmegaConf.is_dict(composed[key]):
                 raise PosextError(f"{key}={composed[key]} is none of {', '.join(names(group.partition('@')[0]))}")

@@ -27,7 +27,7 @@ def main() -> None:
             raise PosextError(f"{run} is not the folder of a run: it has no config.yaml")
     sums = pd.concat([of_run for run in options.runs if (of_run := named_sums(run)) is not None], ignore_index=True)
     (options.out / "configs").mkdir(parents=True, exist_ok=True)
-    joined(curves.read(options.out / "curves.csv"), table).to_csv(options.out / "curves.csv", index=False)
+    joined(curves.read_curves(options.out / "curves.csv"), table).to_csv(options.out / "curves.csv", index=False)
     joined(document_sums.sums(options.out), sums).to_parquet(options.out / document_sums.SUMS, index=False)
     for run in options.runs:
         shutil.copyfile(run / "config.yaml", options.out / "configs" / f"{run.name}.yaml")

@@ -12,7 +12,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from posext.analysis import comparison, document_sums
-from posext.analysis.curves import label
+from posext.analysis.curves import curve_label
 from posext.analysis.statistics import NO_INTERVAL, Estimate
 from posext.cli import app
 from posext.eval.protocols import COMPARABLE
@@ -40,9 +40,9 @@ def main() -> None:
     bootstrap = comparison.Bootstrap(options.bootstrap, options.seed)
     curves = document_sums.read(options.runs, options.protocol, options.group, options.factor)
     if options.base is not None:
-        if options.base not in (known := {label(curve.row) for curve in curves}):
+        if options.base not in (known := {curve_label(curve.row) for curve in curves}):
             raise PosextError(f"none of these is {options.base!r}: they hold {', '.join(sorted(known))}")
-        curves.sort(key=lambda curve: label(curve.row) != options.base)
+        curves.sort(key=lambda curve: curve_label(curve.row) != options.base)
     if options.over_seeds:
         show(only(comparison.over_seeds(curves), options.context))
         return
@@ -51,7 +51,7 @@ def main() -> None:
     else:
         differences = comparison.to_first(curves)
     show(only(differences, options.context))
-    if len(over_seeds := comparison.seeds(differences)):
+    if len(over_seeds := comparison.seeds_table(differences)):
         print("\nThe same differences over seeds: mean, standard deviation and paired 95 % t interval\n")
         show(only(over_seeds, options.context))
     if about := [comparison.WEIGHTS] if options.at_train else comparison.about_seeds(curves):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from posext.cli import app
 from posext.hf.export import export
-from posext.runs.run import load
+from posext.runs.run import load_run
 
 
 @app.script
@@ -19,6 +19,6 @@ def main() -> None:
         "--length", type=int, help="longest context (tokens) it is for: an automatic factor is fixed at what that asks"
     )
     options = parser.parse_args()
-    model = export(load(options.run), options.out, options.length)
+    model = export(load_run(options.run), options.out, options.length)
     print(f"{options.out}: a Llama of {model.num_parameters():,} parameters, {model.config.rope_parameters}")
     print(f"posext evaluate model=hf model.path={options.out}")

@@ -27,5 +27,5 @@ def main() -> None:
     known = curves.of_runs(options.runs)
     if options.protocol not in (measured := set(known.protocol)):
         raise PosextError(f"no curve was measured under {options.protocol!r}, but under {', '.join(sorted(measured))}")
-    curve_plot.draw(curves.with_factor(known, options.factor), options.out, options.title, known, options.protocol)
+    curve_plot.draw(curves.select_factor(known, options.factor), options.out, options.title, known, options.protocol)
     print(options.out)

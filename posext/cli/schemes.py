@@ -79,7 +79,7 @@ def class_of(docstring: str) -> str:
 def parameters(scheme: PositionalEncoding) -> str:
     """How many parameters a scheme adds, and how many at most for every layer."""
     shared = sum(parameter.numel() for parameter in scheme.parameters())
-    modules = [layer.per_layer() for layer in dict.fromkeys(scheme.layers(PATTERN))]
+    modules = [layer.make_layer_module() for layer in dict.fromkeys(scheme.layers(PATTERN))]
     each = max(sum(parameter.numel() for parameter in module.parameters()) if module else 0 for module in modules)
     return " + ".join([f"{shared:,}"] * bool(shared) + [f"{each:,} a layer"] * bool(each))
 

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from posext.analysis import curves
 from posext.eval.cache import MEASURING
 from posext.runs import tracking
-from posext.runs.run import Run, load
+from posext.runs.run import Run, load_run
 from posext.utils.errors import PosextError
 
 STATES = ("done", "running", "failed", "left")
@@ -43,7 +43,7 @@ def held(lock: Path) -> bool:
 def row(folder: Path) -> dict[str, Any]:
     """A run of the table; a folder whose config cannot be read is a failed run."""
     try:
-        run = load(folder)
+        run = load_run(folder)
     except PosextError as error:
         return {"run": folder.name, "state": "failed", "note": str(error)}
     trained = [row for row in tracking.read(folder / "metrics.jsonl") if "loss" in row]

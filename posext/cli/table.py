@@ -15,9 +15,13 @@ def main() -> None:
     parser.add_argument("--over-seeds", action="store_true", help="one row for all seeds, with their spread in nats")
     options = parser.parse_args()
     known = curves.of_runs(options.runs)
-    chosen = curves.with_factor(known, options.factor)
+    chosen = curves.select_factor(known, options.factor)
     if options.over_seeds:
         print(curves.table_over_seeds(chosen, "github"))
         return
-    made = excess_loss.table(chosen, options.runs, "github") if options.floor else curves.table(chosen, "github", known)
+    made = (
+        excess_loss.excess_loss_table(chosen, options.runs, "github")
+        if options.floor
+        else curves.table(chosen, "github", known)
+    )
     print(made)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from posext.config import DRAWN, HUB_ID, LETTERS, DataConfig
+from posext.config import HUB_ID, LETTERS, SYNTHETIC_SOURCES, DataConfig
 from posext.data import near_duplicates, synthetic
 from posext.utils.errors import PosextError
 
@@ -29,8 +29,8 @@ def documents(config: DataConfig, groups: dict[str, str] | None = None) -> Itera
 
     `groups` is what `near_copies` gives, for who reads the corpus more than once.
     """
-    if config.source in DRAWN:
-        yield from drawn_documents(config)
+    if config.source in SYNTHETIC_SOURCES:
+        yield from synthetic_documents(config)
     elif config.source == "hub":
         yield from from_hub(config)
     elif one_text(config):
@@ -49,7 +49,7 @@ def near_copies(config: DataConfig) -> dict[str, str]:
     So a group is on one side. There is none in corpora that are not split by name: with splits of their own, drawn, or a
     single text.
     """
-    if config.source in DRAWN or config.source == "hub" or one_text(config):
+    if config.source in SYNTHETIC_SOURCES or config.source == "hub" or one_text(config):
         return {}
     return near_duplicates.first_names(named_texts(config))
 
@@ -61,7 +61,7 @@ def fingerprint(config: DataConfig) -> str:
     )
     if config.source == "hub":
         digest.update(f"{config.path} {config.subset}".encode())
-    elif config.source in DRAWN:
+    elif config.source in SYNTHETIC_SOURCES:
         for tokens in synthetic.documents(config):
             digest.update(tokens.tobytes())
     else:
@@ -129,7 +129,7 @@ def one_text(config: DataConfig) -> bool:
     return len(files) == 1 and files[0].suffix not in TABLES
 
 
-def drawn_documents(config: DataConfig) -> Iterator[Document]:
+def synthetic_documents(config: DataConfig) -> Iterator[Document]:
     letters = np.frombuffer(LETTERS.encode(), dtype=np.uint8)
     for index, tokens in enumerate(synthetic.documents(config)):
         name = f"{config.source}#{index}"

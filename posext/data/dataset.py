@@ -147,7 +147,7 @@ def pieces(documents: Split, longest: int, room: int) -> Split:
     return Split(documents.tokens, np.array(starts), np.array(lengths), names)
 
 
-def load(config: DataConfig, progress: bool = True) -> Data:
+def load_data(config: DataConfig, progress: bool = True) -> Data:
     """The corpus of a config, tokenized; from the cache where it has been before. Safe when several processes start at once.
 
     Raises PosextError where either side of the split would be empty.

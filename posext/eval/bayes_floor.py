@@ -14,8 +14,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from posext.config import DRAWN, DataConfig
-from posext.eval.curve import COST, SUMS, Plan
+from posext.config import SYNTHETIC_SOURCES, DataConfig
+from posext.eval.curve import COST, SUMS, EvalPlan
 from posext.eval.protocols import document_sums
 from posext.eval.scoring import Window
 from posext.utils.errors import PosextError
@@ -25,9 +25,9 @@ FLOOR = "floor"  # as an extension: the best possible loss on a run's targets, w
 MISSED = 0.2  # of what the context gives at the training length, above which a model does not use it yet
 
 
-def known(config: DataConfig) -> bool:
+def has_bayes_floor(config: DataConfig) -> bool:
     """Whether the floor of a corpus is known."""
-    return config.source in DRAWN
+    return config.source in SYNTHETIC_SOURCES
 
 
 def window_nll(window_W: np.ndarray, config: DataConfig) -> np.ndarray:
@@ -91,13 +91,13 @@ def copy(window_W: np.ndarray, symbols: int, low: int, high: int) -> np.ndarray:
     return -np.diff(log_z)
 
 
-def score(plan: Plan, config: DataConfig, windows: list[Window]) -> list[np.ndarray]:
+def score(plan: EvalPlan, config: DataConfig, windows: list[Window]) -> list[np.ndarray]:
     """The floor of the scored labels of each window, as posext.eval.scoring.score_windows scores a model."""
     document = plan.tokens.validation.document
     return [window_nll(document(w.document)[w.end - w.length : w.end + 1], config)[-w.scored :] for w in windows]
 
 
-def curve(plan: Plan, config: DataConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
+def curve(plan: EvalPlan, config: DataConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Sums per document under every protocol at every length, as measure.measure_curve gives them; no costs."""
     sums, tokens = [], plan.tokens
     for name, made in plan.protocols.items():

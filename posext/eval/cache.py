@@ -16,7 +16,7 @@ MEASURING = "measuring"  # the folder, in that of a run; it goes once all is wri
 Scored = tuple[list[np.ndarray], float, int]  # NLL of every window's labels, seconds, peak bytes
 
 
-class Partial:
+class EvalCache:
     """Passes of one measurement, a file each, named by all that their numbers depend on; asked for on every process."""
 
     def __init__(self, folder: Path, main: bool, **about: Any):

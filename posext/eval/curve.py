@@ -15,7 +15,7 @@ from tqdm import tqdm
 from posext.config import RETRIEVAL, EvaluationConfig, TrainConfig
 from posext.data import dataset
 from posext.eval import protocols
-from posext.eval.cache import Partial
+from posext.eval.cache import EvalCache
 from posext.eval.scoring import Window, score_windows
 from posext.pe import PositionalEncoding
 from posext.runs.run import Run
@@ -28,17 +28,17 @@ SUMS = ["protocol", *protocols.SUMS]
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvalPlan:
     """What is measured, the same for every curve of a run."""
 
     lengths: list[int]
-    protocols: dict[str, protocols.Plan]
+    protocols: dict[str, protocols.ProtocolPlan]
     tokens: dataset.Data  # its held-out documents are the ones measured on, cut where there are few
 
 
 def make_plan(
     tokens: dataset.Data, lengths: list[int], names: list[str], train_length: int, config: EvaluationConfig
-) -> Plan:
+) -> EvalPlan:
     """The windows of every protocol in the held-out documents, which are cut into pieces where few are long enough.
 
     Raises PosextError where the corpus cannot give them.
@@ -47,13 +47,13 @@ def make_plan(
     if size > lengths[0] // 2:
         raise PosextError(f"evaluation.targets={size} exceeds half the shortest context length, {lengths[0]}")
     tokens = in_pieces(tokens, lengths[-1], room=config.blocks * size)
-    settings = protocols.Settings(
+    settings = protocols.ProtocolSettings(
         train_length, size, config.blocks, config.seed, config.documents, config.stride, config.ngram
     )
     made = {
         name: protocols.PROTOCOLS[name](tokens.validation, lengths, settings) for name in names if name not in RETRIEVAL
     }
-    return Plan(lengths, made, tokens)
+    return EvalPlan(lengths, made, tokens)
 
 
 def in_pieces(tokens: dataset.Data, longest: int, room: int) -> dataset.Data:
@@ -70,7 +70,7 @@ def in_pieces(tokens: dataset.Data, longest: int, room: int) -> dataset.Data:
     return replace(tokens, cut=(longest, room))
 
 
-def plan_of(run: Run, tokens: dataset.Data) -> Plan:
+def plan_of(run: Run, tokens: dataset.Data) -> EvalPlan:
     """What a run's curves are measured on."""
     config = run.config
     return make_plan(tokens, context_lengths(run), config.protocols, run.schedule.longest, config.evaluation)
@@ -86,7 +86,7 @@ def context_lengths(run: Run) -> list[int]:
     return lengths
 
 
-class Measured(NamedTuple):
+class MeasuredWindows(NamedTuple):
     """One model under one protocol at one length; the scheme tells whether another would be measured the same."""
 
     scheme: PositionalEncoding | None
@@ -97,20 +97,25 @@ class Measured(NamedTuple):
     peak_bytes: int
 
 
-def network(run: Run, config: TrainConfig, plan: Plan, accelerator: Accelerator) -> Any:
+def network(run: Run, config: TrainConfig, plan: EvalPlan, accelerator: Accelerator) -> Any:
     """A run's weights under the scheme and axes of a config. Raises PosextError where they do not fit."""
     return run.network(config, plan.tokens.vocab_size).to(accelerator.device).eval()
 
 
 def measure_curve(
-    model: Any, plan: Plan, config: TrainConfig, accelerator: Accelerator, known: list[Measured], partial: Partial
+    model: Any,
+    plan: EvalPlan,
+    config: TrainConfig,
+    accelerator: Accelerator,
+    known: list[MeasuredWindows],
+    partial: EvalCache,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Sums per document, and cost, at every length; lengths at which the scheme is undefined are left out.
 
     What is measured joins `known`; a length at which a scheme turns as one that is known there is not measured again, nor
     is one that a measurement that was stopped left in `partial`.
     """
-    drawn, title = {"pe": config.pe, **config.axes()}, config.title()
+    drawn, title = {"pe": config.pe, **config.modifiers()}, config.title()
     scheme: PositionalEncoding | None = getattr(model, "pe", None)
     longest = None if scheme is None else scheme.max_length
     sums, costs = [pd.DataFrame(columns=SUMS)], []
@@ -127,7 +132,7 @@ def measure_curve(
             if (scored := partial.read(file)) is None:
                 scored = measure_windows(model, plan, windows, config.evaluation, accelerator)
                 partial.write(file, scored)
-            at = Measured(scheme, name, length, *scored)
+            at = MeasuredWindows(scheme, name, length, *scored)
             known.append(at)
         multiplier = model.logit_multiplier(length) if scheme is not None else np.nan
         rate = sum(window.length for window in windows) / at.seconds
@@ -147,7 +152,7 @@ def same_rotation(one: PositionalEncoding | None, other: PositionalEncoding | No
 
 
 def measure_windows(
-    model: Any, plan: Plan, windows: list[Window], config: EvaluationConfig, accelerator: Accelerator
+    model: Any, plan: EvalPlan, windows: list[Window], config: EvaluationConfig, accelerator: Accelerator
 ) -> tuple[list[np.ndarray], float, int]:
     """NLL of the scored labels of every window, the wall time, and the largest process's peak memory.
 

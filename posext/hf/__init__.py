@@ -17,7 +17,7 @@ __all__ = ["open_run", "prepare"]
 
 def open_run(folder: Path | str) -> runs.Run:
     """The run in a folder, or the checkpoint that was measured there. Raises PosextError as `posext.runs.run.load` does."""
-    run = runs.load(folder)
+    run = runs.load_run(folder)
     if run.config.model.path is None:
         return run
     from posext.hf.checkpoint import Checkpoint
@@ -29,4 +29,4 @@ def prepare(config: EvaluateConfig) -> "Checkpoint":
     """The folder of a checkpoint on some data: see `posext.hf.checkpoint.prepare`."""
     from posext.hf import checkpoint
 
-    return checkpoint.prepare(config)
+    return checkpoint.prepare_checkpoint(config)

@@ -11,7 +11,7 @@ from typing import Any, cast
 import transformers
 from accelerate import PartialState
 
-from posext.config import DRAWN, DataConfig, EvaluateConfig, ModelConfig, TrainConfig
+from posext.config import SYNTHETIC_SOURCES, DataConfig, EvaluateConfig, ModelConfig, TrainConfig
 from posext.data import dataset, tokenizer
 from posext.data.dataset import ENOUGH
 from posext.hf import load
@@ -45,11 +45,11 @@ class Checkpoint(Run):
 
         Raises PosextError where that is anything but rotary frequencies for all its pairs, or the checkpoint has none.
         """
-        if config is None or (config.pe, config.axes()) == (self.config.pe, self.config.axes()):
+        if config is None or (config.pe, config.modifiers()) == (self.config.pe, self.config.modifiers()):
             return self.own
         if self.own.family != RoPE.family:
             raise PosextError(f"{self.path} has no rotary frequencies to replace: measure it without an extension")
-        if not config.axes():
+        if not config.modifiers():
             scheme = from_config(config.pe, self.own.shape)
             alone = isinstance(scheme, RoPE) and type(scheme).rotation is RoPE.rotation
             if alone and 2 * len(cast(RoPE, scheme).frequencies(1)[0]) == self.own.shape.head_dim:
@@ -64,7 +64,7 @@ class Checkpoint(Run):
         return Network(load.model(self.path, unscaled=scheme is not self.own), scheme)
 
 
-def prepare(config: EvaluateConfig) -> Checkpoint:
+def prepare_checkpoint(config: EvaluateConfig) -> Checkpoint:
     """The folder of a checkpoint on some data, with all that is needed to measure it again.
 
     Raises PosextError for what cannot be measured, and where the folder holds another checkpoint, or other data.
@@ -77,7 +77,7 @@ def prepare(config: EvaluateConfig) -> Checkpoint:
     skeleton = load.skeleton(path)
     state = PartialState()
     with state.main_process_first():
-        tokens = dataset.load(measured.data, state.is_main_process)
+        tokens = dataset.load_data(measured.data, state.is_main_process)
     if measured.context_lengths is None:
         end = as_it_is(skeleton, measured.train_length).max_length
         measured.context_lengths = context_lengths(measured.train_length, tokens, end)
@@ -116,7 +116,7 @@ def as_trained(config: EvaluateConfig, path: str, described: Any) -> TrainConfig
         "d_model": width,
         "d_ff": getattr(text, "intermediate_size", None) or 4 * width,
     }
-    if corpus.source not in DRAWN and corpus.tokenizer == DataConfig.tokenizer:
+    if corpus.source not in SYNTHETIC_SOURCES and corpus.tokenizer == DataConfig.tokenizer:
         corpus = replace(corpus, tokenizer=path)
     name = "-".join(filter(None, (last, corpus.source, Path(corpus.path or "").stem)))
     return TrainConfig(
@@ -143,7 +143,7 @@ def check_tokenizer(config: DataConfig, described: Any) -> None:
     """Raise PosextError for a tokenizer that does not fit a model's vocabulary."""
     size = tokenizer.make(config.tokenizer, config.vocab_size, iter(())).get_vocab_size()
     has = described.get_text_config().vocab_size
-    if size > has or (config.source in DRAWN and size != has):
+    if size > has or (config.source in SYNTHETIC_SOURCES and size != has):
         raise PosextError(f"data.tokenizer={config.tokenizer} has {size} tokens, but the vocabulary of the model {has}")
 
 

@@ -47,7 +47,7 @@ def export(run: Run, folder: Path, length: int | None = None) -> LlamaForCausalL
 def config_of(run: Run, model: GPT) -> LlamaConfig:
     """The config of the same network. Raises PosextError where transformers' Llama has no such positions."""
     settings, shape = settings_of_llama(model.pe), run.config.model
-    beside = [f"{group}={axis['name']}" for group, axis in run.config.axes().items() if group != "position_ids"]
+    beside = [f"{group}={axis['name']}" for group, axis in run.config.modifiers().items() if group != "position_ids"]
     if settings is None or beside:
         raise PosextError(
             f"transformers' Llama has no form of {' '.join(beside) or run.config.title()} as set in {run.folder}; "

@@ -21,7 +21,7 @@ class AsItIs(PositionalEncoding):
     def __init__(self, shape: Shape, family: str, attention_factor: float = 1.0, max_length: int | None = None):
         super().__init__(shape)
         self.family = family
-        self.of_the_weights = RoPE.of_the_weights if family == RoPE.family else ()  # type: ignore[misc]
+        self.inherited_settings = RoPE.inherited_settings if family == RoPE.family else ()  # type: ignore[misc]
         self.attention_factor, self.max_length = attention_factor, max_length
 
     def logit_factor(self, length: int) -> float:

@@ -15,7 +15,7 @@ from posext.config import ModelConfig
 from posext.model.attention import attend, prepare
 from posext.model.loss import chunked_nll
 from posext.pe.base import PositionalEncoding
-from posext.pe.tables import Tables
+from posext.pe.tables import AttentionTables
 from posext.utils.rng import stream_seed
 
 NORM_EPSILON = 1e-5
@@ -41,7 +41,7 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=False)
         self.out = nn.Linear(config.d_model, config.d_model, bias=False)
 
-    def forward(self, x_BTC: Tensor, tables: Tables, last: int | None = None) -> Tensor:
+    def forward(self, x_BTC: Tensor, tables: AttentionTables, last: int | None = None) -> Tensor:
         batch, length, width = x_BTC.shape
         for module in self.order:
             tables = module(x_BTC, tables)
@@ -70,7 +70,7 @@ class Block(nn.Module):
         self.attention_norm, self.attention = RMSNorm(config.d_model), Attention(config, order)
         self.mlp_norm, self.mlp = RMSNorm(config.d_model), MLP(config)
 
-    def forward(self, x_BTC: Tensor, tables: Tables, last: int | None = None) -> Tensor:
+    def forward(self, x_BTC: Tensor, tables: AttentionTables, last: int | None = None) -> Tensor:
         """What the layer leaves at every position, or at the `last` ones: (B, `last` or T, C)."""
         attended_BTC = self.attention(self.attention_norm(x_BTC), tables, last)
         x_BTC = x_BTC[:, -attended_BTC.shape[1] :] + attended_BTC
@@ -97,7 +97,7 @@ class GPT(nn.Module):
         self.config, self.pe = config, pe
         self.embedding = nn.Embedding(vocab_size, config.d_model)
         self.schemes = pe.layers(config.n_layers)
-        self.blocks = nn.ModuleList(Block(config, scheme.modules_of_a_layer()) for scheme in self.schemes)
+        self.blocks = nn.ModuleList(Block(config, scheme.make_layer_modules()) for scheme in self.schemes)
         self.norm = RMSNorm(config.d_model)
         self.summed_nll = summed_nll
 

@@ -13,8 +13,8 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
-from posext.config import AXES
-from posext.pe.base import Axis, PositionalEncoding, Shape
+from posext.config import MODIFIERS
+from posext.pe.base import Modifier, PositionalEncoding, Shape
 from posext.utils.errors import PosextError
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -23,19 +23,19 @@ FOLDERS = [CONFIGS]  # where choices are looked up: the package's, then any give
 OWN_MODULES: set[str] = set()  # top-level modules outside posext whose schemes are allowed: see `allow`
 
 __all__ = [
-    "AXES",
     "CONFIGS",
+    "MODIFIERS",
     "PositionalEncoding",
     "Shape",
     "allow",
-    "axes_of",
     "build",
     "from_config",
+    "modifiers_of",
     "names",
     "settings_of",
 ]
 
-Part = TypeVar("Part", PositionalEncoding, Axis)
+Part = TypeVar("Part", PositionalEncoding, Modifier)
 
 
 def names(group: str = "pe") -> list[str]:
@@ -61,7 +61,7 @@ def build(
     Overrides are settings of the scheme, or axes by name: `window="rerope"`, `attention_scale={"name": "logn"}`.
     Raises PosextError for an unknown name, an unknown setting or a value that its type does not admit.
     """
-    axes = axes_of(overrides)
+    axes = modifiers_of(overrides)
     settings = {key: value for key, value in overrides.items() if key not in axes}
     return from_config({**settings_of("pe", name), **settings}, Shape(head_dim, n_heads, d_model, train_length), axes)
 
@@ -76,10 +76,10 @@ def settings_of(group: str, name: str) -> dict[str, Any]:
     return {"name": name, **loaded}
 
 
-def axes_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def modifiers_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The axes that a config chooses, each by name, as a mapping with a name, or as composed."""
     chosen = {}
-    for group in AXES:
+    for group in MODIFIERS:
         choice = config.get(group)
         if isinstance(choice, str):
             choice = settings_of(group, choice)
@@ -98,7 +98,7 @@ def from_config(
     """The scheme that a composed `pe` section describes, with the axes that others describe."""
     scheme = instance(config, shape, PositionalEncoding)
     for group, settings in (axes or {}).items():
-        scheme.attach(group, instance(settings, shape, Axis))
+        scheme.attach(group, instance(settings, shape, Modifier))
     return scheme
 
 

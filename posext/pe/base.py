@@ -13,12 +13,12 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from posext.pe.tables import DenseBias, DistanceBias, KeyBias, PairBias, Rotation, Tables, View
+from posext.pe.tables import AttentionTables, DenseBias, DistanceBias, KeyBias, PairBias, Rotation
 from posext.utils.errors import PosextError
 
 __all__ = [
-    "Axis", "DenseBias", "DistanceBias", "KeyBias", "PairBias", "PositionIds", "PositionalEncoding", "Rotation", "Shape",
-    "Tables", "View", "distances",
+    "AttentionTables", "DenseBias", "DistanceBias", "KeyBias", "Modifier", "PairBias", "PositionIds",
+    "PositionalEncoding", "Rotation", "Shape", "distances",
 ]  # fmt: skip
 
 
@@ -45,7 +45,9 @@ class PositionalEncoding(nn.Module):
 
     family: str = "none"  # an extension replaces a scheme of its own family
     relative: bool = True  # logits depend on distances only: shifting every position changes nothing
-    of_the_weights: ClassVar[tuple[str, ...]] = ()  # settings an extension inherits from the run unless told otherwise
+    inherited_settings: ClassVar[
+        tuple[str, ...]
+    ] = ()  # settings an extension inherits from the run unless told otherwise
     length_dependent = False  # logits at a position depend on the length of the whole context
     max_length: int | None = None  # longest context (tokens) at which the scheme is defined; None: every length
     embedding_std: float | None = (
@@ -55,7 +57,7 @@ class PositionalEncoding(nn.Module):
     def __init__(self, shape: Shape):
         super().__init__()
         self.shape = shape
-        self.axes = nn.ModuleDict()  # what varies independently of the scheme: see configs/window and its like
+        self.modifiers = nn.ModuleDict()  # what varies independently of the scheme: see configs/window and its like
         self.trained_length, self.progress, self.draw = shape.original_length, 1.0, cast("tuple[int, int] | None", None)
 
     def stage(self, *, trained_length: int, progress: float = 1.0, draw: tuple[int, int] | None = None) -> None:
@@ -72,14 +74,14 @@ class PositionalEncoding(nn.Module):
 
     def positions(self, length: int, device: torch.device | None = None) -> Tensor:
         """The position of every token of a context of `length` tokens: int64 (T,), increasing."""
-        if "position_ids" in self.axes:
-            return cast("PositionIds", self.axes["position_ids"]).positions(length, self.draw).to(device)
+        if "position_ids" in self.modifiers:
+            return cast("PositionIds", self.modifiers["position_ids"]).positions(length, self.draw).to(device)
         return torch.arange(length, device=device)
 
     def reach(self, length: int) -> int:
         """The length (tokens) that contexts of `length` tokens make a scheme know: longer where their positions are spread."""
-        if "position_ids" in self.axes:
-            return cast("PositionIds", self.axes["position_ids"]).reach(length)
+        if "position_ids" in self.modifiers:
+            return cast("PositionIds", self.modifiers["position_ids"]).reach(length)
         return length
 
     def embed(self, x_BTC: Tensor, positions_T: Tensor) -> Tensor:
@@ -98,26 +100,26 @@ class PositionalEncoding(nn.Module):
         """What the scheme itself multiplies the attention logits by, in a context of `length` tokens."""
         return 1.0
 
-    def per_layer(self) -> nn.Module | None:
+    def make_layer_module(self) -> nn.Module | None:
         """A new module for one layer, which maps what its attention reads (B, T, C) and its tables to its tables."""
         return None
 
-    def modules_of_a_layer(self) -> list[nn.Module]:
+    def make_layer_modules(self) -> list[nn.Module]:
         """New modules for one layer: the scheme's and its axes'."""
-        made = [part.per_layer() for part in (self, *cast("list[Axis]", self.axes.values()))]
+        made = [part.make_layer_module() for part in (self, *cast("list[Modifier]", self.modifiers.values()))]
         return [module for module in made if module is not None]
 
-    def tables(self, positions_T: Tensor) -> Tables:
+    def tables(self, positions_T: Tensor) -> AttentionTables:
         """Everything attention needs for one forward pass over these positions."""
-        made = Tables(positions_T, self.rotation(positions_T, len(positions_T)), self.bias(positions_T))
-        for axis in cast("list[Axis]", self.axes.values()):
+        made = AttentionTables(positions_T, self.rotation(positions_T, len(positions_T)), self.bias(positions_T))
+        for axis in cast("list[Modifier]", self.modifiers.values()):
             made = axis.apply(made, self)
         return made
 
-    def attach(self, group: str, axis: "Axis") -> None:
+    def attach(self, group: str, axis: "Modifier") -> None:
         """Add an axis, or replace that of the same group. Raises PosextError where the two do not go together."""
         axis.check(self)
-        self.axes[group] = axis
+        self.modifiers[group] = axis
         self.length_dependent = self.length_dependent or axis.length_dependent
 
     def llama_settings(self) -> dict[str, Any] | None:
@@ -133,7 +135,7 @@ class PositionalEncoding(nn.Module):
         return {}
 
 
-class Axis(nn.Module):
+class Modifier(nn.Module):
     """What varies independently of the scheme: it changes a scheme's tables. As it stands it changes nothing."""
 
     length_dependent = False  # logits at a position depend on the length of the whole context
@@ -145,16 +147,16 @@ class Axis(nn.Module):
     def check(self, scheme: PositionalEncoding) -> None:
         """Raise PosextError where the axis means nothing on this scheme."""
 
-    def apply(self, tables: Tables, scheme: PositionalEncoding) -> Tables:
+    def apply(self, tables: AttentionTables, scheme: PositionalEncoding) -> AttentionTables:
         """The tables of `scheme` in, those that attention uses out."""
         return tables
 
-    def per_layer(self) -> nn.Module | None:
+    def make_layer_module(self) -> nn.Module | None:
         """A new module for one layer, as a scheme's."""
         return None
 
 
-class PositionIds(Axis):
+class PositionIds(Modifier):
     """Which positions the tokens of a context have. As it stands, 0, 1, 2, .."""
 
     def positions(self, length: int, draw: tuple[int, int] | None) -> Tensor:

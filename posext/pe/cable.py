@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posext.pe.base import KeyBias, PositionalEncoding, Tables
+from posext.pe.base import AttentionTables, KeyBias, PositionalEncoding
 
 
 class CABLE(PositionalEncoding):
@@ -16,7 +16,7 @@ class CABLE(PositionalEncoding):
 
     family = "content"
 
-    def per_layer(self) -> nn.Module:
+    def make_layer_module(self) -> nn.Module:
         return Weights(self.shape.d_model, self.shape.n_heads)
 
 
@@ -25,7 +25,7 @@ class Weights(nn.Module):
         super().__init__()
         self.weight_HC = nn.Parameter(torch.empty(n_heads, d_model).normal_(std=0.02))
 
-    def forward(self, x_BTC: Tensor, tables: Tables) -> Tables:
+    def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
         with torch.autocast(x_BTC.device.type, enabled=False):
             steps_BTH = F.softplus(F.linear(x_BTC.to(self.weight_HC.dtype), self.weight_HC))
             return tables._replace(bias=KeyBias(steps_BTH.double().cumsum(dim=1).transpose(1, 2)))

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from posext.pe.base import PositionalEncoding, Shape, Tables
+from posext.pe.base import AttentionTables, PositionalEncoding, Shape
 from posext.utils.errors import PosextError
 
 
@@ -25,7 +25,7 @@ class CoPE(PositionalEncoding):
             raise PosextError(f"max_position must be at least 2, not {max_position}")
         self.max_position = max_position
 
-    def per_layer(self) -> nn.Module:
+    def make_layer_module(self) -> nn.Module:
         return ContextualPositions(self.max_position, self.shape.head_dim)
 
 
@@ -34,7 +34,7 @@ class ContextualPositions(nn.Module):
         super().__init__()
         self.table_PD = nn.Parameter(torch.zeros(max_position, head_dim))
 
-    def forward(self, x_BTC: Tensor, tables: Tables) -> Tables:
+    def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
         return tables._replace(weights=self.weights)
 
     def weights(self, q_BHQD: Tensor, scores_BHQK: Tensor, bias_HQK: Tensor | None, hidden_QK: Tensor) -> Tensor:

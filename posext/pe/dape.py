@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from posext.pe import build
-from posext.pe.base import PositionalEncoding, Shape, Tables
+from posext.pe.base import AttentionTables, PositionalEncoding, Shape
 from posext.utils.errors import PosextError
 
 
@@ -44,7 +44,7 @@ class DAPE(PositionalEncoding):
             train_length=shape.original_length,
         )
 
-    def per_layer(self) -> nn.Module:
+    def make_layer_module(self) -> nn.Module:
         return Adaptation(self.static(), self.shape.n_heads, self.width)
 
 
@@ -52,10 +52,10 @@ class Adaptation(nn.Module):
     def __init__(self, static: PositionalEncoding, heads: int, width: int):
         super().__init__()
         self.static = static
-        self.own = static.per_layer()
+        self.own = static.make_layer_module()
         self.mlp = nn.Sequential(nn.Linear(2 * heads, width), nn.LeakyReLU(), nn.Linear(width, heads))
 
-    def forward(self, x_BTC: Tensor, tables: Tables) -> Tables:
+    def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
         tables = tables._replace(bias=self.static.bias(tables.positions_T), weights=self.weights)
         return tables if self.own is None else self.own(x_BTC, tables)
 

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from posext.pe.base import PairBias, PositionalEncoding, Shape, Tables
+from posext.pe.base import AttentionTables, PairBias, PositionalEncoding, Shape
 from posext.utils.errors import PosextError
 
 EPSILON = 1e-6
@@ -33,7 +33,7 @@ class FIRE(PositionalEncoding):
         if not math.isfinite(c):
             raise PosextError(f"c must be a finite number, not {c}")
 
-    def per_layer(self) -> nn.Module | None:
+    def make_layer_module(self) -> nn.Module | None:
         return Interpolation(self.shape.n_heads, self.width, self.c, self.threshold)
 
 
@@ -47,7 +47,7 @@ class Interpolation(nn.Module):
         self.stretch = nn.Parameter(torch.ones(1))  # of the threshold
         self.threshold = threshold
 
-    def forward(self, x_BTC: Tensor, tables: Tables) -> Tables:
+    def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
         return tables._replace(bias=PairBias(self.rows))
 
     def rows(self, positions_Q: Tensor, positions_K: Tensor) -> Tensor:

@@ -18,5 +18,5 @@ class FIREShared(FIRE):
     def bias(self, positions_K: Tensor) -> PairBias:
         return PairBias(self.shared.rows)
 
-    def per_layer(self) -> nn.Module | None:
+    def make_layer_module(self) -> nn.Module | None:
         return None

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posext.pe.base import KeyBias, PositionalEncoding, Tables
+from posext.pe.base import AttentionTables, KeyBias, PositionalEncoding
 
 
 class FoX(PositionalEncoding):
@@ -16,7 +16,7 @@ class FoX(PositionalEncoding):
 
     family = "content"
 
-    def per_layer(self) -> nn.Module:
+    def make_layer_module(self) -> nn.Module:
         return ForgetGate(self.shape.d_model, self.shape.n_heads)
 
 
@@ -26,7 +26,7 @@ class ForgetGate(nn.Module):
         self.weight_HC = nn.Parameter(torch.empty(n_heads, d_model).normal_(std=0.02))
         self.bias_H = nn.Parameter(torch.zeros(n_heads))
 
-    def forward(self, x_BTC: Tensor, tables: Tables) -> Tables:
+    def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
         with torch.autocast(x_BTC.device.type, enabled=False):
             log_forget_BTH = F.logsigmoid(F.linear(x_BTC.to(self.bias_H.dtype), self.weight_HC, self.bias_H))
             return tables._replace(bias=KeyBias(-log_forget_BTH.double().cumsum(dim=1).transpose(1, 2)))

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from posext.pe import axes_of, from_config, settings_of
-from posext.pe.base import Axis, PositionalEncoding, Shape
+from posext.pe import from_config, modifiers_of, settings_of
+from posext.pe.base import Modifier, PositionalEncoding, Shape
 from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
@@ -72,13 +72,13 @@ class Layers(PositionalEncoding):
         for part in (super(), *self.kinds):
             part.stage(trained_length=trained_length, progress=progress, draw=draw)  # type: ignore[operator]
 
-    def attach(self, group: str, axis: Axis) -> None:
+    def attach(self, group: str, axis: Modifier) -> None:
         if group == "position_ids":
             super().attach(group, axis)
             return
         for kind in self.kinds:
             assert isinstance(kind, PositionalEncoding)
-            if group not in kind.axes:
+            if group not in kind.modifiers:
                 kind.attach(group, axis)
                 self.length_dependent = self.length_dependent or kind.length_dependent
 
@@ -87,7 +87,7 @@ def entry_of(entry: Mapping[str, Any], shape: Shape) -> tuple[PositionalEncoding
     """The scheme of one entry of the pattern, and for how many layers it stands."""
     if "pe" not in entry:
         raise PosextError(f"an entry of pe.layers names its scheme, as in {{pe: rope}}; got {dict(entry)}")
-    axes = axes_of(entry)
+    axes = modifiers_of(entry)
     rest = {key: value for key, value in entry.items() if key not in ("pe", "repeat", *axes)}
     repeat = entry.get("repeat", 1)
     if not isinstance(repeat, int) or repeat < 1:
@@ -97,7 +97,7 @@ def entry_of(entry: Mapping[str, Any], shape: Shape) -> tuple[PositionalEncoding
 
 def title_of(entry: Mapping[str, Any]) -> str:
     """An entry in words, as in rope(base=10000.0)+window."""
-    axes = axes_of(entry)
+    axes = modifiers_of(entry)
     settings = ", ".join(f"{key}={value}" for key, value in entry.items() if key not in ("pe", "repeat", *axes))
     scheme = entry["pe"] + (f"({settings})" if settings else "")
     return "+".join([scheme, *(str(axis["name"]) for axis in axes.values())])

@@ -18,7 +18,7 @@ class RoPE(PositionalEncoding):
     """
 
     family = "rotary"
-    of_the_weights = ("base",)
+    inherited_settings = ("base",)
 
     def __init__(self, shape: Shape, *, base: float = 10000.0):
         super().__init__(shape)

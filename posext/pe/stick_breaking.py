@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posext.pe.base import PositionalEncoding, Shape, Tables
+from posext.pe.base import AttentionTables, PositionalEncoding, Shape
 
 
 class StickBreaking(PositionalEncoding):
@@ -23,7 +23,7 @@ class StickBreaking(PositionalEncoding):
         super().__init__(shape)
         self.to_self = remainder == "self"
 
-    def per_layer(self) -> nn.Module:
+    def make_layer_module(self) -> nn.Module:
         return Stick(self.to_self)
 
 
@@ -32,7 +32,7 @@ class Stick(nn.Module):
         super().__init__()
         self.to_self = to_self
 
-    def forward(self, x_BTC: Tensor, tables: Tables) -> Tables:
+    def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
         return tables._replace(weights=self.weights)
 
     def weights(self, q_BHQD: Tensor, scores_BHQK: Tensor, bias_HQK: Tensor | None, hidden_QK: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ class DenseBias(NamedTuple):
     values_HQK: Tensor
 
 
-class View(NamedTuple):
+class KeyGroup(NamedTuple):
     """Some of the keys up to the query's own, and the rotations at which they are seen (None: the scheme's own).
 
     `sees` maps the indices of queries (Q, 1) and keys (1, K) to where a query sees a key. It is asked only for the last
@@ -62,7 +62,7 @@ class View(NamedTuple):
     first: int | None = None
 
 
-class Tables(NamedTuple):
+class AttentionTables(NamedTuple):
     """All that one layer's attention needs to know about order."""
 
     positions_T: Tensor
@@ -70,6 +70,6 @@ class Tables(NamedTuple):
     bias: KeyBias | DistanceBias | PairBias | DenseBias | None = None
     multiplier: Tensor | None = None  # of the scores, by query: float32 (T,) or (H, T)
     gain_D: Tensor | None = None  # of queries and of keys, after they turned: float32 (D,)
-    views: tuple[View, ...] = ()  # no key in more than one of them; none: every key up to the query's own
+    views: tuple[KeyGroup, ...] = ()  # no key in more than one of them; none: every key up to the query's own
     weights: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor] | None = None  # None: softmax of scores + bias
     # (q_BHQD turned, scores_BHQK scaled, bias_HQK, hidden_QK where a key lies after the query) to weights_BHQK

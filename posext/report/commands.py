@@ -36,7 +36,7 @@ def train(run: Run) -> str | None:
 
 def closest(config: TrainConfig) -> tuple[list[str], dict[str, Any]]:
     """Choices, as typed, and what they compose; of the groups whose choice a config does not name, the nearest."""
-    axes = {group: settings["name"] for group, settings in config.axes().items()}
+    axes = {group: settings["name"] for group, settings in config.modifiers().items()}
     nearest = {}
     for group in ("data", "length"):
         own = flat(asdict(getattr(config, group)))

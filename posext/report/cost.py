@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from posext.report.figures import View, chart
+from posext.report.figures import ChartView, chart
 from posext.report.lines import Line
 
 MEGABYTE = 1e6
@@ -43,7 +43,7 @@ def figure(lines: Sequence[Line]) -> dict:
     return chart("cost", lines, [view(name) for name in QUANTITIES], legend=False)
 
 
-def view(name: str) -> View:
+def view(name: str) -> ChartView:
     column, axis, unit = QUANTITIES[name]
 
     def values(line: Line) -> pd.DataFrame:
@@ -51,7 +51,7 @@ def view(name: str) -> View:
         said = [f"<b>{v:,.4g}</b> {axis}" for v in value]
         return pd.DataFrame({"value": value, "low": np.nan, "high": np.nan, "said": said})
 
-    return View(name, axis, values, lambda _: math.nan)
+    return ChartView(name, axis, values, lambda _: math.nan)
 
 
 def table(lines: Sequence[Line]) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from posext.analysis.curves import crop_baseline, label, once, refuse_mixed_targets
+from posext.analysis.curves import crop_baseline, curve_label, dedupe_floor, refuse_mixed_targets
 from posext.config import HEADLINE
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.protocols import COMPARABLE
@@ -32,7 +32,7 @@ def draw(
     refuse_mixed_targets(curves, known if known is None else known.loc[known.protocol == protocol])
     figure, axes = plt.subplots(figsize=(9.5, 5), layout="constrained")
     colours: dict[tuple, str] = {}
-    for _, group in once(curves).groupby(ONE_LINE, sort=False, dropna=False):
+    for _, group in dedupe_floor(curves).groupby(ONE_LINE, sort=False, dropna=False):
         first = group.iloc[0]
         if first.extend == FLOOR:
             one_curve(axes, group, "black", "--")
@@ -74,7 +74,9 @@ def one_curve(axes: Axes, group: pd.DataFrame, colour: str, style: str) -> None:
     high = (by_length.nll_high.mean() if alone else by_length.nll.max()).to_numpy(float)
     seeds = "" if alone else f" ({group.seed.nunique()} seeds)"
     first = group.iloc[0]
-    axes.plot(lengths, np.exp(nll), style, color=colour, marker="o", markersize=3, label=label(first) + seeds)
+    axes.plot(
+        lengths, np.exp(nll), style, color=colour, marker="o", markersize=3, curve_label=curve_label(first) + seeds
+    )
     axes.fill_between(lengths, np.exp(low), np.exp(high), color=colour, alpha=0.12, linewidth=0)
 
 

@@ -19,7 +19,7 @@ MANY = 16  # lines up to which all are drawn at once
 SHOWN = 8  # of many: those that end lowest; the legend shows the others
 
 
-class View(NamedTuple):
+class ChartView(NamedTuple):
     """One quantity of a line: `values` has an index of lengths and the columns value, low, high and said."""
 
     name: str
@@ -33,7 +33,7 @@ class View(NamedTuple):
 def chart(
     key: str,
     lines: Sequence[Line],
-    views: Sequence[View],
+    views: Sequence[ChartView],
     beside: Sequence[Line] = (),
     x: str = "",
     legend: bool = True,
@@ -52,7 +52,7 @@ def chart(
     }  # fmt: skip
 
 
-def traces(lines: Sequence[Line], view: View, beside: Sequence[Line]) -> list[dict]:
+def traces(lines: Sequence[Line], view: ChartView, beside: Sequence[Line]) -> list[dict]:
     drawn = []
     hidden = {"visible": "legendonly"}
     shown = visible(lines)
@@ -113,7 +113,7 @@ def band(values: pd.DataFrame) -> tuple[list, list]:
     return x, y
 
 
-def crops(lines: Sequence[Line], view: View) -> list[dict]:
+def crops(lines: Sequence[Line], view: ChartView) -> list[dict]:
     """A dotted line for each crop baseline, under one entry of the legend; grey where all lines share it."""
     known: dict[float, Line] = {}
     for line in lines:

@@ -60,7 +60,7 @@ def measured(path: Path, alone: bool) -> pd.DataFrame:
 
 def source(path: Path, rows: pd.DataFrame) -> Source:
     known = path.is_dir() and (path / "config.yaml").is_file()
-    return Source(path, rows, run.load(path) if known else None, retrieval.read(path / retrieval.FILE))
+    return Source(path, rows, run.load_run(path) if known else None, retrieval.read_retrieval(path / retrieval.FILE))
 
 
 def on_same_targets(sources: Sequence[Source]) -> tuple[list[Source], list[str]]:
@@ -98,5 +98,5 @@ def paired(found: Source, protocol: str, group: str) -> tuple[list[Paired], list
             derived = comparison.derived(curve, found.bootstrap)
             made.append(Paired(curve.row, comparison.to_crop(curve), derived))
         except PosextError as error:
-            notes.append(f"{curves.label(curve.row)} has no paired difference: {error}.")
+            notes.append(f"{curves.curve_label(curve.row)} has no paired difference: {error}.")
     return made, notes

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from posext.analysis.retrieval import curve_label
+from posext.analysis.retrieval import extension_label
 
 
 def draw(rows: pd.DataFrame, path: Path, title: str = "", train_length: int | None = None) -> None:
@@ -28,7 +28,7 @@ def draw(rows: pd.DataFrame, path: Path, title: str = "", train_length: int | No
     figure, all_axes = plt.subplots(1, len(panels), figsize=size, layout="constrained", sharey=True, squeeze=False)
     for axes, ((extend, factor), panel) in zip(all_axes[0], panels, strict=True):
         one_panel(axes, panel, lengths, train_length)
-        axes.set_title(curve_label(str(extend), str(factor)), fontsize=9, pad=14)
+        axes.set_title(extension_label(str(extend), str(factor)), fontsize=9, pad=14)
     all_axes[0, 0].set_ylabel("depth of the pair (0: the start)")
     figure.supxlabel("context length (tokens)", fontsize=10)
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")

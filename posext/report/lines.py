@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from posext.analysis.curves import crop_baseline, label, once
+from posext.analysis.curves import crop_baseline, curve_label, dedupe_floor
 from posext.config import HEADLINE
 from posext.eval.bayes_floor import FLOOR
 
@@ -61,7 +61,7 @@ class Styles:
 
     def of(self, rows: pd.DataFrame) -> list[Line]:
         """The lines of some rows, a floor last."""
-        groups = once(rows).groupby([*LINE, "run"] if self.by_run else LINE, sort=False, dropna=False)
+        groups = dedupe_floor(rows).groupby([*LINE, "run"] if self.by_run else LINE, sort=False, dropna=False)
         lines = [self.line(curves) for _, curves in groups]
         return sorted(lines, key=lambda line: line.floor)
 
@@ -77,7 +77,7 @@ class Styles:
         if first.extend == FLOOR:
             return Line(FLOOR, Style("", "circle", dashed=True), curves, floor=True)
         first["protocol"] = HEADLINE  # a label may name any other, but that stands above the chart
-        parts = [label(first)] + [first.model] * self.several_models + [first.run] * self.by_run
+        parts = [curve_label(first)] + [first.model] * self.several_models + [first.run] * self.by_run
         name = " · ".join(parts) + (f" ({seeds} seeds)" if seeds > 1 else "")
         key = first.scheme, first.extend or first.scheme, first.original_length, first.train_length, *parts[1:]
         number = self.numbers.setdefault(key, len(self.numbers))

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from posext.pe.base import DistanceBias, KeyBias, PairBias, PositionalEncoding, Rotation, Tables
+from posext.pe.base import AttentionTables, DistanceBias, KeyBias, PairBias, PositionalEncoding, Rotation
 from posext.pe.rope import RoPE
 from posext.pe.scaling import ScaledRoPE
 from posext.utils.errors import PosextError
@@ -19,7 +19,7 @@ PATTERN = 12  # layers, of which a scheme by layer is asked
 STILL = 1e12  # tokens: a pair with a longer wavelength stands still
 
 
-class Line(NamedTuple):
+class FigureLine(NamedTuple):
     """One curve, float64 (N,) each; it has gaps where y is not finite."""
 
     label: str
@@ -33,7 +33,7 @@ class Figure(NamedTuple):
     title: str
     x_label: str
     y_label: str
-    lines: list[Line]
+    lines: list[FigureLine]
     marks: dict[str, int]
     marked: str  # "x" or "y"
     logarithmic: bool
@@ -74,10 +74,10 @@ def of_layer(name: str, scheme: PositionalEncoding, length: int) -> list[Figure]
 
 def bias_without_text(scheme: PositionalEncoding, positions_T: Tensor) -> Any:
     """The bias of a scheme, or that of a new layer of one whose layers have biases of their own; None for all others."""
-    own = scheme.per_layer() if scheme.family == "bias" else None
+    own = scheme.make_layer_module() if scheme.family == "bias" else None
     if own is None:
         return scheme.bias(positions_T)
-    return own(torch.zeros(1, len(positions_T), scheme.shape.d_model), Tables(positions_T)).bias
+    return own(torch.zeros(1, len(positions_T), scheme.shape.d_model), AttentionTables(positions_T)).bias
 
 
 def numbered(layers: list[PositionalEncoding], kind: PositionalEncoding) -> str:
@@ -87,7 +87,7 @@ def numbered(layers: list[PositionalEncoding], kind: PositionalEncoding) -> str:
 
 def nothing_to_draw(name: str, scheme: PositionalEncoding) -> str:
     """Why a scheme has no figures, in a sentence."""
-    content = any(layer.per_layer() is not None for layer in dict.fromkeys(scheme.layers(PATTERN)))
+    content = any(layer.make_layer_module() is not None for layer in dict.fromkeys(scheme.layers(PATTERN)))
     reason = "acts on the content, layer by layer" if content else "adds nothing that positions alone decide"
     return f"{name} {reason}, so without text there is nothing to draw."
 
@@ -109,7 +109,7 @@ def of_rotation(name: str, scheme: PositionalEncoding, rotation: Rotation, lengt
         notes.append(f"{still} of {len(own_R)} pairs stand still.")
     if rotation.gain_TR is not None:
         notes.append("Queries and keys also have a gain by position, which is not drawn.")
-    lines = [Line(f"rope, base {base:,.10g}", counted(ropes_R), ropes_R), Line(name, counted(own_R), own_R)]
+    lines = [FigureLine(f"rope, base {base:,.10g}", counted(ropes_R), ropes_R), FigureLine(name, counted(own_R), own_R)]
     marks = {"original length": original, "length": length}
     return Figure("", "pair", "wavelength (tokens)", lines, marks, "y", True, notes)
 
@@ -117,7 +117,7 @@ def of_rotation(name: str, scheme: PositionalEncoding, rotation: Rotation, lengt
 def of_distance(scheme: PositionalEncoding, what: str, values_HT: Tensor) -> Figure:
     """A value by distance from the last position, a curve a head."""
     heads = [f"head {h + 1}" for h in range(len(values_HT))] if len(values_HT) > 1 else [what]
-    lines = [Line(label, counted(row), row) for label, row in zip(heads, values_HT, strict=True)]
+    lines = [FigureLine(label, counted(row), row) for label, row in zip(heads, values_HT, strict=True)]
     notes = ["Learned: as initialised, before any training."] if any(True for _ in scheme.parameters()) else []
     marks = {"original length": scheme.shape.original_length}
     return Figure("", "distance (tokens)", what, lines, marks, "x", False, notes)

@@ -7,14 +7,14 @@ import pandas as pd
 
 from posext.analysis.statistics import NO_INTERVAL
 from posext.eval.protocols import COMPARABLE
-from posext.report.figures import View
+from posext.report.figures import ChartView
 from posext.report.gather import Paired
 from posext.report.lines import Line
 
 SAID = {"uses": "uses its context", "survives": "survives", "fails": "fails"}
 
 
-def of_curves(known: pd.DataFrame, differences: Sequence[Paired], protocol: str) -> list[View]:
+def of_curves(known: pd.DataFrame, differences: Sequence[Paired], protocol: str) -> list[ChartView]:
     """The views of the curves of one protocol and group, whose rows are all `known`."""
 
     def scaled(line: Line) -> pd.DataFrame:
@@ -32,13 +32,13 @@ def of_curves(known: pd.DataFrame, differences: Sequence[Paired], protocol: str)
         return crop(line) * float(line.values().bytes_share.mean())
 
     views = [
-        View("Perplexity", "perplexity", perplexity, lambda line: float(np.exp(crop(line)))),
-        View("Bits per byte", "bits per byte", scaled, crop_bits),
+        ChartView("Perplexity", "perplexity", perplexity, lambda line: float(np.exp(crop(line)))),
+        ChartView("Bits per byte", "bits per byte", scaled, crop_bits),
     ]
     if differences:
         table = of_runs(differences)
         name, axis = "Difference to crop", "nats a token above the crop baseline"
-        views.append(View(name, axis, lambda line: to_crop(line, table), lambda _: 0.0, log=False, signed=True))
+        views.append(ChartView(name, axis, lambda line: to_crop(line, table), lambda _: 0.0, log=False, signed=True))
     return views
 
 

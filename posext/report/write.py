@@ -11,7 +11,7 @@ from posext.analysis import curves, document_sums, retrieval
 from posext.config import HEADLINE
 from posext.eval import protocols
 from posext.eval.bayes_floor import FLOOR
-from posext.eval.curve import Plan
+from posext.eval.curve import EvalPlan
 from posext.report import curve_plot, heatmap
 from posext.runs import tracking
 from posext.runs.run import Run, commit
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def write_curve(
-    run: Run, plan: Plan, factor: Any, extend: str, sums: pd.DataFrame, costs: pd.DataFrame
+    run: Run, plan: EvalPlan, factor: Any, extend: str, sums: pd.DataFrame, costs: pd.DataFrame
 ) -> pd.DataFrame:
     """Intervals from the sums; rows into curves.csv, sums into documents.parquet. Undefined lengths have empty numbers."""
     rows = rows_of(plan, sums)
@@ -42,13 +42,13 @@ def write_curve(
     if len(sums):
         rows = curves.with_statistics(rows, sums)
     rows = rows.merge(costs, how="left", on=["protocol", "context_length"])
-    rows = by_context(plan, rows).reindex(columns=curves.COLUMNS)
+    rows = groups_to_lengths(plan, rows).reindex(columns=curves.COLUMNS)
     labelled = sums.assign(**{name: fixed[name] for name in ("extend", "factor")})
     file, before = run.folder / "curves.csv", document_sums.sums(run.folder)
-    table = curves.replace(curves.read(file), rows)
+    table = curves.upsert(curves.read_curves(file), rows)
     before = labelled.head(0) if before is None else before
     with replacing(run.folder / document_sums.SUMS) as beside:
-        curves.replace(before, labelled).to_parquet(beside, index=False)
+        curves.upsert(before, labelled).to_parquet(beside, index=False)
     write_text(file, table.to_csv(index=False))  # last: whoever finds the curve finds its sums
     return rows
 
@@ -59,7 +59,7 @@ def write_retrieval(
     """Rows into retrieval.csv in place of those of the same curve, and a heat map for each task; the rows."""
     rows = retrieval.with_intervals(rows).assign(extend=extend, factor=factor)
     if len(rows):
-        table = retrieval.replace(retrieval.read(folder / retrieval.FILE), rows)
+        table = retrieval.upsert_retrieval(retrieval.read_retrieval(folder / retrieval.FILE), rows)
         with replacing(folder / retrieval.FILE) as beside:
             table.to_csv(beside, index=False)
         for task, part in table.groupby("task", sort=False):
@@ -67,7 +67,7 @@ def write_retrieval(
     return rows
 
 
-def rows_of(plan: Plan, sums: pd.DataFrame) -> pd.DataFrame:
+def rows_of(plan: EvalPlan, sums: pd.DataFrame) -> pd.DataFrame:
     """A row for every protocol, context length and group of targets, whether it was measured or is undefined."""
     rows = []
     for name, made in plan.protocols.items():
@@ -78,7 +78,7 @@ def rows_of(plan: Plan, sums: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["protocol", "context_length", "group", "targets"])
 
 
-def by_context(plan: Plan, rows: pd.DataFrame) -> pd.DataFrame:
+def groups_to_lengths(plan: EvalPlan, rows: pd.DataFrame) -> pd.DataFrame:
     """Where a protocol's groups are context lengths of one pass, they are the rows' lengths; the pass is the longest's."""
     parts = []
     for name, part in rows.groupby("protocol", sort=False):
@@ -91,11 +91,11 @@ def by_context(plan: Plan, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def report(run: Run, measured: pd.DataFrame, found: pd.DataFrame, wandb_run: Any) -> None:
+def write_outputs(run: Run, measured: pd.DataFrame, found: pd.DataFrame, wandb_run: Any) -> None:
     """The chart and the page of all that the run has, both on wandb too, and the tables of what was measured and found now."""
     from posext.report import page  # here, so that what draws pages is not imported at start-up
 
-    written_so_far = curves.read(run.folder / "curves.csv")
+    written_so_far = curves.read_curves(run.folder / "curves.csv")
     everything = curves.latest(written_so_far)
     if left := curves.left_out(written_so_far, everything):
         log.warning("%s", left)
@@ -113,7 +113,7 @@ def report(run: Run, measured: pd.DataFrame, found: pd.DataFrame, wandb_run: Any
         tracking.mirror_curve(started, curve, retrieval.scalars(answers), images, written, summary)
     print(f"\n{curves.table(measured, known=everything)}\n")
     if len(found):
-        print(f"{retrieval.table(found)}\n")
+        print(f"{retrieval.retrieval_table(found)}\n")
     for protocol, part in measured.groupby("protocol", sort=False):
         print(f"{protocol}: {int(part.tokens.max()):,} tokens in {int(part.documents.max())} held-out documents.")
     half = "± half the 95 % interval over documents"

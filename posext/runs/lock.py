@@ -9,11 +9,11 @@ from posext.runs.run import Run
 from posext.utils.atomic import write_text
 from posext.utils.errors import PosextError, explain
 
-PATIENCE = 1.0  # seconds; whoever only looks whether the lock is free lets go of it at once
+LOCK_TIMEOUT = 1.0  # seconds; whoever only looks whether the lock is free lets go of it at once
 
 
 @contextmanager
-def held(run: Run, main: bool = True) -> Iterator[None]:
+def run_lock(run: Run, main: bool = True) -> Iterator[None]:
     """Hold `run.lock`, as the main one of the run's processes. Raises PosextError where another start of the run has it.
 
     The system lets go of the lock of a process that is gone, whatever ended it.
@@ -22,7 +22,7 @@ def held(run: Run, main: bool = True) -> Iterator[None]:
         yield
         return
     run.folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run.folder / "run.lock", timeout=PATIENCE)
+    lock = FileLock(run.folder / "run.lock", timeout=LOCK_TIMEOUT)
     try:
         lock.acquire()
     except Timeout:
@@ -34,7 +34,7 @@ def held(run: Run, main: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def noted(run: Run, main: bool = True) -> Iterator[None]:
+def record_failure(run: Run, main: bool = True) -> Iterator[None]:
     """Leave what was raised inside in `error.txt`, one line, for the table of states; it goes at the next start."""
     note = run.folder / "error.txt"
     if main:

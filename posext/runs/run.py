@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from yaml import YAMLError
 
-from posext.config import AXES, TrainConfig
+from posext.config import MODIFIERS, TrainConfig
 from posext.model.gpt import GPT
 from posext.pe import PositionalEncoding, Shape, from_config
 from posext.training.schedules import LengthSchedule, schedule
@@ -33,7 +33,7 @@ BESIDE = {
     "checkpoint_every", "own_modules",
 }  # fmt: skip
 NEEDED = ("pe", "model", "data", "train_length")  # what a stored config must say: no default could stand for it
-IN_THE_NAME = ("pe", *AXES, "model", "train_length", "seed", "length")
+IN_THE_NAME = ("pe", *MODIFIERS, "model", "train_length", "seed", "length")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Run:
         """The run's scheme with its axes, or those of another config, for its network and its original length."""
         config, model = config or self.config, self.config.model
         shape = Shape(model.head_dim(), model.n_heads, model.d_model, self.config.train_length)
-        return from_config(config.pe, shape, config.axes())
+        return from_config(config.pe, shape, config.modifiers())
 
     def network(self, config: TrainConfig, vocab_size: int) -> Any:
         """The run's weights under the scheme and axes of a config. Raises PosextError where they do not fit."""
@@ -93,7 +93,7 @@ class Run:
         return model
 
 
-def prepare(config: TrainConfig, write: bool = True) -> Run:
+def prepare_run(config: TrainConfig, write: bool = True) -> Run:
     """The run of a config: a new folder, or the one that holds the same config. Of several processes one writes.
 
     Raises PosextError where the folder holds another config, naming what differs, and, before anything is written, where
@@ -111,7 +111,7 @@ def claim(run: Run, settings: dict[str, Any], write: bool = True) -> None:
     """Write settings into the folder of a run. Raises PosextError where it holds others, naming what differs."""
     folder, file = run.folder, run.folder / "config.yaml"
     if file.exists():
-        before, now = flat(asdict(load(folder).config)), flat(asdict(run.config))
+        before, now = flat(asdict(load_run(folder).config)), flat(asdict(run.config))
         differing = sorted(
             key for key in before | now if key.split(".")[0] not in BESIDE and before.get(key) != now.get(key)
         )
@@ -123,7 +123,7 @@ def claim(run: Run, settings: dict[str, Any], write: bool = True) -> None:
         write_text(file, OmegaConf.to_yaml(settings))
 
 
-def load(folder: Path | str) -> Run:
+def load_run(folder: Path | str) -> Run:
     """The run in a folder, which may come from a stranger: its config is read, and nothing in it is looked up or run.
 
     A checkpoint of transformers that was measured has a folder too: `posext.hf.open_run` opens both. Raises PosextError
@@ -140,7 +140,7 @@ def load(folder: Path | str) -> Run:
         raise PosextError(f"{file} is not a config of this version: {str(error).splitlines()[0]}") from error
     if config.model.path is not None:
         return Run(folder, config)
-    for part in (config.pe, *config.axes().values()):
+    for part in (config.pe, *config.modifiers().values()):
         if not isinstance(part, dict) or not {"name", "_target_"} <= part.keys():
             raise PosextError(f"{file} is no config of a run: {part} has not both a name and a _target_")
     return Run(folder, config)

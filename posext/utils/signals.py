@@ -21,7 +21,7 @@ class Stop(KeyboardInterrupt):
 
 
 @contextmanager
-def heeded(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def install_handler(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """The handler of both signals inside; where a thread that may not have one is at work, nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -35,18 +35,18 @@ def heeded(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
 
 
 @contextmanager
-def at_once() -> Iterator[None]:
+def raise_on_signal() -> Iterator[None]:
     """Inside, a signal raises Stop where it arrives."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stop(number)
 
-    with heeded(stop):
+    with install_handler(stop):
         yield
 
 
 @contextmanager
-def kept() -> Iterator[Callable[[], int]]:
+def defer_signals() -> Iterator[Callable[[], int]]:
     """Inside, the first signal is only kept, and its number given when asked for, 0 without one; a second one raises Stop."""
     arrived: list[int] = []
 
@@ -55,5 +55,5 @@ def kept() -> Iterator[Callable[[], int]]:
             raise Stop(number)
         arrived.append(number)
 
-    with heeded(keep):
+    with install_handler(keep):
         yield lambda: arrived[0] if arrived else 0

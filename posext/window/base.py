@@ -5,14 +5,14 @@ from typing import Literal
 
 from torch import Tensor
 
-from posext.pe.base import Axis, PositionalEncoding
-from posext.pe.tables import Rotation, Tables, View
+from posext.pe.base import Modifier, PositionalEncoding
+from posext.pe.tables import AttentionTables, KeyGroup, Rotation
 from posext.utils.errors import PosextError
 
 Turn = Callable[[Tensor], Rotation | None]
 
 
-class Window(Axis):
+class Window(Modifier):
     """As it stands, every key up to the query's own, as without a window (`+window=full`)."""
 
     remaps = False  # sees keys at other distances than their own
@@ -24,7 +24,7 @@ class Window(Axis):
                 f"not one of the family {scheme.family}"
             )
 
-    def apply(self, tables: Tables, scheme: PositionalEncoding) -> Tables:
+    def apply(self, tables: AttentionTables, scheme: PositionalEncoding) -> AttentionTables:
         positions_T = tables.positions_T - tables.positions_T[0]
 
         def turn(at_T: Tensor) -> Rotation | None:
@@ -32,7 +32,7 @@ class Window(Axis):
 
         return tables._replace(views=self.views(positions_T, turn))
 
-    def views(self, positions_T: Tensor, turn: Turn) -> tuple[View, ...]:
+    def views(self, positions_T: Tensor, turn: Turn) -> tuple[KeyGroup, ...]:
         """What queries see, given the positions from 0 on and the rotation at any positions; none: everything."""
         return ()
 

@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor
 
 from posext.pe.base import Shape
-from posext.pe.tables import View
+from posext.pe.tables import KeyGroup
 from posext.window.base import Turn, Window
 
 
@@ -20,5 +20,5 @@ class Chunk(Window):
         super().__init__(shape)
         self.size = self.tokens("window.size", size, shape.original_length)
 
-    def views(self, positions_T: Tensor, turn: Turn) -> tuple[View, ...]:
-        return (View(lambda n, m: n // self.size == m // self.size, span=self.size),)
+    def views(self, positions_T: Tensor, turn: Turn) -> tuple[KeyGroup, ...]:
+        return (KeyGroup(lambda n, m: n // self.size == m // self.size, span=self.size),)

@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor
 
 from posext.pe.base import Shape
-from posext.pe.tables import View
+from posext.pe.tables import KeyGroup
 from posext.utils.errors import PosextError
 from posext.window.base import Turn, Window
 
@@ -29,17 +29,17 @@ class DualChunk(Window):
         if self.chunk < 1:
             raise PosextError(f"window.local={self.local} leaves no chunk of window.longest={self.longest}")
 
-    def views(self, positions_T: Tensor, turn: Turn) -> tuple[View, ...]:
+    def views(self, positions_T: Tensor, turn: Turn) -> tuple[KeyGroup, ...]:
         chunk = self.chunk
         inside_T = positions_T % chunk
         keys = turn(inside_T)
 
-        def back(*chunks: int) -> View:
+        def back(*chunks: int) -> KeyGroup:
             """The keys that lie so many chunks back; the last number stands for all beyond."""
             at_T = (inside_T + chunks[0] * chunk).clamp(max=self.longest - 1) if chunks[0] < 2 else None
             queries = keys if not chunks[0] else turn(inside_T * 0 + self.longest - 1 if at_T is None else at_T)
             if chunks[0] == 2:
-                return View(lambda n, m: n // chunk - m // chunk >= 2, queries, keys)
-            return View(lambda n, m: n // chunk - m // chunk == chunks[0], queries, keys)
+                return KeyGroup(lambda n, m: n // chunk - m // chunk >= 2, queries, keys)
+            return KeyGroup(lambda n, m: n // chunk - m // chunk == chunks[0], queries, keys)
 
         return back(0), back(1), back(2)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from posext.pe.base import Shape
-from posext.pe.tables import View
+from posext.pe.tables import KeyGroup
 from posext.window.base import Turn, Window, near
 
 
@@ -24,10 +24,10 @@ class LambdaMask(Window):
         self.first = self.tokens("window.first", first, first)
         self.size = self.tokens("window.size", size, shape.original_length)
 
-    def views(self, positions_T: Tensor, turn: Turn) -> tuple[View, ...]:
+    def views(self, positions_T: Tensor, turn: Turn) -> tuple[KeyGroup, ...]:
         size, first = self.size, self.first
         capped, start = turn(torch.full_like(positions_T, size)), turn(torch.zeros_like(positions_T))
         return (
-            View(near(size), span=size),
-            View(lambda n, m: (n - m >= size) & (m < first), capped, start, first=first),
+            KeyGroup(near(size), span=size),
+            KeyGroup(lambda n, m: (n - m >= size) & (m < first), capped, start, first=first),
         )

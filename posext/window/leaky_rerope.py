@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 from posext.pe.base import Shape
-from posext.pe.tables import View
+from posext.pe.tables import KeyGroup
 from posext.utils.errors import PosextError
 from posext.window.base import Turn, Window, far, near
 
@@ -27,8 +27,10 @@ class LeakyReRoPE(Window):
             raise PosextError(f"window.k must be at least 1, or auto, not {k}")
         self.k, self.length_dependent = k, k == "auto"
 
-    def views(self, positions_T: Tensor, turn: Turn) -> tuple[View, ...]:
+    def views(self, positions_T: Tensor, turn: Turn) -> tuple[KeyGroup, ...]:
         room = max(self.shape.original_length - 1 - self.w, 1)
         k = max(1.0, (len(positions_T) - 1 - self.w) / room) if self.k == "auto" else float(self.k)
         keys_T = positions_T.double() / k
-        return View(near(self.w), span=self.w), View(far(self.w), turn(keys_T + self.w * (1 - 1 / k)), turn(keys_T))
+        return KeyGroup(near(self.w), span=self.w), KeyGroup(
+            far(self.w), turn(keys_T + self.w * (1 - 1 / k)), turn(keys_T)
+        )

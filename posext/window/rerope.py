@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from posext.pe.base import Shape
-from posext.pe.tables import View
+from posext.pe.tables import KeyGroup
 from posext.window.base import Turn, Window, far, near
 
 
@@ -22,6 +22,6 @@ class ReRoPE(Window):
         super().__init__(shape)
         self.w = self.tokens("window.w", w, max(1, shape.original_length // 2))
 
-    def views(self, positions_T: Tensor, turn: Turn) -> tuple[View, ...]:
+    def views(self, positions_T: Tensor, turn: Turn) -> tuple[KeyGroup, ...]:
         rectified, start = turn(torch.full_like(positions_T, self.w)), turn(torch.zeros_like(positions_T))
-        return View(near(self.w), span=self.w), View(far(self.w), rectified, start)
+        return KeyGroup(near(self.w), span=self.w), KeyGroup(far(self.w), rectified, start)

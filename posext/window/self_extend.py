@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor
 
 from posext.pe.base import Shape
-from posext.pe.tables import View
+from posext.pe.tables import KeyGroup
 from posext.window.base import Turn, Window, far, near
 
 
@@ -25,11 +25,11 @@ class SelfExtend(Window):
         self.group = None if group == "auto" else self.tokens("window.group", group, 1)
         self.length_dependent = self.group is None
 
-    def views(self, positions_T: Tensor, turn: Turn) -> tuple[View, ...]:
+    def views(self, positions_T: Tensor, turn: Turn) -> tuple[KeyGroup, ...]:
         group = self.group or self.least_group(len(positions_T))
         keys_T = positions_T // group
         shifted_T = keys_T + self.window - self.window // group
-        return View(near(self.window), span=self.window), View(far(self.window), turn(shifted_T), turn(keys_T))
+        return KeyGroup(near(self.window), span=self.window), KeyGroup(far(self.window), turn(shifted_T), turn(keys_T))
 
     def least_group(self, length: int) -> int:
         """The smallest G at which the largest distance stays within the original length; the length itself if none does."""

@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor
 
 from posext.pe.base import Shape
-from posext.pe.tables import View
+from posext.pe.tables import KeyGroup
 from posext.window.base import Turn, Window
 
 
@@ -23,9 +23,11 @@ class Sinks(Window):
         self.sinks = self.tokens("window.sinks", sinks, sinks)
         self.size = self.tokens("window.size", size, shape.original_length - sinks)
 
-    def views(self, positions_T: Tensor, turn: Turn) -> tuple[View, ...]:
+    def views(self, positions_T: Tensor, turn: Turn) -> tuple[KeyGroup, ...]:
         size, sinks = self.size, self.sinks
         return (
-            View(lambda n, m: (n - m < size) & (m >= sinks), span=size),
-            View(lambda n, m: m < sinks, turn(positions_T.clamp(max=sinks + size - 1)), turn(positions_T), first=sinks),
+            KeyGroup(lambda n, m: (n - m < size) & (m >= sinks), span=size),
+            KeyGroup(
+                lambda n, m: m < sinks, turn(positions_T.clamp(max=sinks + size - 1)), turn(positions_T), first=sinks
+            ),
         )

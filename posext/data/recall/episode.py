@@ -17,7 +17,7 @@ from posext.utils.errors import PosextError
 
 
 @dataclass(frozen=True)
-class Settings:
+class RecallSettings:
     depths: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the pair: 0 begins the context, 1 is next to the query
     trials: int = 32  # for each length, depth and condition
     key: int = 2  # tokens
@@ -58,7 +58,7 @@ class Episode(NamedTuple):
     distance: int  # tokens from the pair's value to the value that is asked for
 
 
-def episode(split: Split, pool: Pool, settings: Settings, length: int, depth: float, index: int) -> Episode:
+def episode(split: Split, pool: Pool, settings: RecallSettings, length: int, depth: float, index: int) -> Episode:
     """Episode `index` at a context length and depth: a pure function of its arguments, whatever the model.
 
     At one length all depths have the same text, keys and values. All tokens of keys and values differ, and where the text

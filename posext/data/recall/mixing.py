@@ -9,7 +9,7 @@ from torch import Tensor
 
 from posext.config import DataConfig
 from posext.data.dataset import Data
-from posext.data.recall.episode import Settings
+from posext.data.recall.episode import RecallSettings
 from posext.data.recall.pool import Pool, pool_of
 from posext.utils.errors import PosextError
 
@@ -37,7 +37,7 @@ def with_pairs(windows_BT: Tensor, pool: Pool, rng: np.random.Generator) -> Tens
     Every choice of disjoint places is equally likely. The tokens of a window's keys and values all differ; unlike in an
     episode that is measured, the text between may have them too. Nothing marks a pair, and all labels are trained.
     """
-    (B, T), N = windows_BT.shape, Settings().pair
+    (B, T), N = windows_BT.shape, RecallSettings().pair
     if 2 * N > T:
         raise PosextError(f"data.recall_share needs sequences of at least {2 * N - 1} tokens, not {T - 1}")
     P = min(len(pool.rare) // N, max(1, int(FILLED * T) // (2 * N)))

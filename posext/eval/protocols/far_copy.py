@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from posext.eval.protocols.fixed_target import fixed_target
-from posext.eval.protocols.plan import Documents, Plan, Settings
+from posext.eval.protocols.plan import Documents, ProtocolPlan, ProtocolSettings
 from posext.eval.scoring import Window
 from posext.utils.errors import PosextError
 
@@ -18,7 +18,7 @@ MORE = 4  # times the blocks of `fixed_target`, as few targets are far copies
 SHORTEST = 3  # tokens before a target; fewer recur by chance
 
 
-def far_copy(documents: Documents, lengths: Sequence[int], settings: Settings) -> Plan:
+def far_copy(documents: Documents, lengths: Sequence[int], settings: ProtocolSettings) -> ProtocolPlan:
     """The targets of `fixed_target` in four times as many blocks, in the groups `far` and `rest`.
 
     A target is far where it last stood after the same `settings.ngram` tokens more than `settings.train_length` tokens

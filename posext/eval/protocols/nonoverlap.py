@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from posext.eval.protocols.plan import Documents, Plan, Settings, slide
+from posext.eval.protocols.plan import Documents, ProtocolPlan, ProtocolSettings, slide
 from posext.eval.targets import long_documents
 
 
-def nonoverlap(documents: Documents, lengths: Sequence[int], settings: Settings) -> Plan:
+def nonoverlap(documents: Documents, lengths: Sequence[int], settings: ProtocolSettings) -> ProtocolPlan:
     """Blocks of L + 1 tokens that share a token with the next, so every label but a document's first is scored once.
 
     The last block is kept, however short. Contexts are 1 .. L tokens, so part of any fall with L is fewer targets at the
@@ -14,4 +14,4 @@ def nonoverlap(documents: Documents, lengths: Sequence[int], settings: Settings)
     """
     counts = [int(n) for n in documents.lengths]
     kept = long_documents(counts, lengths[-1], settings.seed, settings.documents)
-    return Plan({length: [w for d in kept for w in slide(d, counts[d], length, length)] for length in lengths})
+    return ProtocolPlan({length: [w for d in kept for w in slide(d, counts[d], length, length)] for length in lengths})

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from posext.eval.protocols.plan import Documents, Plan, Settings
+from posext.eval.protocols.plan import Documents, ProtocolPlan, ProtocolSettings
 from posext.eval.scoring import Window
 from posext.eval.targets import fixed_targets
 
 
-def per_position(documents: Documents, lengths: Sequence[int], settings: Settings) -> Plan:
+def per_position(documents: Documents, lengths: Sequence[int], settings: ProtocolSettings) -> ProtocolPlan:
     """Disjoint windows of the longest length, at random offsets so that position and age in the document are not mixed up.
 
     Up to `settings.blocks` in a document, drawn with `settings.seed`. A group is a bucket of positions, named by its
@@ -21,7 +21,7 @@ def per_position(documents: Documents, lengths: Sequence[int], settings: Setting
     """
     longest, counts = lengths[-1], [int(n) for n in documents.lengths]
     targets = fixed_targets(counts, longest, longest, settings.blocks, settings.seed, settings.documents)
-    return Plan(
+    return ProtocolPlan(
         {longest: [Window(t.document, t.end, longest, longest) for t in targets]}, buckets, groups_are_lengths=True
     )
 

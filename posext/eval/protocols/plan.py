@@ -21,7 +21,7 @@ class Documents(Protocol):
 
 
 @dataclass(frozen=True)
-class Settings:
+class ProtocolSettings:
     """All that any protocol is told; each takes what it needs."""
 
     train_length: int  # tokens
@@ -37,7 +37,7 @@ def ungrouped(window: Window) -> np.ndarray:
     return np.full(window.scored, "")
 
 
-class Plan(NamedTuple):
+class ProtocolPlan(NamedTuple):
     """What is scored at each context length, and into which group of targets each label of a window falls (scored,)."""
 
     windows: dict[int, list[Window]]
@@ -45,7 +45,7 @@ class Plan(NamedTuple):
     groups_are_lengths: bool = False  # a group is a context length within one pass, and is named by it
 
 
-MakePlan = Callable[[Documents, Sequence[int], Settings], Plan]  # the lengths increase
+ProtocolFn = Callable[[Documents, Sequence[int], ProtocolSettings], ProtocolPlan]  # the lengths increase
 
 
 def slide(document: int, tokens: int, length: int, stride: int, burn_in: int = 0) -> Iterator[Window]:

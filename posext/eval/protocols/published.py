@@ -6,14 +6,14 @@ context. A model is given no token of beginning.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from posext.eval.protocols.plan import Documents, Plan, Settings, slide
+from posext.eval.protocols.plan import Documents, ProtocolPlan, ProtocolSettings, slide
 from posext.eval.scoring import Window
 from posext.eval.targets import long_documents
 
 STRIDE = 256  # of the papers on LLaMA
 
 
-def alibi(documents: Documents, lengths: Sequence[int], settings: Settings) -> Plan:
+def alibi(documents: Documents, lengths: Sequence[int], settings: ProtocolSettings) -> ProtocolPlan:
     """ALiBi (Press et al. 2021, arXiv:2108.12409, section 4): blocks side by side.
 
     Wrong across lengths: longer blocks have fewer targets with little context, so the loss falls for any model.
@@ -21,7 +21,7 @@ def alibi(documents: Documents, lengths: Sequence[int], settings: Settings) -> P
     return each(documents, lengths, settings, lambda d, n, length: slide(d, n, length, length))
 
 
-def alibi_s1(documents: Documents, lengths: Sequence[int], settings: Settings) -> Plan:
+def alibi_s1(documents: Documents, lengths: Sequence[int], settings: ProtocolSettings) -> ProtocolPlan:
     """ALiBi (appendix B): a window that moves by one token, so that every target but the first L has L tokens of context.
 
     Wrong across lengths: those first L are of every length's own, with little context. A forward pass for each token.
@@ -29,7 +29,7 @@ def alibi_s1(documents: Documents, lengths: Sequence[int], settings: Settings) -
     return each(documents, lengths, settings, lambda d, n, length: slide(d, n, length, 1))
 
 
-def pi(documents: Documents, lengths: Sequence[int], settings: Settings) -> Plan:
+def pi(documents: Documents, lengths: Sequence[int], settings: ProtocolSettings) -> ProtocolPlan:
     """Position Interpolation (Chen et al. 2023, arXiv:2306.15595, section 3.2): documents cut to max(L), stride 256.
 
     Wrong across lengths: contexts are L - 255 .. L tokens, at short L a large part of it, and the first window scores
@@ -38,7 +38,7 @@ def pi(documents: Documents, lengths: Sequence[int], settings: Settings) -> Plan
     return each(documents, lengths, settings, lambda d, n, length: slide(d, lengths[-1], length, min(STRIDE, length)))
 
 
-def yarn_paper(documents: Documents, lengths: Sequence[int], settings: Settings) -> Plan:
+def yarn_paper(documents: Documents, lengths: Sequence[int], settings: ProtocolSettings) -> ProtocolPlan:
     """YaRN (Peng et al. 2023, arXiv:2309.00071, section 4.3.1), as its eval/perplexity.py computes it with --truncate.
 
     Wrong: each document is cut to its first L tokens, so the window never slides, contexts are 1 .. L - 1 tokens, and
@@ -47,7 +47,7 @@ def yarn_paper(documents: Documents, lengths: Sequence[int], settings: Settings)
     return each(documents, lengths, settings, lambda d, n, length: [whole(d, length - 1, length)])
 
 
-def longlora(documents: Documents, lengths: Sequence[int], settings: Settings) -> Plan:
+def longlora(documents: Documents, lengths: Sequence[int], settings: ProtocolSettings) -> ProtocolPlan:
     """LongLoRA (Chen et al. 2023, arXiv:2309.12307), as its eval.py computes it: the mean of whole windows at stride 256.
 
     Wrong: all labels of overlapping windows are scored, most of them up to L / 256 times and with 1 .. L - 1 tokens of
@@ -68,10 +68,10 @@ def whole(document: int, end: int, length: int) -> Window:
 def each(
     documents: Documents,
     lengths: Sequence[int],
-    settings: Settings,
+    settings: ProtocolSettings,
     windows: Callable[[int, int, int], Iterator[Window] | list[Window]],
-) -> Plan:
+) -> ProtocolPlan:
     """The windows of every kept document, from its index, its tokens and the context length."""
     counts = [int(n) for n in documents.lengths]
     kept = long_documents(counts, lengths[-1], settings.seed, settings.documents)
-    return Plan({length: [w for d in kept for w in windows(d, counts[d], length)] for length in lengths})
+    return ProtocolPlan({length: [w for d in kept for w in windows(d, counts[d], length)] for length in lengths})

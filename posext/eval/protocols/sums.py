@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from posext.eval.protocols.plan import Documents, MakePlan, Plan, Settings
+from posext.eval.protocols.plan import Documents, ProtocolFn, ProtocolPlan, ProtocolSettings
 from posext.eval.scoring import Window, score_windows
 
 KEYS = ["context_length", "group", "document"]
@@ -18,12 +18,12 @@ COLUMNS = [*KEYS, "nll", "weight", "tokens", "bytes"]
 DIGITS = 12  # of a digest of targets
 
 
-def measure(
-    protocol: MakePlan,
+def measure_protocol(
+    protocol: ProtocolFn,
     model: Callable[..., object],
     documents: Documents,
     lengths: Sequence[int],
-    settings: Settings,
+    settings: ProtocolSettings,
     bytes_per_token: np.ndarray | None = None,
     tokens_per_batch: int = 4096,
     device: torch.device | str = "cpu",
@@ -36,7 +36,7 @@ def measure(
     return pd.concat(frames, ignore_index=True)
 
 
-def targets(documents: Documents, plan: Plan, length: int) -> dict[str, str]:
+def targets(documents: Documents, plan: ProtocolPlan, length: int) -> dict[str, str]:
     """A digest of what each group scores at a context length: in order, the documents' names and their labels and places.
 
     Two plans with one digest score the same tokens, however these are cut into windows and whatever stands before them.
@@ -64,7 +64,7 @@ def targets(documents: Documents, plan: Plan, length: int) -> dict[str, str]:
 
 def document_sums(
     documents: Documents,
-    plan: Plan,
+    plan: ProtocolPlan,
     length: int,
     windows: Sequence[Window],
     nll: Sequence[np.ndarray],

@@ -9,16 +9,16 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from posext.config import RETRIEVAL, EvaluationConfig
-from posext.data.recall.episode import Settings
-from posext.eval.curve import Plan
-from posext.eval.retrieval.measure import MEASURED, measure
+from posext.data.recall.episode import RecallSettings
+from posext.eval.curve import EvalPlan
+from posext.eval.retrieval.measure import MEASURED, measure_recall
 from posext.eval.retrieval.passkey import measure_passkey
 
-TASKS: dict[str, Any] = dict(zip(RETRIEVAL, (measure, measure_passkey), strict=True))
+TASKS: dict[str, Any] = dict(zip(RETRIEVAL, (measure_recall, measure_passkey), strict=True))
 
 
 def measure_retrieval(
-    model: Any, plan: Plan, names: Sequence[str], config: EvaluationConfig, accelerator: Accelerator
+    model: Any, plan: EvalPlan, names: Sequence[str], config: EvaluationConfig, accelerator: Accelerator
 ) -> pd.DataFrame:
     """Rows of a task and MEASURED, for those of the protocols that are tasks; every process gets all of them.
 
@@ -27,7 +27,7 @@ def measure_retrieval(
     longest = getattr(getattr(model, "pe", None), "max_length", None)
     lengths = [n for n in plan.lengths if not longest or n <= longest]
     mine = lengths[accelerator.process_index :: accelerator.num_processes]
-    settings, found = Settings(trials=config.trials, seed=config.seed), []
+    settings, found = RecallSettings(trials=config.trials, seed=config.seed), []
     for name in (name for name in names if name in TASKS):
         with torch.inference_mode(), accelerator.autocast():
             rows = TASKS[name](model, plan.tokens, mine, settings, device=accelerator.device)

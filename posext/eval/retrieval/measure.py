@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from posext.data.dataset import Data
-from posext.data.recall.episode import Settings, episode
+from posext.data.recall.episode import RecallSettings, episode
 from posext.data.recall.pool import pool_of
 from posext.eval.scoring import last_logits
 from posext.model.loss import nll_of
@@ -23,11 +23,11 @@ MEASURED = [*CELL, "trials", "correct", "nll"]
 
 
 @torch.inference_mode()
-def measure(
+def measure_recall(
     model: Callable[..., object],
     tokens: Data,
     lengths: Sequence[int],
-    settings: Settings | None = None,
+    settings: RecallSettings | None = None,
     tokens_per_batch: int = 4096,
     device: torch.device | str = "cpu",
 ) -> pd.DataFrame:
@@ -36,7 +36,7 @@ def measure(
     `model` maps tokens (B, T) to logits, as posext.eval.scoring takes it. Raises PosextError for a corpus without enough rare
     tokens, or without a document as long.
     """
-    chosen, pool, rows = settings or Settings(), pool_of(tokens), []
+    chosen, pool, rows = settings or RecallSettings(), pool_of(tokens), []
     for length, depth in product((n for n in lengths if n >= chosen.shortest), chosen.depths):
         drawn = [episode(tokens.validation, pool, chosen, length, depth, i) for i in range(chosen.trials)]
         for condition in CONDITIONS:

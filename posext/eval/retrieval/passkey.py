@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from posext.data.dataset import Data
-from posext.data.recall.episode import Settings
+from posext.data.recall.episode import RecallSettings
 from posext.eval.retrieval.measure import CONDITIONS, MEASURED, answers, row
 from posext.utils.errors import PosextError
 
@@ -63,14 +63,14 @@ def measure_passkey(
     model: Callable[..., object],
     tokens: Data,
     lengths: Sequence[int],
-    settings: Settings | None = None,
+    settings: RecallSettings | None = None,
     device: torch.device | str = "cpu",
 ) -> pd.DataFrame:
     """Rows as those of `measure`, of the settings' depths, trials and seed: all digits right, as likeliest tokens.
 
     Texts of one length differ by some tokens, so each is a batch of its own. Lengths without room are left out.
     """
-    chosen, rows = settings or Settings(), []
+    chosen, rows = settings or RecallSettings(), []
 
     def tokenize(text: str) -> list[int]:
         return tokens.tokenizer.encode(text).ids
