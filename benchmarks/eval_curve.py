@@ -40,10 +40,15 @@ class OneAtATime(torch.nn.Module):
 
 def benchmark(repeats: int, documents: int, model: str) -> list[report.Row]:
     """Seconds and ratios of whole curves; the largest difference of the two ways in nats a token."""
-    config, accelerator = config_of(f"model={model}", "precision=bf16", f"evaluation.documents={documents}"), bf16()
+    config, accelerator = (
+        config_of(f"model={model}", "precision=bf16", f"evaluation.documents={documents}"),
+        bf16(),
+    )
     tokens = dataset.load_data(config.data, progress=False)
     learner, ours = (network(config, tokens.vocab_size, "rope") for _ in range(2))
-    steps_of(config, tokens, learner, accelerator, compiled=False)(60)  # so that losses differ by context
+    steps_of(config, tokens, learner, accelerator, compiled=False)(
+        60
+    )  # so that losses differ by context
     ours.load_state_dict(checkpoint.weights(learner))
     ours = ours.to(accelerator.device).eval()
     theirs = OneAtATime(as_llama(config, ours).to(accelerator.device).eval())
@@ -66,25 +71,40 @@ def benchmark(repeats: int, documents: int, model: str) -> list[report.Row]:
         begin = time.perf_counter()
         for n in LENGTHS:
             with torch.inference_mode(), accelerator.autocast():
-                nll = score_windows(theirs, tokens.validation.document, windows[n], 1, accelerator.device)
+                nll = score_windows(
+                    theirs, tokens.validation.document, windows[n], 1, accelerator.device
+                )
             found["transformers"][n] = np.concatenate(nll)
         wait(accelerator.device)
         return time.perf_counter() - begin
 
     seconds = interleaved(
-        {"ours": our(LENGTHS), "one window at a time": their, "ours, 4,096 alone": our([4096])}, repeats
+        {"ours": our(LENGTHS), "one window at a time": their, "ours, 4,096 alone": our([4096])},
+        repeats,
     )
     apart = max(abs(found["ours"][n].mean() - found["transformers"][n].mean()) for n in LENGTHS)
     rows = [report.row(f"{model}, {case}", "whole curve", seconds[case], "s") for case in seconds]
-    both, alone = f"{model}, ours against one window at a time", f"{model}, all lengths against 4,096 alone"
-    rows.append(report.row(both, "speed", speedup(seconds, "ours", "one window at a time"), "times"))
+    both, alone = (
+        f"{model}, ours against one window at a time",
+        f"{model}, all lengths against 4,096 alone",
+    )
+    rows.append(
+        report.row(both, "speed", speedup(seconds, "ours", "one window at a time"), "times")
+    )
     rows.append(report.row(both, "largest difference of a point", apart, "nats"))
     rows.append(report.row(alone, "cost", speedup(seconds, "ours, 4,096 alone", "ours"), "times"))
-    return rows + against_sliding(model, theirs, plan, accelerator, found["ours"], float(seconds["ours"].median()))
+    return rows + against_sliding(
+        model, theirs, plan, accelerator, found["ours"], float(seconds["ours"].median())
+    )
 
 
 def against_sliding(
-    model: str, theirs: Any, plan: EvalPlan, accelerator: Accelerator, found: dict[int, np.ndarray], our_seconds: float
+    model: str,
+    theirs: Any,
+    plan: EvalPlan,
+    accelerator: Accelerator,
+    found: dict[int, np.ndarray],
+    our_seconds: float,
 ) -> list[report.Row]:
     """The documents of the plan read whole at a stride of 256; the time for equal certainty is seconds times width squared."""
     split, windows = plan.tokens.validation, plan.protocols["fixed_target"].windows
@@ -100,9 +120,21 @@ def against_sliding(
     name = f"{model}, sliding with stride 256"
     return [
         report.row(name, "whole curve", seconds, "s"),
-        report.row(name, "width of the interval, by length", [theirs for theirs, _ in widths.values()], "nats"),
-        report.row(f"{model}, ours", "width of the interval, by length", [ours for _, ours in widths.values()], "nats"),
-        report.row(f"{model}, ours against sliding", "time for equal certainty, by length", ratios, "times"),
+        report.row(
+            name,
+            "width of the interval, by length",
+            [theirs for theirs, _ in widths.values()],
+            "nats",
+        ),
+        report.row(
+            f"{model}, ours",
+            "width of the interval, by length",
+            [ours for _, ours in widths.values()],
+            "nats",
+        ),
+        report.row(
+            f"{model}, ours against sliding", "time for equal certainty, by length", ratios, "times"
+        ),
     ]
 
 

@@ -26,7 +26,9 @@ def of_scheme(model: str, scheme: str, lengths: list[int], layers: int) -> None:
     made = network(config, VOCABULARY, scheme, **settings).to(accelerator.device).eval()
     tokens_BT = torch.randint(VOCABULARY, (1, lengths[-1] + 1), device=accelerator.device)
     with torch.inference_mode(), accelerator.autocast():
-        made.target_nll(tokens_BT[:, :1024], tokens_BT[:, 1 : TARGETS + 1])  # what is loaded once is not the context's
+        made.target_nll(
+            tokens_BT[:, :1024], tokens_BT[:, 1 : TARGETS + 1]
+        )  # what is loaded once is not the context's
         for length in lengths:
             give_back()
             with PeakMemory(accelerator.device) as peak:
@@ -48,7 +50,9 @@ def benchmark(model: str, schemes: str, lengths: str, layers: int) -> list[repor
     rows, contexts = [], [int(n) for n in lengths.split(",")]
     for scheme in schemes.split(",") if schemes else names():
         call = f"import memory; memory.of_scheme({model!r}, {scheme!r}, {contexts}, {layers})"
-        done = subprocess.run([sys.executable, "-c", call], cwd=sys.path[0], capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", call], cwd=sys.path[0], capture_output=True, text=True
+        )
         if done.returncode:
             print(f"{scheme}: {done.stderr.strip().splitlines()[-1]}", flush=True)
             continue
@@ -66,4 +70,6 @@ def benchmark(model: str, schemes: str, lengths: str, layers: int) -> list[repor
 
 
 if __name__ == "__main__":
-    report.run("memory", benchmark, model="nano", schemes="", lengths="4096,8192,16384,32768", layers=2)
+    report.run(
+        "memory", benchmark, model="nano", schemes="", lengths="4096,8192,16384,32768", layers=2
+    )

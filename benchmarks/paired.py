@@ -41,7 +41,9 @@ def apart(make: Callable[..., Callable[[], float]], *arguments: Any) -> Callable
     return seconds
 
 
-def serve(connection: Connection, make: Callable[..., Callable[[], float]], *arguments: Any) -> None:
+def serve(
+    connection: Connection, make: Callable[..., Callable[[], float]], *arguments: Any
+) -> None:
     with suppress(EOFError):  # nobody asks any more
         connection.recv()
         case = make(*arguments)

@@ -21,7 +21,9 @@ def shares(case: str, work: Callable[[], Any]) -> list[report.Row]:
     events = [e for e in seen.key_averages() if e.self_cpu_time_total]
     total = sum(e.self_cpu_time_total for e in events)
     events.sort(key=lambda e: -e.self_cpu_time_total)
-    return [report.row(case, e.key, 100 * e.self_cpu_time_total / total, "%") for e in events[:MOST]]
+    return [
+        report.row(case, e.key, 100 * e.self_cpu_time_total / total, "%") for e in events[:MOST]
+    ]
 
 
 def benchmark(model: str) -> list[report.Row]:
@@ -36,7 +38,9 @@ def benchmark(model: str) -> list[report.Row]:
         with torch.inference_mode(), accelerator.autocast():
             ours.target_nll(long_BT[:, :-1], long_BT[:, -64:])
 
-    return shares(f"{model}, training step", lambda: steps(3)) + shares(f"{model}, scoring 4,096 tokens", score)
+    return shares(f"{model}, training step", lambda: steps(3)) + shares(
+        f"{model}, scoring 4,096 tokens", score
+    )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,11 @@ def machine() -> str:
     """The processor, or the GPU where there is one, and the threads in use."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    names = [
+        line
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
     name = names[0].partition(":")[2].strip() if names else platform.processor()
     return f"{name}, {torch.get_num_threads()} threads"
 
@@ -42,7 +46,9 @@ def run(name: str, benchmark: Callable[..., list[Row]], **options: Any) -> None:
     parser.add_argument("--out", type=Path, help="a csv that all benchmarks share")
     for option, default in options.items():
         parser.add_argument(f"--{option}", type=type(default), default=default)
-    parser.add_argument("--name", default=name, help="of its rows, where it is run twice with other options")
+    parser.add_argument(
+        "--name", default=name, help="of its rows, where it is run twice with other options"
+    )
     given = vars(parser.parse_args())
     out, name = given.pop("out"), given.pop("name")
     here = {
@@ -51,7 +57,9 @@ def run(name: str, benchmark: Callable[..., list[Row]], **options: Any) -> None:
         "commit": commit(),
         "date": datetime.date.today().isoformat(),
     }
-    rows = pd.DataFrame([{"benchmark": name, **found, **here} for found in benchmark(**given)])[FIELDS]
+    rows = pd.DataFrame([{"benchmark": name, **found, **here} for found in benchmark(**given)])[
+        FIELDS
+    ]
     print(table(rows), flush=True)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +72,10 @@ def table(rows: pd.DataFrame) -> str:
     """Rows as Markdown."""
     shown = rows[["benchmark", "case", "quantity"]].copy()
     shown["median"] = [
-        f"{value:,.4g} {unit}".strip() for value, unit in zip(rows.value, rows.unit.fillna(""), strict=True)
+        f"{value:,.4g} {unit}".strip()
+        for value, unit in zip(rows.value, rows.unit.fillna(""), strict=True)
     ]
-    shown["lowest .. highest"] = [f"{low:,.4g} .. {high:,.4g}" for low, high in zip(rows.low, rows.high, strict=True)]
+    shown["lowest .. highest"] = [
+        f"{low:,.4g} .. {high:,.4g}" for low, high in zip(rows.low, rows.high, strict=True)
+    ]
     return shown.assign(repeats=rows.repeats).to_markdown(index=False, disable_numparse=True)

@@ -18,10 +18,16 @@ def benchmark(repeats: int, model: str, schemes: str) -> list[report.Row]:
         print(name, flush=True)
         cases[name] = lambda steps=steps: steps(2)
     seconds = interleaved(cases, repeats)
-    rows = [report.row(f"{name} against rope", "speed", speedup(seconds, name, "rope"), "times") for name in cases]
+    rows = [
+        report.row(f"{name} against rope", "speed", speedup(seconds, name, "rope"), "times")
+        for name in cases
+    ]
     return [
         *rows,
-        *(report.row(f"{name} against none", "speed", speedup(seconds, name, "none"), "times") for name in cases),
+        *(
+            report.row(f"{name} against none", "speed", speedup(seconds, name, "none"), "times")
+            for name in cases
+        ),
     ]
 
 

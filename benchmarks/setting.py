@@ -39,7 +39,11 @@ def network(config: TrainConfig, vocab_size: int, scheme: str, **settings: Any) 
 
 
 def steps_of(
-    config: TrainConfig, tokens: dataset.Data, model: GPT, accelerator: Accelerator, compiled: bool = True
+    config: TrainConfig,
+    tokens: dataset.Data,
+    model: GPT,
+    accelerator: Accelerator,
+    compiled: bool = True,
 ) -> Callable[[int], float]:
     """Training as the trainer does it, but for its records: a function that does some steps and gives the seconds."""
     if compiled:
@@ -73,7 +77,9 @@ def flops_per_token(model: GPT, length: int) -> float:
     """Forward and backward: 6 for each parameter that multiplies, the tied head among them, and causal attention's two
     products, 2 * 3 * (length / 2) * 2 multiplications and additions for each layer and unit of width.
     """
-    matrices = sum(p.numel() for n, p in model.named_parameters() if p.ndim >= 2 and not n.startswith("pe."))
+    matrices = sum(
+        p.numel() for n, p in model.named_parameters() if p.ndim >= 2 and not n.startswith("pe.")
+    )
     return 6.0 * matrices + 6.0 * model.config.n_layers * model.config.d_model * length
 
 

@@ -11,12 +11,25 @@ import report
 from posext.analysis import curves
 from posext.runs import tracking
 
-COMMAND = ["-m", "posext.train", "+pe=rope", "model=nano", "steps=300", "evaluation.documents=16", "name=chart"]
+COMMAND = [
+    "-m",
+    "posext.train",
+    "+pe=rope",
+    "model=nano",
+    "steps=300",
+    "evaluation.documents=16",
+    "name=chart",
+]
 
 
 def benchmark(repeats: int) -> list[report.Row]:
     """Seconds to the chart, of them importing, training and measuring; the corpus is tokenized already."""
-    found: dict[str, list[float]] = {"command to chart": [], "training": [], "measuring": [], "importing": []}
+    found: dict[str, list[float]] = {
+        "command to chart": [],
+        "training": [],
+        "measuring": [],
+        "importing": [],
+    }
     for index in range(repeats + 1):
         with tempfile.TemporaryDirectory() as folder:
             begin = time.perf_counter()

@@ -75,9 +75,14 @@ def benchmark(repeats: int, models: str) -> list[report.Row]:
         batch = config.tokens_per_step // config.train_length * config.train_length
         rate, peak = batch / seconds, 1 / seconds["peak"].to_numpy()
         share = rate["ours"].to_numpy() * flops_per_token(model, config.train_length) / peak.max()
-        rows += [report.row(f"{name}, {case}", "training", rate[case], "tokens/s") for case in list(cases)[1:]]
         rows += [
-            report.row(f"{name}, ours against {case}", "speed", speedup(seconds, "ours", case), "times")
+            report.row(f"{name}, {case}", "training", rate[case], "tokens/s")
+            for case in list(cases)[1:]
+        ]
+        rows += [
+            report.row(
+                f"{name}, ours against {case}", "speed", speedup(seconds, "ours", case), "times"
+            )
             for case in list(cases)[2:]
         ]
         rows.append(report.row(name, "bf16 matrix peak", peak / 1e9, "GFLOP/s"))

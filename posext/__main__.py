@@ -4,12 +4,21 @@ import sys
 from importlib import import_module
 
 COMMANDS = {  # the module of each, and what it does
-    "train": ("posext.train", "train a small GPT at a short length, then measure how far it extrapolates"),
-    "evaluate": ("posext.evaluate", "measure a run or a checkpoint again, also under another scheme"),
+    "train": (
+        "posext.train",
+        "train a small GPT at a short length, then measure how far it extrapolates",
+    ),
+    "evaluate": (
+        "posext.evaluate",
+        "measure a run or a checkpoint again, also under another scheme",
+    ),
     "report": ("posext.cli.report", "write one page about a run, or one that compares several"),
     "plot": ("posext.cli.plot", "draw the curves of several runs on one chart"),
     "table": ("posext.cli.table", "print the curves of several runs as a Markdown table"),
-    "compare": ("posext.cli.compare", "print paired differences between runs, with intervals and verdicts"),
+    "compare": (
+        "posext.cli.compare",
+        "print paired differences between runs, with intervals and verdicts",
+    ),
     "status": ("posext.cli.status", "print which runs are done, running, failed or left"),
     "schemes": ("posext.cli.schemes", "list the positional schemes, or show one"),
     "export": ("posext.cli.export", "write a run as a LlamaForCausalLM of transformers"),
@@ -24,7 +33,10 @@ def main() -> None:
         print(usage())
         return
     if name not in COMMANDS:
-        print(f"posext: unknown command {name!r}; choose one of {', '.join(COMMANDS)}", file=sys.stderr)
+        print(
+            f"posext: unknown command {name!r}; choose one of {', '.join(COMMANDS)}",
+            file=sys.stderr,
+        )
         sys.exit(2)
     sys.argv = [f"posext {name}", *sys.argv[2:]]
     import_module(COMMANDS[name][0]).main()

@@ -34,18 +34,30 @@ def evaluate(config: EvaluateConfig, given: dict[str, str]) -> Run:
     check_lengths(config.context_lengths)
     run = named_run(config, given)
     if not run.trained:
-        raise PosextError(f"{run.folder} is not trained to its end yet: run its training command again")
+        raise PosextError(
+            f"{run.folder} is not trained to its end yet: run its training command again"
+        )
     fields = {field.name for field in dataclasses.fields(config.evaluation)}
-    typed = {name: getattr(config.evaluation, name) for name in fields if f"evaluation.{name}" in given}
+    typed = {
+        name: getattr(config.evaluation, name) for name in fields if f"evaluation.{name}" in given
+    }
     changed: dict[str, Any] = {"evaluation": dataclasses.replace(run.config.evaluation, **typed)}
-    changed |= {name: getattr(config, name) for name in ("context_lengths", "protocols", "precision") if name in given}
-    run = dataclasses.replace(run, config=dataclasses.replace(run.config, tracking=config.tracking, **changed))
+    changed |= {
+        name: getattr(config, name)
+        for name in ("context_lengths", "protocols", "precision")
+        if name in given
+    }
+    run = dataclasses.replace(
+        run, config=dataclasses.replace(run.config, tracking=config.tracking, **changed)
+    )
     run.config.check()
     extension = extended(run, config, given)
     measured = extension.config if extension else run.config
     ends, shortest = run.scheme(measured).max_length, context_lengths(run)[0]
     if ends is not None and ends < shortest:
-        raise PosextError(f"{measured.title()} ends at {ends}, below the shortest context length, {shortest}")
+        raise PosextError(
+            f"{measured.title()} ends at {ends}, below the shortest context length, {shortest}"
+        )
     with run_lock(run, PartialState().is_main_process):
         measure(run, extension)
     return run
@@ -54,12 +66,20 @@ def evaluate(config: EvaluateConfig, given: dict[str, str]) -> Run:
 def named_run(config: EvaluateConfig, given: dict[str, str]) -> Run:
     """The run, or the checkpoint as one. Raises PosextError unless one of them is named, and for what goes with the other."""
     if config.run is not None:
-        beside = [key for key in given if key.partition(".")[0] in ("model", "data", "train_length", "name")]
+        beside = [
+            key
+            for key in given
+            if key.partition(".")[0] in ("model", "data", "train_length", "name")
+        ]
         if beside:
-            raise PosextError(f"{beside[0]} goes with a checkpoint ({CHECKPOINT}); run={config.run} has its own")
+            raise PosextError(
+                f"{beside[0]} goes with a checkpoint ({CHECKPOINT}); run={config.run} has its own"
+            )
         return hf.open_run(config.run)
     if (chosen := given.get("model", "hf")) != "hf":
-        raise PosextError(f"model={chosen} is a network to train; measure run=results/runs/NAME, or {CHECKPOINT}")
+        raise PosextError(
+            f"model={chosen} is a network to train; measure run=results/runs/NAME, or {CHECKPOINT}"
+        )
     if not config.model["path"]:
         raise PosextError(
             f"name the run to measure: run=results/runs/NAME, or a checkpoint of transformers: {CHECKPOINT}"
@@ -80,12 +100,16 @@ def extended(run: Run, config: EvaluateConfig, given: dict[str, str]) -> Extensi
     What belongs to the weights (a rotary base) is the run's, unless it was typed. The name holds what was typed, but for the
     factor. Raises PosextError for a scheme of another family than the run's, as its weights mean nothing to it.
     """
-    chosen: dict[str, Any] = {group: getattr(config, group) for group in ("window", "attention_scale")}
+    chosen: dict[str, Any] = {
+        group: getattr(config, group) for group in ("window", "attention_scale")
+    }
     changes = {group: settings for group, settings in chosen.items() if settings is not None}
     own = run.scheme()
     if config.extend is not None:
         kept = {
-            k: run.config.pe[k] for k in own.inherited_settings if k in config.extend and f"extend.{k}" not in given
+            k: run.config.pe[k]
+            for k in own.inherited_settings
+            if k in config.extend and f"extend.{k}" not in given
         }
         changes = {"pe": {**config.extend, **kept}, **changes}
     if not changes:
@@ -104,7 +128,9 @@ def named(key: str, name: str, given: dict[str, str]) -> str:
     """A choice with what was typed for it: yarn, or yarn(beta_fast=4)."""
     prefix = "extend." if key == "pe" else f"{key}."
     typed = [
-        f"{k.removeprefix(prefix)}={v}" for k, v in given.items() if k.startswith(prefix) and k != f"{prefix}factor"
+        f"{k.removeprefix(prefix)}={v}"
+        for k, v in given.items()
+        if k.startswith(prefix) and k != f"{prefix}factor"
     ]
     return f"{name}({' '.join(typed)})" if typed else name
 
@@ -117,25 +143,36 @@ def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None)
     accelerator = device.accelerator(run.config.precision)
     tokens = dataset.load_data(run.config.data, accelerator.is_main_process)
     if run.record["data"] != tokens.fingerprint:
-        raise PosextError(f"{run.folder} was trained on other data ({run.record['data']}, now {tokens.fingerprint})")
+        raise PosextError(
+            f"{run.folder} was trained on other data ({run.record['data']}, now {tokens.fingerprint})"
+        )
     plan = plan_of(run, tokens)
     partial = EvalCache(
-        run.folder / MEASURING, accelerator.is_main_process, record=run.record, precision=accelerator.mixed_precision
+        run.folder / MEASURING,
+        accelerator.is_main_process,
+        record=run.record,
+        precision=accelerator.mixed_precision,
     )
     rows, found, known = [], [], []
     for config in configs_to_measure(extension.config if extension else run.config, plan):
         model = network(run, config, plan, accelerator)
         sums, costs = measure_curve(model, plan, config, accelerator, known, partial)
-        answers = measure_retrieval(model, plan, run.config.protocols, config.evaluation, accelerator)
+        answers = measure_retrieval(
+            model, plan, run.config.protocols, config.evaluation, accelerator
+        )
         if accelerator.is_main_process:
-            name = extension.name if extension else "" if config == run.config else config.pe["name"]
+            name = (
+                extension.name if extension else "" if config == run.config else config.pe["name"]
+            )
             rows.append(write_curve(run, plan, config.pe.get("factor", ""), name, sums, costs))
             key = (name, rows[-1].factor.iloc[0])
             found.append(write_retrieval(run.folder, answers, *key, run.schedule.longest, run.name))
     if not accelerator.is_main_process:
         return pd.DataFrame(columns=curves.COLUMNS)
     if bayes_floor.has_bayes_floor(run.config.data):
-        rows.append(write_curve(run, plan, "", bayes_floor.FLOOR, *bayes_floor.curve(plan, run.config.data)))
+        rows.append(
+            write_curve(run, plan, "", bayes_floor.FLOOR, *bayes_floor.curve(plan, run.config.data))
+        )
     measured = pd.concat(rows, ignore_index=True)
     bayes_floor.warn_if_far(measured, run.config.data.symbols)
     write_outputs(run, measured, pd.concat(found, ignore_index=True), wandb_run)
@@ -146,7 +183,9 @@ def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None)
 def measured(run: Run) -> bool:
     """Whether curves.csv holds all that `measure` would write: a sweep that is started again passes over such a run."""
     rows = curves.read_curves(run.folder / "curves.csv")
-    curves_due = {""} | ({run.config.pe["name"]} if run.config.pe.get("factor") == "auto" else set())
+    curves_due = {""} | (
+        {run.config.pe["name"]} if run.config.pe.get("factor") == "auto" else set()
+    )
     curves_due |= {bayes_floor.FLOOR} if bayes_floor.has_bayes_floor(run.config.data) else set()
     return (
         not (run.folder / MEASURING).exists()

@@ -21,7 +21,13 @@ class QKGain(Modifier):
     Raises PosextError for an odd head_dim with pairs, or another number of weights.
     """
 
-    def __init__(self, shape: Shape, *, of: Literal["pair", "dimension"] = "pair", weights: list[float] | None = None):
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        of: Literal["pair", "dimension"] = "pair",
+        weights: list[float] | None = None,
+    ):
         super().__init__(shape)
         if of == "pair" and shape.head_dim % 2:
             raise PosextError(f"gains of pairs need an even head_dim, not {shape.head_dim}")
@@ -30,7 +36,9 @@ class QKGain(Modifier):
         if weights is not None and not all(map(math.isfinite, weights)):
             raise PosextError(f"qk_gain.weights must be finite numbers, not {weights}")
         if weights is not None and len(weights) != self.count:
-            raise PosextError(f"qk_gain.weights has {len(weights)} numbers; a head has {self.count} {of}s")
+            raise PosextError(
+                f"qk_gain.weights has {len(weights)} numbers; a head has {self.count} {of}s"
+            )
 
     def check(self, scheme: PositionalEncoding) -> None:
         if self.repeat == 1 and scheme.family == "rotary":
@@ -39,7 +47,9 @@ class QKGain(Modifier):
     def apply(self, tables: AttentionTables, scheme: PositionalEncoding) -> AttentionTables:
         if self.weights is None:
             return tables
-        return tables._replace(gain_D=torch.tensor(self.weights, device=tables.positions_T.device).repeat(self.repeat))
+        return tables._replace(
+            gain_D=torch.tensor(self.weights, device=tables.positions_T.device).repeat(self.repeat)
+        )
 
     def make_layer_module(self) -> nn.Module | None:
         return Gain(self.count, self.repeat) if self.weights is None else None

@@ -47,7 +47,9 @@ def corpus_of(run: Run, processes: int, progress: bool) -> dataset.Data:
     lengths = run.schedule
     for _, length in lengths.stages:
         if (sequences := run.config.tokens_per_step // length) < processes:
-            raise PosextError(f"{processes} processes cannot share {sequences} sequences of {length} tokens a step")
+            raise PosextError(
+                f"{processes} processes cannot share {sequences} sequences of {length} tokens a step"
+            )
     tokens = dataset.load_data(run.config.data, progress)
     for split in (tokens.train, tokens.validation):
         split.batch(0, 0, lengths.longest, 1)
@@ -77,9 +79,19 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
     metrics = wandb_run = None
     if main:
         tokens.tokenizer.save(str(run.folder / "tokenizer.json"))
-        metrics, wandb_run = tracking.Metrics(run.folder / "metrics.jsonl", start), tracking.start(run)
+        metrics, wandb_run = (
+            tracking.Metrics(run.folder / "metrics.jsonl", start),
+            tracking.start(run),
+        )
     every = 0.1 if sys.stderr.isatty() else 30.0  # seconds; a log file wants fewer lines
-    bar = tqdm(desc=run.name, total=config.steps, initial=start, unit=" steps", mininterval=every, disable=not main)
+    bar = tqdm(
+        desc=run.name,
+        total=config.steps,
+        initial=start,
+        unit=" steps",
+        mininterval=every,
+        disable=not main,
+    )
     seen = sum(tokens_at(config, lengths.length_at(step)) for step in range(start))
 
     for step in range(start, config.steps):
@@ -91,9 +103,13 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
         for group in stepper.param_groups:
             group["lr"] = learning_rate
 
-        windows, origins = batch(tokens, config.data, config.seed, step, length, tokens_at(config, length) // length)
+        windows, origins = batch(
+            tokens, config.data, config.seed, step, length, tokens_at(config, length) // length
+        )
         loss = accumulate(network, windows, config.micro_batch_tokens, accelerator)
-        norm = float(cast(Tensor, accelerator.clip_grad_norm_(network.parameters(), config.optimizer.clip)))
+        norm = float(
+            cast(Tensor, accelerator.clip_grad_norm_(network.parameters(), config.optimizer.clip))
+        )
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise FloatingPointError(non_finite(run, step, loss, norm, origins))
         stepper.step()
@@ -101,12 +117,20 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
 
         done, seen = step + 1, seen + windows.shape[0] * length
         rate = windows.shape[0] * length / (time.perf_counter() - begin)
-        row = {"step": done, "tokens": seen, "length": length, "loss": loss, "learning_rate": learning_rate}
+        row = {
+            "step": done,
+            "tokens": seen,
+            "length": length,
+            "loss": loss,
+            "learning_rate": learning_rate,
+        }
         rows: list[dict[str, Any]] = [row | {"grad_norm": norm, "tokens_per_second": round(rate)}]
         if done % config.validate_every == 0 or done == config.steps:
             scheme.stage(trained_length=reached, progress=step / config.steps)
             held_out = validate(network, tokens.validation, length, accelerator)
-            rows.append({"step": done, "tokens": seen, "length": length, "validation_loss": held_out})
+            rows.append(
+                {"step": done, "tokens": seen, "length": length, "validation_loss": held_out}
+            )
         if metrics is not None:
             for row in rows:
                 metrics.write(row)
@@ -118,7 +142,9 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
             checkpoint.save(run.folder / "checkpoints", done, model, optimizer)
             if signal:
                 raise signals.Stop(signal, f"after step {done} of {config.steps}, which is saved")
-        bar.set_postfix(loss=f"{loss:.3f}", length=length, tokens_per_second=f"{rate:,.0f}", refresh=False)
+        bar.set_postfix(
+            loss=f"{loss:.3f}", length=length, tokens_per_second=f"{rate:,.0f}", refresh=False
+        )
         bar.update()
 
     bar.close()
@@ -152,7 +178,9 @@ def tokens_at(config: TrainConfig, length: int) -> int:
     return config.tokens_per_step // length * length
 
 
-def accumulate(network: torch.nn.Module, windows: Tensor, micro_batch_tokens: int, accelerator: Accelerator) -> float:
+def accumulate(
+    network: torch.nn.Module, windows: Tensor, micro_batch_tokens: int, accelerator: Accelerator
+) -> float:
     """Gradients of the mean NLL over a whole step's windows, whatever the processes and micro-batches; that mean."""
     sequences, length = windows.shape[0], windows.shape[1] - 1
     mine = windows[accelerator.process_index :: accelerator.num_processes].to(accelerator.device)
@@ -162,19 +190,25 @@ def accumulate(network: torch.nn.Module, windows: Tensor, micro_batch_tokens: in
         last = index == len(parts) - 1
         with nullcontext() if last else accelerator.no_sync(network):
             nll = network(part[:, :-1], part[:, 1:]) / (sequences * length)
-            accelerator.backward(nll * accelerator.num_processes)  # processes average their gradients
+            accelerator.backward(
+                nll * accelerator.num_processes
+            )  # processes average their gradients
         total += nll.detach()
     return float(cast(Tensor, accelerator.reduce(total, "sum")))
 
 
 @torch.no_grad()
-def validate(network: torch.nn.Module, split: dataset.Split, length: int, accelerator: Accelerator) -> float:
+def validate(
+    network: torch.nn.Module, split: dataset.Split, length: int, accelerator: Accelerator
+) -> float:
     """Mean NLL of the same held-out windows at every call, run without the compiled graphs, which stay as they are."""
     count = max(accelerator.num_processes, VALIDATION_TOKENS // length)
     windows, _ = split.batch(0, 0, length, count)
     total = torch.zeros((), device=accelerator.device)
     with torch.compiler.set_stance("force_eager"):
-        for part in windows[accelerator.process_index :: accelerator.num_processes].split(max(1, 4096 // length)):
+        for part in windows[accelerator.process_index :: accelerator.num_processes].split(
+            max(1, 4096 // length)
+        ):
             part = part.to(accelerator.device)
             total += network(part[:, :-1], part[:, 1:])
     return float(cast(Tensor, accelerator.reduce(total, "sum"))) / (count * length)
@@ -228,7 +262,11 @@ def job(composed: DictConfig) -> float | None:
                 wandb_run.finish()
     elif main:
         print(f"{run.folder} is done already")
-    return curves.objective(run.folder / "curves.csv") if config.evaluate and state.is_main_process else None
+    return (
+        curves.objective(run.folder / "curves.csv")
+        if config.evaluate and state.is_main_process
+        else None
+    )
 
 
 def main() -> None:

@@ -18,9 +18,7 @@ from posext.pe import CONFIGS
 GB = 1e9
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 STATE = 16  # bytes a parameter: weight, gradient and AdamW's two moments in float32
-ACTIVATIONS = (
-    34  # bytes a token, layer and unit of width, in 16 bits: Korthikanti et al. 2022 (arXiv:2205.05198), eq. 2, fused
-)
+ACTIVATIONS = 34  # bytes a token, layer and unit of width, in 16 bits: Korthikanti et al. 2022 (arXiv:2205.05198), eq. 2, fused
 
 
 def matrices(model: ModelConfig) -> int:
@@ -53,28 +51,46 @@ def duration(seconds: float) -> str:
     return "< 1 s"
 
 
-def training(models: dict[str, ModelConfig], speeds: dict[str, float], vocab_size: int) -> pd.DataFrame:
+def training(
+    models: dict[str, ModelConfig], speeds: dict[str, float], vocab_size: int
+) -> pd.DataFrame:
     """20 tokens a parameter (Hoffmann et al. 2022, arXiv:2203.15556), at a short and a long training length."""
     rows = []
     for name, model in models.items():
         for length in (128, 8192):
             operations = 3 * forward(model, length, vocab_size) * 20 * matrices(model)
             gigabytes = training_bytes(model, max(16384, length), vocab_size) / GB
-            row = {"model": name, "train length": f"{length:,}", "FLOPs": f"{operations:.1e}", "GB": f"{gigabytes:.1f}"}
-            rows.append(row | {machine: duration(operations / speed) for machine, speed in speeds.items()})
+            row = {
+                "model": name,
+                "train length": f"{length:,}",
+                "FLOPs": f"{operations:.1e}",
+                "GB": f"{gigabytes:.1f}",
+            }
+            rows.append(
+                row | {machine: duration(operations / speed) for machine, speed in speeds.items()}
+            )
     return pd.DataFrame(rows)
 
 
-def evaluation(models: dict[str, ModelConfig], speeds: dict[str, float], contexts: int) -> pd.DataFrame:
+def evaluation(
+    models: dict[str, ModelConfig], speeds: dict[str, float], contexts: int
+) -> pd.DataFrame:
     """A point of a curve: so many contexts, whole, as if the last layer computed every position."""
     rows = []
     for name, model in models.items():
         for length in (2**11, 2**14, 2**17, 2**20):
             operations = forward(model, length) * length * contexts
             hidden = 4 * length * (4 * model.d_model + 2 * model.d_ff) / GB
-            row = {"model": name, "context": f"{length:,}", "FLOPs": f"{operations:.1e}", "GB": f"{hidden:.2g}"}
+            row = {
+                "model": name,
+                "context": f"{length:,}",
+                "FLOPs": f"{operations:.1e}",
+                "GB": f"{hidden:.2g}",
+            }
             row |= {"GB more, explicit": f"{explicit_bytes(model, length) / GB:.2g}"}
-            rows.append(row | {machine: duration(operations / speed) for machine, speed in speeds.items()})
+            rows.append(
+                row | {machine: duration(operations / speed) for machine, speed in speeds.items()}
+            )
     return pd.DataFrame(rows)
 
 
@@ -91,16 +107,26 @@ def measured(zoo: pd.DataFrame) -> pd.DataFrame:
 def main() -> None:
     parser = argparse.ArgumentParser(description="What a study costs, computed.")
     parser.add_argument(
-        "--gpu", type=float, default=989e12, help="peak FLOP/s of a GPU; default: H100 SXM, bf16, dense"
+        "--gpu",
+        type=float,
+        default=989e12,
+        help="peak FLOP/s of a GPU; default: H100 SXM, bf16, dense",
     )
     parser.add_argument(
-        "--utilization", type=float, default=0.3, help="share of the peak that is reached; an assumption"
+        "--utilization",
+        type=float,
+        default=0.3,
+        help="share of the peak that is reached; an assumption",
     )
     parser.add_argument("--vocab", type=int, default=2048)
-    parser.add_argument("--contexts", type=int, default=256, help="of a point: 64 documents of 4 blocks")
+    parser.add_argument(
+        "--contexts", type=int, default=256, help="of a point: 64 documents of 4 blocks"
+    )
     arguments = parser.parse_args()
     names = ("tiny", "small", "base")
-    models = {name: ModelConfig(**OmegaConf.load(CONFIGS / "model" / f"{name}.yaml")) for name in names}  # type: ignore[arg-type]
+    models = {
+        name: ModelConfig(**OmegaConf.load(CONFIGS / "model" / f"{name}.yaml")) for name in names
+    }  # type: ignore[arg-type]
     quickstart = curves.read_curves(RESULTS / "quickstart" / "curves.csv")
     rope = quickstart.loc[(quickstart.scheme == "rope") & (quickstart.extend == "")]
     laptop = (
@@ -109,9 +135,19 @@ def main() -> None:
     )
     gpu = arguments.gpu * arguments.utilization
     speeds = {"2 cores": laptop, "a GPU": gpu, "8 GPUs": 8 * gpu}
-    print(f"2 cores: {laptop:.2g} FLOP/s, from tokens per second in results/quickstart; a GPU: {gpu:.2g}, assumed\n")
-    print(training(models, speeds, arguments.vocab).to_markdown(index=False, disable_numparse=True), end="\n\n")
-    print(evaluation(models, speeds, arguments.contexts).to_markdown(index=False, disable_numparse=True), end="\n\n")
+    print(
+        f"2 cores: {laptop:.2g} FLOP/s, from tokens per second in results/quickstart; a GPU: {gpu:.2g}, assumed\n"
+    )
+    print(
+        training(models, speeds, arguments.vocab).to_markdown(index=False, disable_numparse=True),
+        end="\n\n",
+    )
+    print(
+        evaluation(models, speeds, arguments.contexts).to_markdown(
+            index=False, disable_numparse=True
+        ),
+        end="\n\n",
+    )
     print(measured(curves.read_curves(RESULTS / "zoo" / "curves.csv")).to_markdown(floatfmt=".2f"))
 
 

@@ -57,14 +57,18 @@ def sums(rng: np.random.Generator, means_D: np.ndarray, tokens_D: np.ndarray) ->
 def alone(sizes: Callable) -> Callable[[np.random.Generator, int], Study]:
     def study(rng: np.random.Generator, documents: int) -> Study:
         tokens_D = sizes(rng, documents)
-        return Study(sums(rng, TRUTH + rng.normal(0, SPREAD, size=documents), tokens_D), tokens_D, TRUTH)
+        return Study(
+            sums(rng, TRUTH + rng.normal(0, SPREAD, size=documents), tokens_D), tokens_D, TRUTH
+        )
 
     return study
 
 
 def skewed(rng: np.random.Generator, documents: int) -> Study:
     tokens_D = like(rng, documents)
-    return Study(sums(rng, TRUTH + SPREAD * (rng.exponential(size=documents) - 1), tokens_D), tokens_D, TRUTH)
+    return Study(
+        sums(rng, TRUTH + SPREAD * (rng.exponential(size=documents) - 1), tokens_D), tokens_D, TRUTH
+    )
 
 
 def correlated(rng: np.random.Generator, documents: int) -> Study:
@@ -102,20 +106,43 @@ def covered(scenario: str, documents: int, studies: int, count: int) -> dict[str
         _, low, high = study.interval()
         below, above = study.truth < low, study.truth > high
         least, most = study.percentiles(draws_SD)
-        found.append((not (below or above), least <= study.truth <= most, below, above, high - low, most - least))
+        found.append(
+            (
+                not (below or above),
+                least <= study.truth <= most,
+                below,
+                above,
+                high - low,
+                most - least,
+            )
+        )
     held, percentile, below, above, width, others = np.mean(found, axis=0)
-    return {"interval": held, "percentile": percentile, "below": below, "above": above, "width": width / others}
+    return {
+        "interval": held,
+        "percentile": percentile,
+        "below": below,
+        "above": above,
+        "width": width / others,
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--documents", type=int, nargs="+", default=DOCUMENTS)
-    parser.add_argument("--studies", type=int, default=6000, help="of each scenario and number of documents")
+    parser.add_argument(
+        "--studies", type=int, default=6000, help="of each scenario and number of documents"
+    )
     parser.add_argument("--resamples", type=int, default=1000, help="of the percentile interval")
     parser.add_argument("--out", type=Path, help="a CSV file for the table")
     given = parser.parse_args()
     rows = [
-        {"scenario": scenario, "documents": n, **covered(scenario, n, given.studies, given.resamples)}
+        {
+            "scenario": scenario,
+            "documents": n,
+            **covered(scenario, n, given.studies, given.resamples),
+        }
         for scenario in SCENARIOS
         for n in given.documents
     ]

@@ -32,10 +32,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("zoo.png"))
     options = parser.parse_args()
     rows = curves.select_factor(curves.of_runs([options.curves]), "matched")
-    rows = rows.loc[(rows.protocol == HEADLINE) & (rows.context_length <= FURTHEST * rows.original_length)]
+    rows = rows.loc[
+        (rows.protocol == HEADLINE) & (rows.context_length <= FURTHEST * rows.original_length)
+    ]
     curves.refuse_mixed_targets(rows)
-    parts = {"trained with it": rows.extend == "", "put on the weights of the RoPE run": rows.extend != ""}
-    rope = rows.loc[(rows.scheme == "rope") & (rows.extend == "") & (rows.context_length == rows.train_length)]
+    parts = {
+        "trained with it": rows.extend == "",
+        "put on the weights of the RoPE run": rows.extend != "",
+    }
+    rope = rows.loc[
+        (rows.scheme == "rope") & (rows.extend == "") & (rows.context_length == rows.train_length)
+    ]
     if not len(rope):
         raise PosextError(
             f"{options.curves} holds no curve of rope at its training length, which colours are relative to"
@@ -55,14 +62,22 @@ def by_length(rows: pd.DataFrame) -> pd.DataFrame:
     names += np.where(rows.factor == "auto", ", s matched", "")
     longer = rows.train_length > rows.original_length
     names = names.where(~longer, names + ", to " + rows.train_length.astype(str))
-    table = rows.assign(name=names).pivot_table(index="name", columns="context_length", values="nll", dropna=False)
+    table = rows.assign(name=names).pivot_table(
+        index="name", columns="context_length", values="nll", dropna=False
+    )
     return table.sort_values(AT * int(rows.original_length.iloc[0]), na_position="last")
 
 
 def heat(axes: Axes, table: pd.DataFrame, base: float, title: str) -> None:
     axes.imshow(table.to_numpy() - base, cmap="RdBu_r", vmin=-SHOWN, vmax=SHOWN, aspect="auto")
     for (row, column), nll in np.ndenumerate(table.to_numpy()):
-        text = "–" if np.isnan(nll) else f"{np.exp(nll):.0f}" if nll > np.log(99.5) else f"{np.exp(nll):.1f}"
+        text = (
+            "–"
+            if np.isnan(nll)
+            else f"{np.exp(nll):.0f}"
+            if nll > np.log(99.5)
+            else f"{np.exp(nll):.1f}"
+        )
         colour = "white" if abs(nll - base) > 0.6 * SHOWN else "black"
         axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
     axes.set_xticks(range(table.shape[1]), [str(length) for length in table.columns])

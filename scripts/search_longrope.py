@@ -38,7 +38,11 @@ class Judge:
     """The NLL of the last tokens of some windows, under any divisors: nats per token."""
 
     def __init__(self, run: Run, factor: float, tokens: dataset.Data):
-        settings = {**settings_of("pe", "longrope"), "base": run.config.pe["base"], "factor": factor}
+        settings = {
+            **settings_of("pe", "longrope"),
+            "base": run.config.pe["base"],
+            "factor": factor,
+        }
         self.scheme = cast(LongRoPE, run.scheme(replace(run.config, pe=settings)))
         self.model = GPT(run.config.model, tokens.vocab_size, self.scheme).eval()
         self.model.load_state_dict(run.weights())
@@ -53,7 +57,9 @@ class Judge:
     def nll(self, divisors: np.ndarray | None, windows: list[Target]) -> float:
         self.scheme.long_factor = "auto" if divisors is None else divisors.tolist()
         with torch.inference_mode():
-            scored = score(self.model, self.split.document, windows, self.length, self.size, TOKENS_PER_BATCH)
+            scored = score(
+                self.model, self.split.document, windows, self.length, self.size, TOKENS_PER_BATCH
+            )
         return float(scored.mean())
 
 
@@ -62,24 +68,36 @@ def starting_points(shape: Shape, base: float, factor: float) -> dict[str, np.nd
     schemes = {"PI": Linear, "NTK": NTK, "YaRN": YaRN}
     rope_R = RoPE(shape, base=base).inv_freq(base)
     made = {name: scheme(shape, base=base, factor=factor) for name, scheme in schemes.items()}
-    return {name: (rope_R / scheme.frequencies(shape.original_length)[0]).numpy() for name, scheme in made.items()}
+    return {
+        name: (rope_R / scheme.frequencies(shape.original_length)[0]).numpy()
+        for name, scheme in made.items()
+    }
 
 
 def knots_of(divisors: np.ndarray, shape: Shape, base: float, factor: float) -> list[float]:
     """ln lambda / ln s at TURNS, straight in log2 of the turns between the pairs: non-increasing."""
-    turns_R = np.log2(shape.original_length * RoPE(shape, base=base).inv_freq(base).numpy() / (2 * np.pi))
+    turns_R = np.log2(
+        shape.original_length * RoPE(shape, base=base).inv_freq(base).numpy() / (2 * np.pi)
+    )
     powers_R = np.log(divisors) / np.log(factor)
     return [round(float(power), 2) for power in np.interp(TURNS, turns_R[::-1], powers_R[::-1])]
 
 
 @app.script
 def main() -> None:
-    parser = app.Arguments(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = app.Arguments(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path, help="folder of a trained run of plain RoPE")
     parser.add_argument(
-        "--factor", type=float, default=8.0, help="context length searched at, over the original length"
+        "--factor",
+        type=float,
+        default=8.0,
+        help="context length searched at, over the original length",
     )
-    parser.add_argument("--windows", type=int, default=4, help="to search on; as many again to check on")
+    parser.add_argument(
+        "--windows", type=int, default=4, help="to search on; as many again to check on"
+    )
     parser.add_argument("--population", type=int, default=16)
     parser.add_argument("--generations", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
@@ -89,7 +107,9 @@ def main() -> None:
 def report(options: argparse.Namespace) -> None:
     run, factor = load_run(options.run), options.factor
     if not run.trained or run.config.pe["name"] != "rope":
-        raise PosextError(f"{run.folder} is not a trained run of rope, whose frequencies LongRoPE would divide")
+        raise PosextError(
+            f"{run.folder} is not a trained run of rope, whose frequencies LongRoPE would divide"
+        )
     if not 1 < factor < math.inf or options.windows < 1:
         raise PosextError(
             f"--factor must be a number above 1, and --windows above 0: got {factor} and {options.windows}"
@@ -108,7 +128,11 @@ def report(options: argparse.Namespace) -> None:
         bar.update()
         return judge.nll(divisors, searched)
 
-    size = {"population": options.population, "generations": options.generations, "seed": options.seed}
+    size = {
+        "population": options.population,
+        "generations": options.generations,
+        "seed": options.seed,
+    }
     with bar:
         found = longrope_search.search(objective, starts, 1.25 * factor, **size)
     found_R = found.divisors.round(4)
@@ -122,7 +146,9 @@ def report(options: argparse.Namespace) -> None:
     print(f"\nln lambda / ln s at 2^{TURNS} turns: {knots_of(found_R, shape, base, factor)}")
     listed = ",".join(f"{divisor:g}" for divisor in found_R)
     print(f"short_factor: auto\nlong_factor: [{listed}]\n")
-    print(f"python -m posext.evaluate run={run.folder} '+pe@extend=longrope' extend.factor={factor:g} \\")
+    print(
+        f"python -m posext.evaluate run={run.folder} '+pe@extend=longrope' extend.factor={factor:g} \\"
+    )
     print(f"  'extend.long_factor=[{listed}]'")
 
 

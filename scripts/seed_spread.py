@@ -32,7 +32,11 @@ def main() -> None:
 def own(path: Path) -> pd.DataFrame:
     """The rows of runs as trained, at their training length, with the tokens that each was trained on."""
     rows = curves.of_runs([path])
-    rows = rows.loc[(rows.extend == "") & (rows.protocol == HEADLINE) & (rows.context_length == rows.train_length)]
+    rows = rows.loc[
+        (rows.extend == "")
+        & (rows.protocol == HEADLINE)
+        & (rows.context_length == rows.train_length)
+    ]
     return rows.assign(trained_on=[trained_on(path, name) for name in rows.run])
 
 
@@ -51,7 +55,9 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     for _, same in rows.groupby(ALIKE, sort=False, dropna=False):
         if (again := same.loc[same.seed.duplicated(keep=False)]).size:
             names = " and ".join(again.run.iloc[:2])
-            raise PosextError(f"{names} are of one seed, so they differ in something else: name one of them only")
+            raise PosextError(
+                f"{names} are of one seed, so they differ in something else: name one of them only"
+            )
         if len(same) >= LEAST:
             curves.refuse_mixed_targets(same)
             found.append((*same.iloc[0][ALIKE], len(same), round(float(same.nll.std()), 4)))

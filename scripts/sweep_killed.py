@@ -17,15 +17,26 @@ from posext.cli.status import status
 from posext.runs import tracking
 from posext.runs.run import load_run
 
-MARK = "POSEXT_SWEEP_KILLED"  # in the environment of every process of the sweep, whoever its parent is
+MARK = (
+    "POSEXT_SWEEP_KILLED"  # in the environment of every process of the sweep, whoever its parent is
+)
 SCHEMES = ("rope", "alibi", "yarn")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A joblib sweep, killed once in the middle and started again.")
-    parser.add_argument("--runs", type=int, default=60, help=f"in all, a multiple of {len(SCHEMES)}")
+    parser = argparse.ArgumentParser(
+        description="A joblib sweep, killed once in the middle and started again."
+    )
+    parser.add_argument(
+        "--runs", type=int, default=60, help=f"in all, a multiple of {len(SCHEMES)}"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="at a time")
-    parser.add_argument("--results", type=Path, default=Path("results/runs/sweep_killed"), help="a folder of its own")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path("results/runs/sweep_killed"),
+        help="a folder of its own",
+    )
     arguments, typed = parser.parse_known_args()
     seeds, rest = divmod(arguments.runs, len(SCHEMES))
     if rest or not seeds:
@@ -33,8 +44,17 @@ def main() -> None:
     if arguments.results.exists():
         sys.exit(f"{arguments.results} exists already; choose another --results")
     command = [sys.executable, "-m", "posext.train", "-m", "hydra/launcher=joblib"]
-    command += [f"hydra.launcher.n_jobs={arguments.jobs}", f"results={arguments.results}", "experiment=smoke"]
-    command += [f"+pe={','.join(SCHEMES)}", f"seed=range({seeds})", "tracking.wandb=disabled", *typed]
+    command += [
+        f"hydra.launcher.n_jobs={arguments.jobs}",
+        f"results={arguments.results}",
+        "experiment=smoke",
+    ]
+    command += [
+        f"+pe={','.join(SCHEMES)}",
+        f"seed=range({seeds})",
+        "tracking.wandb=disabled",
+        *typed,
+    ]
 
     begun = start(command)
     while begun.poll() is None and len(finished(arguments.results)) < arguments.runs // 2:
@@ -58,20 +78,26 @@ def main() -> None:
     for folder in map(Path.resolve, after):
         steps = [row["step"] for row in tracking.read(folder / "metrics.jsonl") if "loss" in row]
         check(
-            steps == list(range(1, load_run(folder).config.steps + 1)), f"{folder} has gaps or doubles in its metrics"
+            steps == list(range(1, load_run(folder).config.steps + 1)),
+            f"{folder} has gaps or doubles in its metrics",
         )
     print(table.to_markdown(index=False, floatfmt=".3f", missingval=""))
-    print(f"\n{len(after)} runs complete, {len(before)} of them from before the kill; no doubles, no process left")
+    print(
+        f"\n{len(after)} runs complete, {len(before)} of them from before the kill; no doubles, no process left"
+    )
 
 
 def start(command: list[str]) -> subprocess.Popen:
-    return subprocess.Popen(command, env=os.environ | {MARK: str(os.getpid())}, start_new_session=True)
+    return subprocess.Popen(
+        command, env=os.environ | {MARK: str(os.getpid())}, start_new_session=True
+    )
 
 
 def finished(results: Path) -> dict[Path, int]:
     """The runs that have curves, and when their weights were written, in ns."""
     return {
-        file.parent: (file.parent / "model.safetensors").stat().st_mtime_ns for file in results.glob("*/curves.csv")
+        file.parent: (file.parent / "model.safetensors").stat().st_mtime_ns
+        for file in results.glob("*/curves.csv")
     }
 
 
@@ -80,7 +106,10 @@ def left() -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == str(os.getpid()) and process.status() != psutil.STATUS_ZOMBIE:
+            if (
+                process.environ().get(MARK) == str(os.getpid())
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
                 found.append(process)
         except psutil.Error:
             continue

@@ -12,18 +12,28 @@ WORDS = "the of a to in is that it for on with as was at by from or an be this w
 
 
 def pytest_addoption(parser):
-    parser.addoption("--pe", type=Path, help="the yaml of a scheme of your own: run its contract, and nothing else")
+    parser.addoption(
+        "--pe",
+        type=Path,
+        help="the yaml of a scheme of your own: run its contract, and nothing else",
+    )
 
 
 def pytest_configure(config):
     torch.set_num_threads(1)  # networks here are tiny: threads would only wait for each other
     if file := config.getoption("--pe"):
-        allow([str(OmegaConf.load(file)._target_).partition(".")[0]], [file.resolve().parent.parent])
+        allow(
+            [str(OmegaConf.load(file)._target_).partition(".")[0]], [file.resolve().parent.parent]
+        )
 
 
 def pytest_collection_modifyitems(config, items):
     if file := config.getoption("--pe"):
-        of_it = [i for i in items if hasattr(i, "callspec") and i.callspec.params.get("name") == file.stem]
+        of_it = [
+            i
+            for i in items
+            if hasattr(i, "callspec") and i.callspec.params.get("name") == file.stem
+        ]
         config.hook.pytest_deselected(items=[i for i in items if i not in of_it])
         items[:] = of_it
 

@@ -33,6 +33,10 @@ def stopping(folder, done, model, *rest):
         raise KeyboardInterrupt
 
 
-stop = int(sys.argv.pop(1).removeprefix("stop-after=")) if sys.argv[1].startswith("stop-after=") else None
+stop = (
+    int(sys.argv.pop(1).removeprefix("stop-after="))
+    if sys.argv[1].startswith("stop-after=")
+    else None
+)
 device.accelerator, checkpoint.save = sharded, stopping
 train.main()

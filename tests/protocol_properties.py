@@ -14,7 +14,12 @@ import torch
 from posext.eval.protocols import ProtocolPlan, ProtocolSettings, measure_protocol
 from posext.eval.scoring import score_windows
 
-VOCABULARY, SIZE, LENGTHS, STRIDE = 11, 4, [8, 16, 32, 64], 6  # the stride that stands in for the presets' 256
+VOCABULARY, SIZE, LENGTHS, STRIDE = (
+    11,
+    4,
+    [8, 16, 32, 64],
+    6,
+)  # the stride that stands in for the presets' 256
 SETTINGS = ProtocolSettings(train_length=16, size=SIZE, blocks=3)
 rng = np.random.default_rng(0)
 
@@ -71,12 +76,16 @@ def contexts(name, n, length):
     longest, eighth = LENGTHS[-1], max(1, length // 8)
     slid = range(length - STRIDE + 1, length + 1)
     return {
-        "fixed_target": [*range(length - SIZE + 1, length + 1)] * min(3, 1 + (n - 1 - longest) // SIZE),
-        "far_copy": [*range(length - SIZE + 1, length + 1)] * min(12, 1 + (n - 1 - longest) // SIZE),
+        "fixed_target": [*range(length - SIZE + 1, length + 1)]
+        * min(3, 1 + (n - 1 - longest) // SIZE),
+        "far_copy": [*range(length - SIZE + 1, length + 1)]
+        * min(12, 1 + (n - 1 - longest) // SIZE),
         "per_position": [*range(1, longest + 1)] * min(3, (n - 1) // longest),
         "nonoverlap": [(label - 1) % length + 1 for label in range(1, n)],
         "alibi": [(label - 1) % length + 1 for label in range(1, n)],
-        "sliding": [length - eighth + 1 + (label - longest - 1) % eighth for label in range(longest + 1, n)],
+        "sliding": [
+            length - eighth + 1 + (label - longest - 1) % eighth for label in range(longest + 1, n)
+        ],
         "alibi_s1": [min(label, length) for label in range(1, n)],
         "pi": [i if i <= length else slid[(i - length - 1) % STRIDE] for i in range(1, longest)],
         "yarn_paper": [*range(1, length)],
@@ -85,7 +94,11 @@ def contexts(name, n, length):
 
 
 def targets(plan: ProtocolPlan, length: int) -> list[tuple[int, int]]:
-    return [(w.document, label) for w in plan.windows[length] for label in range(w.labels.start, w.labels.stop)]
+    return [
+        (w.document, label)
+        for w in plan.windows[length]
+        for label in range(w.labels.start, w.labels.stop)
+    ]
 
 
 def closed_form(name, make_plan, read):
@@ -95,9 +108,15 @@ def closed_form(name, make_plan, read):
     assert sorted(set(sums.context_length)) == lengths
     for length in lengths:
         expected = {f"d{d}": contexts(name, COUNTS[d], length) for d in KEPT}
-        at = sums.loc[sums.context_length == length].groupby("document")[["nll", "weight", "tokens"]].sum()
+        at = (
+            sums.loc[sums.context_length == length]
+            .groupby("document")[["nll", "weight", "tokens"]]
+            .sum()
+        )
         unit = 1 / (length - 1) if name in ("yarn_paper", "longlora") else 1
-        assert {d: n for d, n in at.tokens.items() if n} == {d: len(of) for d, of in expected.items() if of}
+        assert {d: n for d, n in at.tokens.items() if n} == {
+            d: len(of) for d, of in expected.items() if of
+        }
         for document, row in at.iterrows():
             assert row.nll == pytest.approx(unit * sum(map(cost, expected[document])), rel=1e-5)
         everything = np.concatenate([[cost(n) for n in of] for of in expected.values()])
@@ -117,7 +136,11 @@ def same_at_every_length(name, make_plan, read):
     plan = make_plan(RANDOM, LENGTHS, SETTINGS)
     if name not in ("yarn_paper", "longlora"):
         groups = [
-            {t: g for w in windows for t, g in zip(targets(ProtocolPlan({0: [w]}), 0), plan.groups(w), strict=True)}
+            {
+                t: g
+                for w in windows
+                for t, g in zip(targets(ProtocolPlan({0: [w]}), 0), plan.groups(w), strict=True)
+            }
             for windows in plan.windows.values()
         ]
         assert all(of_length == groups[0] for of_length in groups)
@@ -126,7 +149,11 @@ def same_at_every_length(name, make_plan, read):
 def none_left_out(name, make_plan, read):
     """The labels scored are all there are; where blocks are drawn, each is in some draw."""
     longest = LENGTHS[-1]
-    first = {"sliding": longest + 1, "fixed_target": longest - SIZE + 1, "far_copy": longest - SIZE + 1}.get(name, 1)
+    first = {
+        "sliding": longest + 1,
+        "fixed_target": longest - SIZE + 1,
+        "far_copy": longest - SIZE + 1,
+    }.get(name, 1)
     drawn = name in ("fixed_target", "far_copy", "per_position")
     if name in ("yarn_paper", "longlora"):
         return
@@ -135,14 +162,21 @@ def none_left_out(name, make_plan, read):
         for seed in range(400 if drawn else 1):
             settings = ProtocolSettings(train_length=16, size=SIZE, blocks=1000, seed=seed)
             scored |= set(targets(make_plan(PLACES, LENGTHS, settings), length))
-        assert scored == {(d, i) for d in KEPT for i in range(first, longest if name == "pi" else COUNTS[d])}
+        assert scored == {
+            (d, i) for d in KEPT for i in range(first, longest if name == "pi" else COUNTS[d])
+        }
 
 
 def label_is_the_next_token(name, make_plan, read):
     """A model that puts all its mass on the token after each input loses nothing."""
     plan = make_plan(PLACES, LENGTHS, SETTINGS)
     for windows in plan.windows.values():
-        assert max(nll.max() for nll in score_windows(read(next_place), PLACES.document, windows, 4096)) < 1e-6
+        assert (
+            max(
+                nll.max() for nll in score_windows(read(next_place), PLACES.document, windows, 4096)
+            )
+            < 1e-6
+        )
 
 
 PROPERTIES = [closed_form, once, same_at_every_length, none_left_out, label_is_the_next_token]

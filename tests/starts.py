@@ -15,7 +15,9 @@ CONTEXT.set_forkserver_preload(["posext.train", "posext.evaluate", "posext.repor
 SAID = "said.txt"
 
 
-def start(*typed: str, entry: str = "train", said: str = SAID, before: tuple = ()) -> multiprocessing.Process:
+def start(
+    *typed: str, entry: str = "train", said: str = SAID, before: tuple = ()
+) -> multiprocessing.Process:
     """A process that runs an entry point here and says what it says into a file; `before` is a function and its arguments."""
     process = CONTEXT.Process(target=run, args=(entry, typed, said, before))
     process.start()

@@ -11,14 +11,19 @@ from posext.pe.base import AttentionTables, DistanceBias, KeyBias, PairBias, Rot
 
 def inputs(length: int, dtype: torch.dtype, seed: int = 0) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(2, 4, length, 16, generator=generator, dtype=torch.float64).to(dtype) for _ in range(3)]
+    return [
+        torch.randn(2, 4, length, 16, generator=generator, dtype=torch.float64).to(dtype)
+        for _ in range(3)
+    ]
 
 
 def tables(length: int, rotated: bool, slopes: tuple[float, ...] | None = None) -> AttentionTables:
     positions = torch.arange(length, dtype=torch.float64)
     phases = positions[:, None] * 100.0 ** (-torch.arange(8) / 8)
     rotation = Rotation(phases.cos().float(), phases.sin().float()) if rotated else None
-    bias = KeyBias(torch.tensor(slopes, dtype=torch.float64)[:, None] * positions) if slopes else None
+    bias = (
+        KeyBias(torch.tensor(slopes, dtype=torch.float64)[:, None] * positions) if slopes else None
+    )
     return AttentionTables(torch.arange(length), rotation, bias)
 
 
@@ -46,7 +51,9 @@ def reference(q, k, v, given: AttentionTables, exact=None) -> torch.Tensor:
 BIASES = [None, (0.25, 0.0625, 2**-6, 2**-8), (0.5, 0.7, 0.01, 1.0)]
 
 
-@pytest.mark.parametrize("length", [1, 100, attention.EXPLICIT_LENGTH + 5])  # either side of the switch
+@pytest.mark.parametrize(
+    "length", [1, 100, attention.EXPLICIT_LENGTH + 5]
+)  # either side of the switch
 @pytest.mark.parametrize("rotated", [False, True])
 @pytest.mark.parametrize("slopes", BIASES)
 def test_every_path_equals_the_reference_forward_and_backward(length, rotated, slopes):
@@ -66,13 +73,20 @@ def test_every_path_equals_the_reference_forward_and_backward(length, rotated, s
 def test_the_last_queries_alone_equal_the_reference(length, last, slopes):
     qkv, given = inputs(length, torch.float32), tables(length, True, slopes)
     exact = reference(*qkv, given)[:, :, -last:]
-    torch.testing.assert_close(attention.attend(*qkv, given, last).double(), exact, atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        attention.attend(*qkv, given, last).double(), exact, atol=2e-5, rtol=1e-4
+    )
 
 
 def by_distance(height, rate):
     """A learned bias of the distance, as a scheme returns it and as the reference wants it."""
     values = DistanceBias(-height[:, None] * torch.log1p(rate[:, None] * torch.arange(300)))
-    return values, lambda n, distances: -height.double()[:, None] * torch.log1p(rate.double()[:, None] * distances)
+    return (
+        values,
+        lambda n, distances: (
+            -height.double()[:, None] * torch.log1p(rate.double()[:, None] * distances)
+        ),
+    )
 
 
 def by_pair(height, rate):
@@ -82,9 +96,12 @@ def by_pair(height, rate):
         share = (positions_q[:, None] - positions_k).clamp(min=0) / (positions_q[:, None] + 1)
         return -height[:, None, None] * torch.sqrt(1 + rate[:, None, None] * share)
 
-    return PairBias(
-        rows
-    ), lambda n, distances: -height.double()[:, None] * torch.sqrt(1 + rate.double()[:, None] * distances / (n + 1))
+    return (
+        PairBias(rows),
+        lambda n, distances: (
+            -height.double()[:, None] * torch.sqrt(1 + rate.double()[:, None] * distances / (n + 1))
+        ),
+    )
 
 
 @pytest.mark.parametrize("learned", [by_distance, by_pair])
@@ -99,7 +116,11 @@ def test_a_learned_bias_and_its_gradient_equal_the_reference(monkeypatch, learne
         rate = torch.tensor([0.1, 0.5, 1.0, 3.0], requires_grad=True)
         bias, exact = learned(height, rate)
         given = tables(300, True)._replace(bias=bias)
-        out = attention.attend(*qkv, attention.prepare(given)) if path == "engine" else reference(*qkv, given, exact)
+        out = (
+            attention.attend(*qkv, attention.prepare(given))
+            if path == "engine"
+            else reference(*qkv, given, exact)
+        )
         (out * torch.linspace(-1, 1, 16)).sum().backward()
         results.append([out.detach().double(), *(x.grad.double() for x in (*qkv, height, rate))])
     for mine, right in zip(*results, strict=True):
@@ -111,7 +132,9 @@ def test_a_folded_bias_stays_exact_at_long_contexts(dtype):
     """Neighbouring keys differ by one slope however far from the start; bf16 alone would round them together."""
     length, slopes = 65_536, (0.5, 2**-8)
     bias = KeyBias(torch.tensor(slopes, dtype=torch.float64)[:, None] * torch.arange(length))
-    q = torch.zeros(1, 2, 8, 16, dtype=dtype)  # the last rows alone, as all before them cost too much here
+    q = torch.zeros(
+        1, 2, 8, 16, dtype=dtype
+    )  # the last rows alone, as all before them cost too much here
     parts = attention.split_mantissa(attention.relative_to_last_key(bias) * math.sqrt(16), dtype)
     scores = parts.double().sum(-1) / math.sqrt(q.shape[-1])
     exact = bias.values_HK - bias.values_HK[:, -1:]

@@ -26,7 +26,10 @@ FORMULAS = {
     "logn": ({}, lambda n, length: max(1, math.log(n + 1) / math.log(L))),
     "logn in range": ({"in_range": True}, lambda n, length: math.log(n + 1) / math.log(L)),
     "llama4": ({}, lambda n, length: 1 + 0.1 * math.log(1 + (n + 1) // L)),
-    "llama4 of 8192": ({"floor": 5, "strength": 0.3}, lambda n, length: 1 + 0.3 * math.log(1 + (n + 1) // 5)),
+    "llama4 of 8192": (
+        {"floor": 5, "strength": 0.3},
+        lambda n, length: 1 + 0.3 * math.log(1 + (n + 1) // 5),
+    ),
     "yarn": ({}, lambda n, length: (0.1 * math.log(max(1, length / L)) + 1) ** 2),
     "yarn at 8": ({"factor": 8}, lambda n, length: 1.459129),
     "ssmax": ({"start": 0.43}, lambda n, length: 0.43 * math.log(n + 1)),
@@ -44,7 +47,11 @@ def test_the_multiplier_of_every_query_is_the_formula_s(case, length):
 
 def test_the_multiplier_scales_scores_and_not_the_bias():
     """Doubled queries under ALiBi equal a temperature of 2 on the scores alone."""
-    model = GPT(CONFIG, 50, build("alibi", **SHAPE, attention_scale={"name": "yarn", "factor": 4})).initialize(0).eval()
+    model = (
+        GPT(CONFIG, 50, build("alibi", **SHAPE, attention_scale={"name": "yarn", "factor": 4}))
+        .initialize(0)
+        .eval()
+    )
     plain = GPT(CONFIG, 50, build("alibi", **SHAPE)).initialize(0).eval()
     with torch.no_grad():
         for block in plain.blocks:
@@ -79,7 +86,12 @@ def test_yarn_without_its_own_temperature_takes_another_and_with_yarn_s_is_itsel
         ("yarn", {"factor": 2}, 128, 1.143434),
         ("none", {"attention_scale": "logn"}, 256, 2.0),
         ("alibi", {"attention_scale": {"name": "ssmax", "start": 0.5}}, 99, 0.5 * math.log(99)),
-        ("irope", {}, 64, (1 + 1 + 0.1 * math.log(5)) / 2),  # two layers, RoPE and Llama 4's growing scores
+        (
+            "irope",
+            {},
+            64,
+            (1 + 1 + 0.1 * math.log(5)) / 2,
+        ),  # two layers, RoPE and Llama 4's growing scores
     ],
 )
 def test_the_effective_multiplier_is_what_the_last_query_gets(pe, axes, length, expected):

@@ -27,8 +27,14 @@ def trained(command, small):
 
 def test_every_inference_time_choice_measures_a_trained_run(command, trained):
     typed = [[f"+window={name}"] for name in names("window")]
-    typed += [["attention_scale=logn"], ["+pe@extend=yarn", "extend.attention_factor=1", "+attention_scale=logn"]]
-    typed += [["+window=window", "window.size=4"], ["+pe@extend=ntk", "extend.factor=4", "+window=leaky_rerope"]]
+    typed += [
+        ["attention_scale=logn"],
+        ["+pe@extend=yarn", "extend.attention_factor=1", "+attention_scale=logn"],
+    ]
+    typed += [
+        ["+window=window", "window.size=4"],
+        ["+pe@extend=ntk", "extend.factor=4", "+window=leaky_rerope"],
+    ]
     for arguments in typed:
         code, _, err = command("evaluate", f"run={trained}", "tracking.wandb=disabled", *arguments)
         assert code == 0, err
@@ -59,7 +65,9 @@ def test_what_does_not_go_together_is_refused_in_one_sentence(command, trained, 
     assert (code, "needs a rotary scheme" in err) == (2, True)
     code, _, err = command("train", "+pe=rope", "+window=rerop", *small)
     assert (code, "unknown window=rerop; choose one of" in err) == (2, True)
-    code, _, err = command("train", "+pe=rope", "+position_ids=pose", "position_ids.multiple=0", *small)
+    code, _, err = command(
+        "train", "+pe=rope", "+position_ids=pose", "position_ids.multiple=0", *small
+    )
     assert (code, "position_ids.multiple must be at least 1" in err) == (2, True)
     assert len(list(Path("results/runs").iterdir())) == 1
 
@@ -90,13 +98,17 @@ def test_training_with_axes_ends_in_a_curve_under_its_title(command, small, type
 
 def test_a_run_trained_with_axes_keeps_them_under_an_extension(command, small):
     assert command("train", "+pe=rope", "+qk_gain=per_pair", *small, "name=mine")[0] == 0
-    code, _, err = command("evaluate", "run=results/runs/mine", "+pe@extend=yarn", "tracking.wandb=disabled")
+    code, _, err = command(
+        "evaluate", "run=results/runs/mine", "+pe@extend=yarn", "tracking.wandb=disabled"
+    )
     assert code == 0, err
     rows = curves.read_curves("results/runs/mine/curves.csv")
     assert set(rows.extend) == {"", "yarn"}
 
 
-def test_a_scheme_of_one_s_own_is_trained_and_measured_when_its_module_is_allowed(command, small, monkeypatch):
+def test_a_scheme_of_one_s_own_is_trained_and_measured_when_its_module_is_allowed(
+    command, small, monkeypatch
+):
     monkeypatch.syspath_prepend(OWN)
     typed = ["--config-dir", str(OWN / "configs"), "+pe=square_root", *small, "name=mine"]
     code, _, err = command("train", *typed)
@@ -113,9 +125,18 @@ def test_what_a_stored_config_allows_does_not_count(tmp_path, small):
 
     def run(module: str, *typed: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", f"posext.{module}", "--config-dir", "configs", *typed]
-        return subprocess.run(command, cwd=tmp_path / "own", env=environment, capture_output=True, text=True)
+        return subprocess.run(
+            command, cwd=tmp_path / "own", env=environment, capture_output=True, text=True
+        )
 
-    trained = run("train", "+pe=square_root", *small, "name=mine", "own_modules=[square_root]", "evaluate=false")
+    trained = run(
+        "train",
+        "+pe=square_root",
+        *small,
+        "name=mine",
+        "own_modules=[square_root]",
+        "evaluate=false",
+    )
     assert trained.returncode == 0, trained.stderr
     refused = run("evaluate", "run=results/runs/mine")
     assert (refused.returncode, "is refused" in refused.stderr) == (2, True)
@@ -125,7 +146,14 @@ def test_what_a_stored_config_allows_does_not_count(tmp_path, small):
 
 def test_a_scheme_of_one_s_own_is_put_under_the_contract():
     file = OWN / "configs" / "pe" / "square_root.yaml"
-    command = [sys.executable, "-m", "pytest", str(ROOT / "tests" / "test_contract.py"), "--pe", str(file)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        str(ROOT / "tests" / "test_contract.py"),
+        "--pe",
+        str(file),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(OWN)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]

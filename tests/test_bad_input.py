@@ -35,12 +35,18 @@ SETTINGS = [
     ),
     (["+pe=rope", "pe.factor=8"], "unknown setting pe.factor; Valid in pe: _target_, base"),
     (["+pe=rope", "steps"], "missing EQUAL"),
-    (["+pe=rope", "steps=many"], "steps: Value 'many' of type 'str' could not be converted to Integer"),
+    (
+        ["+pe=rope", "steps=many"],
+        "steps: Value 'many' of type 'str' could not be converted to Integer",
+    ),
     (["+pe=rope", "steps=-1"], "steps must be at least 1, not -1"),
     (["+pe=rope", "seed=-1"], "seed must be at least 0, not -1"),
     (["+pe=rope", "learning_rate=nan"], "learning_rate must be a number above 0, not nan"),
     (["+pe=rope", "optimizer.beta1=1"], "optimizer.beta1 must be at least 0 and below 1, not 1.0"),
-    (["+pe=rope", "optimizer.weight_decay=nan"], "optimizer.weight_decay must be a number of at least 0, not nan"),
+    (
+        ["+pe=rope", "optimizer.weight_decay=nan"],
+        "optimizer.weight_decay must be a number of at least 0, not nan",
+    ),
     (["+pe=rope", "optimizer.clip=0"], "optimizer.clip must be a number above 0, not 0.0"),
     (["+pe=rope", "precision=fp8"], "precision must be one of auto, fp32, bf16, not 'fp8'"),
     (["+pe=rope", "protocols=[exact]"], "protocols must be one of fixed_target, far_copy"),
@@ -50,13 +56,31 @@ SETTINGS = [
 LENGTHS = [
     (["+pe=rope", "train_length=0"], "train_length must be at least 2, not 0"),
     (["+pe=rope", "train_length=512"], "a sequence of 512 tokens does not fit tokens_per_step=256"),
-    (["+pe=rope", "context_lengths=[0,16]"], "context_lengths must be increasing numbers of at least 2, not [0, 16]"),
-    (["+pe=rope", "context_lengths=[32,16]"], "context_lengths must be increasing numbers of at least 2, not [32, 16]"),
-    (["+pe=rope", "context_lengths=[]"], "context_lengths must be increasing numbers of at least 2, not []"),
-    (["+pe=rope", "length.stages=[]"], "the shares of length.stages must be above 0 and sum to 1, not []"),
+    (
+        ["+pe=rope", "context_lengths=[0,16]"],
+        "context_lengths must be increasing numbers of at least 2, not [0, 16]",
+    ),
+    (
+        ["+pe=rope", "context_lengths=[32,16]"],
+        "context_lengths must be increasing numbers of at least 2, not [32, 16]",
+    ),
+    (
+        ["+pe=rope", "context_lengths=[]"],
+        "context_lengths must be increasing numbers of at least 2, not []",
+    ),
+    (
+        ["+pe=rope", "length.stages=[]"],
+        "the shares of length.stages must be above 0 and sum to 1, not []",
+    ),
     (["+pe=rope", "length.stages=[{multiple:1,share:nan}]"], "sum to 1, not [nan]"),
-    (["+pe=rope", "length.stages=[{multiple:2,share:1}]"], "must start at 1 and never fall, not [2]"),
-    (["+pe=rope", "evaluation.targets=100"], "evaluation.targets=100 exceeds half the shortest context length, 8"),
+    (
+        ["+pe=rope", "length.stages=[{multiple:2,share:1}]"],
+        "must start at 1 and never fall, not [2]",
+    ),
+    (
+        ["+pe=rope", "evaluation.targets=100"],
+        "evaluation.targets=100 exceeds half the shortest context length, 8",
+    ),
     (["+pe=rope", "evaluation.stride=9", "protocols=[sliding]"], "context length 8, not 9"),
     (["+pe=rope", "context_lengths=[16,65536]"], "needs; the longest has "),
     (["+pe=rope", "train_length=4000", "tokens_per_step=4000"], "no document has 4001 tokens"),
@@ -66,31 +90,61 @@ LENGTHS = [
 NETWORK = [
     (["+pe=rope", "model.n_heads=5"], "model.n_heads=5 does not divide model.d_model=32"),
     (["+pe=rope", "model.n_heads=32"], "rotary schemes need an even head_dim, not 1"),
-    (["+pe=alibi", "+qk_gain=per_pair", "model.n_heads=32"], "gains of pairs need an even head_dim, not 1"),
+    (
+        ["+pe=alibi", "+qk_gain=per_pair", "model.n_heads=32"],
+        "gains of pairs need an even head_dim, not 1",
+    ),
     (["+pe=ntk", "model.n_heads=16"], "a change of base cannot scale a head_dim of 2"),
     (["+pe=dynamic_ntk", "model.n_heads=16"], "a change of base cannot scale a head_dim of 2"),
-    (["+pe=rope", "pe._target_=os.system"], "_target_ 'os.system' is refused: it lies outside posext"),
-    (["+pe=rope", "pe._target_=posext.pe.rope.Rope"], "_target_ 'posext.pe.rope.Rope' cannot be found"),
-    (["+pe=rope", "pe._target_=posext.nowhere.Rope"], "_target_ 'posext.nowhere.Rope' cannot be found"),
+    (
+        ["+pe=rope", "pe._target_=os.system"],
+        "_target_ 'os.system' is refused: it lies outside posext",
+    ),
+    (
+        ["+pe=rope", "pe._target_=posext.pe.rope.Rope"],
+        "_target_ 'posext.pe.rope.Rope' cannot be found",
+    ),
+    (
+        ["+pe=rope", "pe._target_=posext.nowhere.Rope"],
+        "_target_ 'posext.nowhere.Rope' cannot be found",
+    ),
     (
         ["+pe=rope", "pe._target_=posext.model.gpt.GPT"],
         "_target_ 'posext.model.gpt.GPT' is refused: it is no Positional",
     ),
-    (["+pe=rope", "own_modules=[nowhere]", "pe._target_=nowhere.Own"], "_target_ 'nowhere.Own' cannot be found"),
+    (
+        ["+pe=rope", "own_modules=[nowhere]", "pe._target_=nowhere.Own"],
+        "_target_ 'nowhere.Own' cannot be found",
+    ),
 ]
 MORE = [  # of the same kinds
     (["+pe=rope", "+window=wide"], "unknown window=wide; choose one of dca, full"),
     (["+pe=rope", "+attention_scale=big"], "unknown attention_scale=big; choose one of llama4"),
     (["+pe=rope", "+position_ids=odd"], "unknown position_ids=odd; choose one of pose"),
     (["+pe=rope", "+qk_gain=all"], "unknown qk_gain=all; choose one of per_dim"),
-    (["+pe=rope", "steps=2.5"], "steps: Value '2.5' of type 'float' could not be converted to Integer"),
+    (
+        ["+pe=rope", "steps=2.5"],
+        "steps: Value '2.5' of type 'float' could not be converted to Integer",
+    ),
     (["+pe=rope", "learning_rate=-1"], "learning_rate must be a number above 0, not -1"),
-    (["+pe=rope", "optimizer.schedule=linear"], "optimizer.schedule must be one of cosine, wsd, not 'linear'"),
-    (["+pe=rope", "optimizer.warmup_share=2"], "optimizer.warmup_share must lie between 0 and 1, not 2.0"),
+    (
+        ["+pe=rope", "optimizer.schedule=linear"],
+        "optimizer.schedule must be one of cosine, wsd, not 'linear'",
+    ),
+    (
+        ["+pe=rope", "optimizer.warmup_share=2"],
+        "optimizer.warmup_share must lie between 0 and 1, not 2.0",
+    ),
     (["+pe=rope", "compile=maybe"], "compile must be one of auto, true, false, not 'maybe'"),
-    (["+pe=rope", "tracking.wandb=always"], "tracking.wandb must be one of offline, online, disabled, not 'always'"),
+    (
+        ["+pe=rope", "tracking.wandb=always"],
+        "tracking.wandb must be one of offline, online, disabled, not 'always'",
+    ),
     (["+pe=rope", "train_length=-16"], "train_length must be at least 2, not -16"),
-    (["+pe=rope", "context_lengths=[-16]"], "context_lengths must be increasing numbers of at least 2, not [-16]"),
+    (
+        ["+pe=rope", "context_lengths=[-16]"],
+        "context_lengths must be increasing numbers of at least 2, not [-16]",
+    ),
     (["+pe=rope", "evaluation.seed=-1"], "evaluation.seed must be at least 0, not -1"),
     (["+pe=rope", "model.n_heads=0"], "model.n_heads must be at least 1, not 0"),
 ]
@@ -134,7 +188,10 @@ TEXTS = [
         ["data.path=rows.jsonl", "data.column=number"],
         "rows.jsonl holds 1.5 in row 0 of column 'number', which is no text",
     ),
-    (["data.path=gaps.parquet"], "gaps.parquet holds None in row 1 of column 'text', which is no text"),
+    (
+        ["data.path=gaps.parquet"],
+        "gaps.parquet holds None in row 1 of column 'text', which is no text",
+    ),
     (["data.path=null"], "data=text needs data.path"),
     (["data.validation_share=1"], "data.validation_share must lie between 0 and 1, not 1.0"),
     (["data.validation_share=nan"], "data.validation_share must lie between 0 and 1, not nan"),
@@ -145,13 +202,25 @@ TEXTS = [
     (["data.tokenizer=binary.txt"], "data.tokenizer='binary.txt' is neither bpe, bytes"),
     (["data.tokenizer=gap.json"], "has ids up to 99, but 3 tokens"),
     (["data.tokenizer=letters"], "data=text does not go with data.tokenizer=letters"),
-    (["data.tokenizer=bpe", "data.vocab_size=100"], "data.vocab_size must be at least 256, the bytes, not 100"),
+    (
+        ["data.tokenizer=bpe", "data.vocab_size=100"],
+        "data.vocab_size must be at least 256, the bytes, not 100",
+    ),
     (["data=markov", "data.symbols=1"], "data.symbols must lie between 2 and 62, not 1"),
     (["data=markov", "data.order=9"], "data.order must be at most 5 with 5 symbols, not 9"),
-    (["data=markov", "data.concentration=nan"], "data.concentration must be a number above 0, not nan"),
+    (
+        ["data=markov", "data.concentration=nan"],
+        "data.concentration must be a number above 0, not nan",
+    ),
     (["data=markov", "data.documents=0"], "data.documents must be at least 1, not 0"),
-    (["data=copy", "data.period_max=1"], "data.period_max must be at least data.period_min=16, not 1"),
-    (["data=wikitext103", "data.path=../secrets"], "data.path=../secrets is no id on the hub, OWNER/NAME"),
+    (
+        ["data=copy", "data.period_max=1"],
+        "data.period_max must be at least data.period_min=16, not 1",
+    ),
+    (
+        ["data=wikitext103", "data.path=../secrets"],
+        "data.path=../secrets is no id on the hub, OWNER/NAME",
+    ),
 ]
 RUN, ALIBI, LEARNED = (f"run=results/runs/{name}" for name in ("rope", "alibi", "learned"))
 EVALUATE = [
@@ -171,9 +240,18 @@ EVALUATE = [
     (["run=runs/other"], "was trained on other data (0123456789abcdef, now "),
     ([RUN, "+pe@extend=yarnn"], "unknown pe=yarnn; choose one of alibi"),
     ([RUN, "extend.factor=8"], "extend"),
-    ([RUN, "+pe@extend=yarn", "extend.facto=8"], "unknown setting extend.facto; did you mean factor?"),
-    ([RUN, "+pe@extend=yarn", "extend.factor=0"], "factor must be a finite number of at least 1, or auto, not 0"),
-    ([RUN, "+pe@extend=yarn", "extend.factor=nan"], "factor must be a finite number of at least 1, or auto, not nan"),
+    (
+        [RUN, "+pe@extend=yarn", "extend.facto=8"],
+        "unknown setting extend.facto; did you mean factor?",
+    ),
+    (
+        [RUN, "+pe@extend=yarn", "extend.factor=0"],
+        "factor must be a finite number of at least 1, or auto, not 0",
+    ),
+    (
+        [RUN, "+pe@extend=yarn", "extend.factor=nan"],
+        "factor must be a finite number of at least 1, or auto, not nan",
+    ),
     (
         [RUN, "+pe@extend=alibi"],
         "alibi (bias) cannot extend a run of rope (rotary): choose a scheme of the family rotary",
@@ -183,7 +261,10 @@ EVALUATE = [
     ([ALIBI, "+pe@extend=fire"], "do not fit fire"),
     ([ALIBI, "+window=rerope"], "so it needs a rotary scheme, not one of the family bias"),
     ([RUN, "+attention_scale=ssmax"], "do not fit rope+ssmax"),
-    ([LEARNED, "context_lengths=[32,64]"], "learned ends at 16, below the shortest context length, 32"),
+    (
+        [LEARNED, "context_lengths=[32,64]"],
+        "learned ends at 16, below the shortest context length, 32",
+    ),
     ([RUN, "context_lengths=[64,32]"], "context_lengths must be increasing numbers"),
     ([RUN, "context_lengths=[16,65536]"], "no held-out document has 65537 tokens"),
     ([RUN, "protocols=[exact]"], "protocols must be one of fixed_target, far_copy"),
@@ -191,7 +272,10 @@ EVALUATE = [
     ([RUN, "precision=int8"], "precision must be one of auto, fp32, bf16, not 'int8'"),
     ([RUN, "evaluation.targets=0"], "evaluation.targets must be at least 1, not 0"),
     ([RUN, "evaluation.bootstrap=0"], "evaluation.bootstrap must be at least 1, not 0"),
-    ([RUN, "evaluation.ngram=1", "protocols=[far_copy]"], "evaluation.ngram must be at least 3, not 1"),
+    (
+        [RUN, "evaluation.ngram=1", "protocols=[far_copy]"],
+        "evaluation.ngram must be at least 3, not 1",
+    ),
     ([RUN, "train_length=32"], "train_length goes with a checkpoint"),
 ]
 SCRIPTS = {
@@ -201,9 +285,15 @@ SCRIPTS = {
         (["folder"], "none of these holds curves: folder"),
         (["latin.txt"], "latin.txt is no file of curves"),
         (["results/runs/rope", "--factor", "8"], "argument --factor: invalid choice: '8'"),
-        (["results/runs/rope", "--protocol", "exact"], "no curve was measured under 'exact', but under fixed_target"),
+        (
+            ["results/runs/rope", "--protocol", "exact"],
+            "no curve was measured under 'exact', but under fixed_target",
+        ),
         (["results/runs/rope", "--out", "nowhere/figure.png"], "nowhere/figure.png"),
-        (["results/runs/rope", "--out", "figure.txt"], "--out figure.txt: the format must be one of "),
+        (
+            ["results/runs/rope", "--out", "figure.txt"],
+            "--out figure.txt: the format must be one of ",
+        ),
         (["results/runs/rope", "--widht", "8"], "unrecognized arguments: --widht 8"),
     ],
     "plot_zoo": [
@@ -212,12 +302,21 @@ SCRIPTS = {
     ],
     "make_table": [
         (["nowhere"], "nowhere is neither the folder of a run nor a file of curves"),
-        (["results/runs/rope", "--floor"], "has no floor: it takes a measured run on data=markov or copy"),
+        (
+            ["results/runs/rope", "--floor"],
+            "has no floor: it takes a measured run on data=markov or copy",
+        ),
     ],
     "collect": [
         (["results/runs/rope"], "the following arguments are required: --out"),
-        (["nowhere", "--out", "study"], "nowhere is neither the folder of a run nor a file of curves"),
-        (["results/runs/rope/curves.csv", "--out", "study"], "curves.csv is not the folder of a run"),
+        (
+            ["nowhere", "--out", "study"],
+            "nowhere is neither the folder of a run nor a file of curves",
+        ),
+        (
+            ["results/runs/rope/curves.csv", "--out", "study"],
+            "curves.csv is not the folder of a run",
+        ),
     ],
     "compare": [
         (["results/runs/rope"], "nothing to compare: name two curves or more"),
@@ -226,18 +325,39 @@ SCRIPTS = {
             ["results/runs/rope", "--protocol", "exact"],
             "results/runs/rope has no protocol 'exact'; it has 'fixed_target'",
         ),
-        (["results/runs/rope", "--group", "near"], "results/runs/rope has no group 'near'; it has ''"),
-        (["results/runs/rope", "results/runs/alibi", "--bootstrap", "0"], "a seed of at least 0, not 0 and 0"),
-        (["results/runs/rope", "results/runs/alibi", "--seed", "-1"], "a seed of at least 0, not 1000 and -1"),
-        (["results/runs/rope", "--bootstrap", "many"], "argument --bootstrap: invalid int value: 'many'"),
+        (
+            ["results/runs/rope", "--group", "near"],
+            "results/runs/rope has no group 'near'; it has ''",
+        ),
+        (
+            ["results/runs/rope", "results/runs/alibi", "--bootstrap", "0"],
+            "a seed of at least 0, not 0 and 0",
+        ),
+        (
+            ["results/runs/rope", "results/runs/alibi", "--seed", "-1"],
+            "a seed of at least 0, not 1000 and -1",
+        ),
+        (
+            ["results/runs/rope", "--bootstrap", "many"],
+            "argument --bootstrap: invalid int value: 'many'",
+        ),
         (["results/runs/rope", "--at-train", "--protocol", "pi"], "lengths compare under far_copy"),
     ],
     "search_longrope": [
         (["nowhere"], "nowhere is not the folder of a run"),
         (["results/runs/alibi"], "is not a trained run of rope"),
-        (["results/runs/rope", "--factor", "1"], "--factor must be a number above 1, and --windows above 0: got 1.0"),
-        (["results/runs/rope", "--factor", "nan"], "--factor must be a number above 1, and --windows above 0: got nan"),
-        (["results/runs/rope", "--factor", "inf"], "--factor must be a number above 1, and --windows above 0: got inf"),
+        (
+            ["results/runs/rope", "--factor", "1"],
+            "--factor must be a number above 1, and --windows above 0: got 1.0",
+        ),
+        (
+            ["results/runs/rope", "--factor", "nan"],
+            "--factor must be a number above 1, and --windows above 0: got nan",
+        ),
+        (
+            ["results/runs/rope", "--factor", "inf"],
+            "--factor must be a number above 1, and --windows above 0: got inf",
+        ),
         (["results/runs/rope", "--windows", "0"], "got 8.0 and 0"),
         (["results/runs/rope", "--factor", "4096"], "document has 65537 tokens"),
         (["results/runs/rope", "--population", "2"], "--population must be at least 6, not 2"),
@@ -248,23 +368,59 @@ SCRIPTS = {
 SCHEMES = [
     (["show", "rope", "base=1"], "base must be a number above 1, not 1.0"),
     (["show", "rope", "base=large"], "base='large' of RoPE is not float"),
-    (["show", "yarn", "factor=0"], "factor must be a finite number of at least 1, or auto, not 0.0"),
-    (["show", "linear", "factor=-4"], "factor must be a finite number of at least 1, or auto, not -4.0"),
-    (["show", "ntk", "factor=nan"], "factor must be a finite number of at least 1, or auto, not nan"),
-    (["show", "mrrope_pro", "factor=inf"], "factor must be a finite number of at least 1, or auto, not inf"),
-    (["show", "yarn", "beta_fast=1", "beta_slow=32"], "beta_fast must exceed beta_slow, and both 0: got 1.0 and 32.0"),
-    (["show", "ntk_by_parts", "beta_slow=nan"], "beta_fast must exceed beta_slow, and both 0: got 32.0 and nan"),
-    (["show", "yarn", "attention_factor=0"], "attention_factor must be a number above 0, or auto, not 0.0"),
+    (
+        ["show", "yarn", "factor=0"],
+        "factor must be a finite number of at least 1, or auto, not 0.0",
+    ),
+    (
+        ["show", "linear", "factor=-4"],
+        "factor must be a finite number of at least 1, or auto, not -4.0",
+    ),
+    (
+        ["show", "ntk", "factor=nan"],
+        "factor must be a finite number of at least 1, or auto, not nan",
+    ),
+    (
+        ["show", "mrrope_pro", "factor=inf"],
+        "factor must be a finite number of at least 1, or auto, not inf",
+    ),
+    (
+        ["show", "yarn", "beta_fast=1", "beta_slow=32"],
+        "beta_fast must exceed beta_slow, and both 0: got 1.0 and 32.0",
+    ),
+    (
+        ["show", "ntk_by_parts", "beta_slow=nan"],
+        "beta_fast must exceed beta_slow, and both 0: got 32.0 and nan",
+    ),
+    (
+        ["show", "yarn", "attention_factor=0"],
+        "attention_factor must be a number above 0, or auto, not 0.0",
+    ),
     (["show", "yarn", "mscale=1"], "mscale and mscale_all_dim go together"),
-    (["show", "yarn", "mscale=nan", "mscale_all_dim=1"], "mscale and mscale_all_dim must be numbers of at least 0"),
-    (["show", "yarn", "ramp=sideways"], "ramp='sideways' of YaRN is not Literal['index', 'rotations']"),
+    (
+        ["show", "yarn", "mscale=nan", "mscale_all_dim=1"],
+        "mscale and mscale_all_dim must be numbers of at least 0",
+    ),
+    (
+        ["show", "yarn", "ramp=sideways"],
+        "ramp='sideways' of YaRN is not Literal['index', 'rotations']",
+    ),
     (
         ["show", "llama3", "high_freq_factor=1"],
         "high_freq_factor must exceed low_freq_factor, and both 0: got 1.0 and 1.0",
     ),
-    (["show", "longrope", "long_factor=[1,2]"], "long_factor must hold 32 numbers above 0, one a pair, not [1.0, 2.0]"),
-    (["show", "longrope", "long_factor=[1,2,3,nan]"], "long_factor must hold 32 numbers above 0, one a pair"),
-    (["show", "dynamic_ntk", "hf_factor=4"], "semantics=paper has no factor, so hf_factor=4.0 would do nothing"),
+    (
+        ["show", "longrope", "long_factor=[1,2]"],
+        "long_factor must hold 32 numbers above 0, one a pair, not [1.0, 2.0]",
+    ),
+    (
+        ["show", "longrope", "long_factor=[1,2,3,nan]"],
+        "long_factor must hold 32 numbers above 0, one a pair",
+    ),
+    (
+        ["show", "dynamic_ntk", "hf_factor=4"],
+        "semantics=paper has no factor, so hf_factor=4.0 would do nothing",
+    ),
     (
         ["show", "dynamic_ntk", "semantics=hf", "hf_factor=0"],
         "hf_factor must be a finite number of at least 1, not 0.0",
@@ -273,10 +429,16 @@ SCHEMES = [
     (["show", "giraffe_power", "power=nan"], "power must be a number of at least 0, not nan"),
     (["show", "clipped", "share=2"], "share must lie between 0 and 1, not 2.0"),
     (["show", "drope", "share=-1"], "share must lie between 0 and 1, not -1.0"),
-    (["show", "partial", "share=nan"], "share=nan of a head_dim of 64 is not an even number of dimensions"),
+    (
+        ["show", "partial", "share=nan"],
+        "share=nan of a head_dim of 64 is not an even number of dimensions",
+    ),
     (["show", "proportional", "share=0"], "share must lie above 0 and not above 1, not 0.0"),
     (["show", "xpos", "scale_base=0"], "scale_base must be a number above 0, or auto, not 0.0"),
-    (["show", "note_ntk_poly", "alpha=-1"], "alpha and beta must be numbers of at least 0, not -1.0 and 0.75"),
+    (
+        ["show", "note_ntk_poly", "alpha=-1"],
+        "alpha and beta must be numbers of at least 0, not -1.0 and 0.75",
+    ),
     (["show", "note_rope_power", "alpha=0"], "alpha must be a number above 0, not 0.0"),
     (["show", "note_uniform", "alpha=-1"], "alpha must be a number above 0, not -1.0"),
     (["show", "learned", "max_length=0"], "max_length must be at least 1, not 0"),
@@ -288,18 +450,30 @@ SCHEMES = [
     (["show", "cope", "max_position=1"], "max_position must be at least 2, not 1"),
     (["show", "dape", "width=0"], "width must be at least 1, not 0"),
     (["show", "dape", "based_on=rope"], "dape adapts an additive bias, and rope has none"),
-    (["show", "dape", "based_on=nothing"], "unknown positional encoding 'nothing'; choose one of alibi"),
-    (["show", "stick_breaking", "remainder=all"], "remainder='all' of StickBreaking is not Literal['self', 'none']"),
+    (
+        ["show", "dape", "based_on=nothing"],
+        "unknown positional encoding 'nothing'; choose one of alibi",
+    ),
+    (
+        ["show", "stick_breaking", "remainder=all"],
+        "remainder='all' of StickBreaking is not Literal['self', 'none']",
+    ),
     (["show", "irope", "layers=[]"], "pe.layers must name at least one layer"),
 ]
 SHOW = [
     (["shwo", "yarn"], "unknown command 'shwo yarn'; there are: show NAME"),
     (["show", "yarnn"], "unknown positional encoding 'yarnn'; choose one of alibi"),
-    (["show", "yarn", "factor"], "unknown setting 'factor' of yarn; there are KEY=VALUE for base, factor"),
+    (
+        ["show", "yarn", "factor"],
+        "unknown setting 'factor' of yarn; there are KEY=VALUE for base, factor",
+    ),
     (["show", "yarn", "length=0"], "length=0 is not a whole number of at least 1"),
     (["show", "yarn", "head_dim=7"], "rotary schemes need an even head_dim, not 7"),
     (["show", "rope", "train_length=1"], "train_length must be at least 2, not 1"),
-    (["show", "learned", "length=512"], "learned is defined up to 128 tokens, so not at length=512"),
+    (
+        ["show", "learned", "length=512"],
+        "learned is defined up to 128 tokens, so not at length=512",
+    ),
     (["show", "rope", "png=nowhere/figure.png"], "nowhere/figure.png"),
 ]
 
@@ -323,11 +497,17 @@ def place(small, tmp_path_factory, request):
     (place / "folder" / "picture.png").write_bytes(bytes(8))
     (place / "broken.jsonl").write_text('{"text": "never clo')
     (place / "broken.parquet").write_bytes(b"PAR1" + bytes(40))
-    (place / "rows.jsonl").write_text("".join(json.dumps({"text": LONG, "number": 1.5}) + "\n" for _ in range(8)))
+    (place / "rows.jsonl").write_text(
+        "".join(json.dumps({"text": LONG, "number": 1.5}) + "\n" for _ in range(8))
+    )
     pd.DataFrame({"text": [LONG, None, LONG]}).to_parquet(place / "gaps.parquet")
     gap = {"type": "WordLevel", "vocab": {"a": 0, "few": 1, "words": 99}, "unk_token": "a"}
-    plain = dict.fromkeys(["truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder"])
-    (place / "gap.json").write_text(json.dumps({"version": "1.0", "added_tokens": [], **plain, "model": gap}))
+    plain = dict.fromkeys(
+        ["truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder"]
+    )
+    (place / "gap.json").write_text(
+        json.dumps({"version": "1.0", "added_tokens": [], **plain, "model": gap})
+    )
     config = (place / "results/runs/rope/config.yaml").read_text()
     changed = {
         "unfinished": config,
@@ -347,7 +527,9 @@ def place(small, tmp_path_factory, request):
     (place / "runs/unfinished/curves.csv").unlink()
     (place / "runs/record/run.json").write_text(record[:40])
     (place / "runs/recordless/run.json").write_text("{}")
-    (place / "runs/other/run.json").write_text(json.dumps({**json.loads(record), "data": "0123456789abcdef"}))
+    (place / "runs/other/run.json").write_text(
+        json.dumps({**json.loads(record), "data": "0123456789abcdef"})
+    )
     (place / "runs/weights/model.safetensors").write_bytes(b"weights")
     return place
 
@@ -355,7 +537,10 @@ def place(small, tmp_path_factory, request):
 def files(folder: Path) -> dict[str, str]:
     """Every folder and file below, with a digest of what it holds."""
     below = sorted(folder.rglob("*"))
-    return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "folder" for p in below}
+    return {
+        str(p): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "folder"
+        for p in below
+    }
 
 
 @pytest.fixture
@@ -407,7 +592,9 @@ def test_a_measurement_that_cannot_be_made_is_refused(refused, typed, says):
 
 
 @pytest.mark.parametrize(
-    ("script", "typed", "says"), [(s, *case) for s, cases in SCRIPTS.items() for case in cases], ids=ids
+    ("script", "typed", "says"),
+    [(s, *case) for s, cases in SCRIPTS.items() for case in cases],
+    ids=ids,
 )
 def test_a_script_refuses_what_it_cannot_use(refused, script, typed, says):
     refused(lambda: runpy.run_path(str(FOLDER / f"{script}.py"), run_name="__main__"), typed, says)
@@ -421,14 +608,21 @@ def test_what_cannot_be_shown_is_refused(refused, typed, says):
 def test_more_processes_than_sequences_are_refused(refused, small, monkeypatch):
     many = SimpleNamespace(num_processes=17, is_main_process=True, main_process_first=nullcontext)
     monkeypatch.setattr("posext.train.PartialState", lambda: many)
-    refused(train.main, ["+pe=rope", *small], "17 processes cannot share 16 sequences of 16 tokens a step")
+    refused(
+        train.main,
+        ["+pe=rope", *small],
+        "17 processes cannot share 16 sequences of 16 tokens a step",
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        (["-m", "posext.train", "+pe=rope", "precision=fp8"], "precision must be one of auto, fp32, bf16, not 'fp8'"),
+        (
+            ["-m", "posext.train", "+pe=rope", "precision=fp8"],
+            "precision must be one of auto, fp32, bf16, not 'fp8'",
+        ),
         (["-m", "posext.evaluate", "run=nowhere"], "nowhere is not the folder of a run"),
         ([str(FOLDER / "plot_curves.py"), "nowhere"], "nowhere is neither"),
         ([str(FOLDER / "compare.py"), "--seed"], "expected one argument"),
@@ -436,7 +630,9 @@ def test_more_processes_than_sequences_are_refused(refused, small, monkeypatch):
 )
 def test_a_command_that_is_refused_exits_with_2(tmp_path, typed, says):
     environment = {**os.environ, "PYTHONPATH": str(FOLDER.parent)}
-    ended = subprocess.run([sys.executable, *typed], capture_output=True, text=True, env=environment)
+    ended = subprocess.run(
+        [sys.executable, *typed], capture_output=True, text=True, env=environment
+    )
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith("posext: ")
     assert says in ended.stderr

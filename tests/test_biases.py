@@ -28,13 +28,19 @@ def test_t5_buckets_are_those_of_t5(buckets, max_distance):
 
 
 def test_kerple_is_its_kernel():
-    log, power = (build(name, **SHAPE).requires_grad_(False) for name in ("kerple_log", "kerple_power"))
+    log, power = (
+        build(name, **SHAPE).requires_grad_(False) for name in ("kerple_log", "kerple_power")
+    )
     for distance in (0, 1, 7, 299):
         for head in range(4):
             r1, r2 = max(float(log.height_H[head]), 1e-2), max(float(log.rate_H[head]), 1e-2)
-            assert float(dense(log, 300)[head, distance]) == pytest.approx(-r1 * math.log(1 + r2 * distance), abs=1e-5)
+            assert float(dense(log, 300)[head, distance]) == pytest.approx(
+                -r1 * math.log(1 + r2 * distance), abs=1e-5
+            )
             a, p = max(float(power.height_H[head]), 1e-2), max(float(power.power_H[head]), 1e-2)
-            assert float(dense(power, 300)[head, distance]) == pytest.approx(-a * distance**p, rel=1e-5)
+            assert float(dense(power, 300)[head, distance]) == pytest.approx(
+                -a * distance**p, rel=1e-5
+            )
 
 
 def test_kerple_power_one_is_alibi():
@@ -54,7 +60,9 @@ def test_sandwich_is_the_inner_product_of_sinusoids():
     for distance in (0, 3, 150):
         total = sum(math.cos(distance * 10000 ** (-2 * j / 32)) for j in range(1, 17))
         for head in range(4):
-            assert float(bias[head, distance]) == pytest.approx((total - 16) / (8 * (head + 1) / 4), abs=1e-5)
+            assert float(bias[head, distance]) == pytest.approx(
+                (total - 16) / (8 * (head + 1) / 4), abs=1e-5
+            )
     assert bias[:, 0].abs().max() < 1e-6
 
 
@@ -88,4 +96,6 @@ def test_gradients_of_learned_biases_equal_finite_differences(name):
                 flat[index] = kept - step
                 below = float(value())
                 flat[index] = kept
-            assert (above - below) / (2 * step) == pytest.approx(float(gradient[index]), abs=2e-3, rel=2e-3)
+            assert (above - below) / (2 * step) == pytest.approx(
+                float(gradient[index]), abs=2e-3, rel=2e-3
+            )

@@ -11,7 +11,10 @@ def test_a_choice_works_with_and_without_the_plus(command, small):
     for choice in ("+pe=rope", "pe=alibi"):
         code, _, err = command("train", choice, *small, "steps=1", "evaluate=false")
         assert code == 0, err
-    assert sorted(path.name.split("-")[0] for path in Path("results/runs").iterdir()) == ["alibi", "rope"]
+    assert sorted(path.name.split("-")[0] for path in Path("results/runs").iterdir()) == [
+        "alibi",
+        "rope",
+    ]
 
 
 def test_a_traceback_is_shown_on_request(command, monkeypatch):
@@ -23,7 +26,10 @@ def test_a_traceback_is_shown_on_request(command, monkeypatch):
 def test_help_teaches_groups_knobs_and_five_commands(command):
     code, out, _ = command("train", "--help")
     assert code == 0
-    assert all(name in out for name in (*names(), "tiny", "progressive", "smoke", "train_length", "context_lengths"))
+    assert all(
+        name in out
+        for name in (*names(), "tiny", "progressive", "smoke", "train_length", "context_lengths")
+    )
     assert out.count("python -m posext.") == 5
 
 
@@ -52,7 +58,11 @@ def test_an_experiment_keeps_its_settings_beside_the_chosen_scheme(command, tmp_
     """+pe= is composed last: an experiment that sets pe.* chooses its scheme itself."""
     folder = tmp_path / "conf" / "experiment"
     folder.mkdir(parents=True)
-    (folder / "far.yaml").write_text("# @package _global_\ndefaults:\n  - /pe: yarn\npe: {factor: 32}\n")
-    code, out, err = command("train", "experiment=far", "--config-dir", str(tmp_path / "conf"), "--cfg", "job")
+    (folder / "far.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - /pe: yarn\npe: {factor: 32}\n"
+    )
+    code, out, err = command(
+        "train", "experiment=far", "--config-dir", str(tmp_path / "conf"), "--cfg", "job"
+    )
     assert code == 0, err
     assert "factor: 32" in out

@@ -10,7 +10,10 @@ import pytest
 from posext.analysis import comparison, curves, document_sums, seed_spread
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "compare.py"
-RISES = {"rope": [0.5, 0.0, 0.4, 0.9], "alibi": [0.6, 0.1, 0.05, 0.05]}  # above each document's own loss, by length
+RISES = {
+    "rope": [0.5, 0.0, 0.4, 0.9],
+    "alibi": [0.6, 0.1, 0.05, 0.05],
+}  # above each document's own loss, by length
 LENGTHS, BOOTSTRAP = [8, 16, 32, 64], comparison.Bootstrap(200)
 
 
@@ -28,10 +31,18 @@ def run(
     """Write a run whose loss on document d is 2 + d / 10 nats and what RISES says, 100 tokens each."""
     folder.mkdir(exist_ok=True)
     known = dict.fromkeys(curves.COLUMNS, "") | dict.fromkeys(curves.NUMBERS, 1.0)
-    known |= {"run": folder.name, "scheme": scheme, "extend": extend, "seed": seed, "protocol": protocol}
+    known |= {
+        "run": folder.name,
+        "scheme": scheme,
+        "extend": extend,
+        "seed": seed,
+        "protocol": protocol,
+    }
     known |= {"train_length": 16, "original_length": 16, "model": model}
     rows = pd.DataFrame([known | {"context_length": length} for length in LENGTHS])
-    pd.concat([curves.read_curves(folder / "curves.csv"), rows]).to_csv(folder / "curves.csv", index=False)
+    pd.concat([curves.read_curves(folder / "curves.csv"), rows]).to_csv(
+        folder / "curves.csv", index=False
+    )
     noise = np.random.default_rng(seed).normal(0, 0.01, size=(4, len(documents)))
     sums = [
         {"document": f"d{d}", "nll": 100 * (2 + d / 10 + RISES[extend or scheme][i] + 0.01 * seed + shift + noise[i, k]),
@@ -67,10 +78,13 @@ def test_to_first_pairs_the_differences_over_documents(tmp_path):
 def test_documents_or_targets_that_differ_are_refused(tmp_path):
     one, apart = run(tmp_path / "one"), run(tmp_path / "apart", "alibi", documents=range(30, 40))
     with pytest.raises(
-        ValueError, match=r"alibi of apart and rope of one .* different documents \(10 and 30, 0 of them"
+        ValueError,
+        match=r"alibi of apart and rope of one .* different documents \(10 and 30, 0 of them",
     ):
         comparison.to_first(document_sums.read([one, apart]))
-    with pytest.raises(ValueError, match=r"of d0, 99 tokens of 300 bytes and 100 tokens of 300 bytes"):
+    with pytest.raises(
+        ValueError, match=r"of d0, 99 tokens of 300 bytes and 100 tokens of 300 bytes"
+    ):
         comparison.to_first(document_sums.read([one, run(tmp_path / "fewer", "alibi", tokens=99)]))
     with pytest.raises(ValueError, match="100 tokens of 7 bytes and"):
         comparison.to_first(document_sums.read([one, run(tmp_path / "others", "alibi", bytes=7)]))
@@ -80,7 +94,9 @@ def test_documents_or_targets_that_differ_are_refused(tmp_path):
 
 def test_to_first_refuses_runs_that_share_some_documents_only(tmp_path):
     one, other = run(tmp_path / "one"), run(tmp_path / "other", "alibi", documents=range(10, 40))
-    says = r"\(30 and 30, 20 of them in both\).*measure again with the same context_lengths=\[\.\.\.\]"
+    says = (
+        r"\(30 and 30, 20 of them in both\).*measure again with the same context_lengths=\[\.\.\.\]"
+    )
     with pytest.raises(ValueError, match=says):
         comparison.to_first(document_sums.read([one, other]))
 
@@ -88,13 +104,19 @@ def test_to_first_refuses_runs_that_share_some_documents_only(tmp_path):
 def test_stored_read_refuses_curves_whose_digests_of_targets_differ(tmp_path):
     one, other = run(tmp_path / "one"), run(tmp_path / "other", "alibi")
     for folder, digest in ((one, "aaaa"), (other, "bbbb")):
-        curves.read_curves(folder / "curves.csv").assign(targets=digest).to_csv(folder / "curves.csv", index=False)
-    with pytest.raises(ValueError, match=r"alibi of other and rope of one are measured on different targets"):
+        curves.read_curves(folder / "curves.csv").assign(targets=digest).to_csv(
+            folder / "curves.csv", index=False
+        )
+    with pytest.raises(
+        ValueError, match=r"alibi of other and rope of one are measured on different targets"
+    ):
         document_sums.read([one, other])
     assert len(document_sums.read([one])) == 1
 
 
-def test_to_first_gives_a_verdict_of_one_seed_only_above_the_known_noise_of_seeds(tmp_path, spreads):
+def test_to_first_gives_a_verdict_of_one_seed_only_above_the_known_noise_of_seeds(
+    tmp_path, spreads
+):
     one, other = run(tmp_path / "one", model="nano"), run(tmp_path / "other", "alibi", model="nano")
     table = comparison.to_first(document_sums.read([one, other]))
     limit = seed_spread.noise(seed_spread.known("nano", "rope"), seed_spread.known("nano", "alibi"))
@@ -113,7 +135,12 @@ def test_to_first_gives_no_verdict_of_one_seed_where_nothing_is_known_of_seeds(t
 def test_to_first_judges_extensions_of_one_run_by_documents_alone_and_says_so(tmp_path, spreads):
     folder = run(run(tmp_path / "one", model="nano"), extend="alibi", model="nano")
     curves_read = document_sums.read([folder])
-    assert comparison.to_first(curves_read).verdict.tolist() == ["higher", "higher", "lower", "lower"]
+    assert comparison.to_first(curves_read).verdict.tolist() == [
+        "higher",
+        "higher",
+        "lower",
+        "lower",
+    ]
     assert comparison.about_seeds(curves_read) == [comparison.WEIGHTS]
 
 
@@ -134,7 +161,9 @@ def test_each_length_is_held_against_the_run_as_trained_at_its_training_length(t
     curve, extended = document_sums.read([run(run(tmp_path / "rope"), extend="alibi")])
     assert comparison.to_crop(curve).verdict.tolist() == ["survives", "fails", "fails"]
     table = comparison.to_crop(extended)
-    assert table.difference.tolist() == pytest.approx([0.1, 0.05, 0.05], abs=0.02)  # not against its own value at 16
+    assert table.difference.tolist() == pytest.approx(
+        [0.1, 0.05, 0.05], abs=0.02
+    )  # not against its own value at 16
     numbers = comparison.derived(extended, BOOTSTRAP)
     assert (numbers["usable"], numbers["8x"], numbers["seed"]) == ("nowhere", None, 0)
     assert numbers["gain"].low < 0.05 < numbers["gain"].high
@@ -143,9 +172,16 @@ def test_each_length_is_held_against_the_run_as_trained_at_its_training_length(t
 
 
 def test_one_document_gives_differences_and_no_verdict(tmp_path):
-    one, other = run(tmp_path / "one", documents=[3]), run(tmp_path / "other", "alibi", documents=[3])
+    one, other = (
+        run(tmp_path / "one", documents=[3]),
+        run(tmp_path / "other", "alibi", documents=[3]),
+    )
     table = comparison.to_first(document_sums.read([one, other]))
-    assert set(table.verdict) == set(comparison.to_crop(document_sums.read([one])[0]).verdict) == {"no interval"}
+    assert (
+        set(table.verdict)
+        == set(comparison.to_crop(document_sums.read([one])[0]).verdict)
+        == {"no interval"}
+    )
     assert table[["low", "high"]].isna().to_numpy().all()
     numbers = comparison.derived(document_sums.read([one])[0], BOOTSTRAP)
     assert numbers["share"] is None  # all resamples are the same: it would be 1
@@ -154,14 +190,20 @@ def test_one_document_gives_differences_and_no_verdict(tmp_path):
 
 
 def test_seeds_pairs_seeds_of_one_number_and_keeps_their_spread_apart(tmp_path):
-    runs = [run(tmp_path / f"{scheme}{seed}", scheme, seed) for scheme in RISES for seed in (0, 1, 2)]
+    runs = [
+        run(tmp_path / f"{scheme}{seed}", scheme, seed) for scheme in RISES for seed in (0, 1, 2)
+    ]
     table = comparison.to_first(document_sums.read(runs))
-    assert table.groupby("seed").difference.first().to_numpy() == pytest.approx([0.1] * 3, abs=1e-9)  # the same noise
+    assert table.groupby("seed").difference.first().to_numpy() == pytest.approx(
+        [0.1] * 3, abs=1e-9
+    )  # the same noise
     seeds = comparison.seeds_table(table)
     assert seeds["count"].tolist() == [3] * 4
     assert seeds["mean"].tolist() == pytest.approx([0.1, 0.1, -0.35, -0.85])
     assert seeds["sd"].tolist() == pytest.approx([0] * 4, abs=1e-9)
-    assert not len(comparison.seeds_table(comparison.to_first(document_sums.read([runs[0], runs[3]]))))
+    assert not len(
+        comparison.seeds_table(comparison.to_first(document_sums.read([runs[0], runs[3]])))
+    )
 
 
 def test_a_protocol_has_groups_and_weights(tmp_path):
@@ -175,7 +217,9 @@ def test_a_protocol_has_groups_and_weights(tmp_path):
     }  # stored beside it, without either
     with pytest.raises(ValueError, match="has no group 'near'; it has 'far'"):
         document_sums.read([folder], "far_copy", "near")
-    with pytest.raises(ValueError, match="has no protocol 'sliding'; it has 'far_copy', 'fixed_target'"):
+    with pytest.raises(
+        ValueError, match="has no protocol 'sliding'; it has 'far_copy', 'fixed_target'"
+    ):
         document_sums.read([folder], "sliding")
     with pytest.raises(ValueError, match=r"holds no curves; python -m posext\.evaluate run="):
         document_sums.read([tmp_path / "none"])
@@ -185,7 +229,10 @@ def test_a_protocol_has_groups_and_weights(tmp_path):
     ("typed", "says"),
     [
         (["one", "other"], "| alibi    | 16        | 0      | 64        | 0           | -0.8"),
-        (["one", "other"], "One seed: at this size (nano), training again with another seed moves the loss by"),
+        (
+            ["one", "other"],
+            "One seed: at this size (nano), training again with another seed moves the loss by",
+        ),
         (["one", "other", "--at-train"], "a verdict is of that run's weights alone"),
         (["one", "other", "--at-train"], "survives"),
     ],

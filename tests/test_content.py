@@ -25,13 +25,19 @@ def test_the_bias_between_two_tokens_is_the_sum_of_the_steps_between_them(name):
         total = 0.0
         for token in range(m + 1, n + 1):
             u = float(X[b, token] @ module.weight_HC[h])
-            step = 1 / (1 + math.exp(-u - float(module.bias_H[h]))) if name == "fox" else 1 / (1 + math.exp(u))
+            step = (
+                1 / (1 + math.exp(-u - float(module.bias_H[h])))
+                if name == "fox"
+                else 1 / (1 + math.exp(u))
+            )
             total += math.log(step)
         assert float(bias[b, h, m] - bias[b, h, n]) == pytest.approx(total, abs=1e-5)
 
 
 def test_cable_is_fox_with_the_sign_of_its_gate_turned():
-    fox, cable = (build(name, **SHAPE).make_layer_module().requires_grad_(False) for name in ("fox", "cable"))
+    fox, cable = (
+        build(name, **SHAPE).make_layer_module().requires_grad_(False) for name in ("fox", "cable")
+    )
     fox.weight_HC.copy_(-cable.weight_HC)
     torch.testing.assert_close(fox(X, NOTHING).bias.values_HK, cable(X, NOTHING).bias.values_HK)
 

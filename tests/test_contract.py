@@ -15,7 +15,9 @@ from posext.pe.base import PositionalEncoding
 TRAIN_LENGTH = 16
 CONFIG = ModelConfig(name="test", n_layers=2, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3)
 ROTARY = [
-    name for name in names() if build(name, head_dim=8, n_heads=4, d_model=32, train_length=16).family == "rotary"
+    name
+    for name in names()
+    if build(name, head_dim=8, n_heads=4, d_model=32, train_length=16).family == "rotary"
 ]
 
 
@@ -100,11 +102,16 @@ def test_the_order_of_earlier_tokens_matters_to_the_last(name):
     assert change["none"] < 1e-5 < 1e-3 < change[name]
 
 
-@pytest.mark.parametrize("name", [name for name in ROTARY if getattr(scheme(name), "rope_at_factor_one", False)])
+@pytest.mark.parametrize(
+    "name", [name for name in ROTARY if getattr(scheme(name), "rope_at_factor_one", False)]
+)
 @pytest.mark.parametrize("length", [1, 16, 64])
 def test_factor_one_is_rope_bit_for_bit(name, length):
     positions = torch.arange(length)
-    tables = scheme(name, factor=1).rotation(positions, length), scheme("rope").rotation(positions, length)
+    tables = (
+        scheme(name, factor=1).rotation(positions, length),
+        scheme("rope").rotation(positions, length),
+    )
     assert all(mine.equal(ropes) for mine, ropes in zip(tables[0][:2], tables[1][:2], strict=True))
     assert tables[0].gain_TR is None
 
@@ -113,7 +120,9 @@ def test_factor_one_is_rope_bit_for_bit(name, length):
 def test_automatic_factors_are_rope_in_range_and_do_not_remember(name):
     pe, rope = scheme(name), scheme("rope")
     fresh = pe.rotation(torch.arange(16), 16)
-    assert all(a.equal(b) for a, b in zip(fresh[:2], rope.rotation(torch.arange(16), 16)[:2], strict=True))
+    assert all(
+        a.equal(b) for a, b in zip(fresh[:2], rope.rotation(torch.arange(16), 16)[:2], strict=True)
+    )
     far = pe.rotation(torch.arange(128), 128)
     assert not far[0].equal(rope.rotation(torch.arange(128), 128)[0])
     again = pe.rotation(torch.arange(16), 16)
@@ -128,8 +137,12 @@ def test_phases_are_right_to_131072_positions(name):
     cos, sin, _ = pe.rotation(positions, 131072)
     for row, position in enumerate(positions.tolist()):
         exact = position * inv_freq
-        torch.testing.assert_close(cos[row].double(), exact.cos() * attention_factor, atol=2e-7, rtol=0)
-        torch.testing.assert_close(sin[row].double(), exact.sin() * attention_factor, atol=2e-7, rtol=0)
+        torch.testing.assert_close(
+            cos[row].double(), exact.cos() * attention_factor, atol=2e-7, rtol=0
+        )
+        torch.testing.assert_close(
+            sin[row].double(), exact.sin() * attention_factor, atol=2e-7, rtol=0
+        )
 
 
 @pytest.mark.parametrize("name", names())
@@ -166,7 +179,9 @@ def test_the_last_positions_alone_equal_the_end_of_the_whole(name, limit, monkey
             monkeypatch.setattr(attention, constant, limit)
         for last in (1, 6, TRAIN_LENGTH - 2):
             assert model.hidden(context, last).shape[1] == last
-            torch.testing.assert_close(model(context, last=last), whole[:, -last:], atol=1e-3, rtol=1e-4)
+            torch.testing.assert_close(
+                model(context, last=last), whole[:, -last:], atol=1e-3, rtol=1e-4
+            )
 
 
 @pytest.mark.parametrize("name", names())
@@ -183,7 +198,9 @@ def test_the_gradient_of_what_it_learns_equals_finite_differences(name):
     """Along a random direction, through the whole network, in float64."""
     torch.manual_seed(0)
     model, context = network(scheme(name), spread=2.0).double(), tokens(TRAIN_LENGTH + 1)
-    model.summed_nll = lambda x, weight, targets: cross_entropy((x @ weight.T).flatten(0, 1), targets.flatten())
+    model.summed_nll = lambda x, weight, targets: cross_entropy(
+        (x @ weight.T).flatten(0, 1), targets.flatten()
+    )
     learned = [p for key, p in model.named_parameters() if belongs_to_scheme(key)]
     if not learned:
         pytest.skip("learns nothing of its own")
@@ -215,7 +232,9 @@ def test_half_precision_keeps_its_dtype_and_stays_near(name, dtype):
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
             logits = model(context)
     assert logits.dtype == torch.float32
-    assert (logits - exact).abs().max() < (1e-6 if dtype == torch.float32 else 0.05 * exact.abs().max())
+    assert (logits - exact).abs().max() < (
+        1e-6 if dtype == torch.float32 else 0.05 * exact.abs().max()
+    )
 
 
 def test_an_unknown_scheme_setting_or_value_is_refused_with_the_valid_ones():

@@ -22,7 +22,9 @@ LENGTHS = [128, 300, 1200]  # a GPU's fused attention, and beyond it a chunk of 
 def network(name: str) -> GPT:
     torch.manual_seed(0)  # of what a scheme learns
     settings = {"max_length": LENGTHS[-1]} if name == "learned" else {}
-    return GPT(CONFIG, 200, build(name, head_dim=16, n_heads=4, d_model=64, train_length=128, **settings)).initialize(0)
+    return GPT(
+        CONFIG, 200, build(name, head_dim=16, n_heads=4, d_model=64, train_length=128, **settings)
+    ).initialize(0)
 
 
 def tokens(length: int) -> torch.Tensor:
@@ -36,7 +38,9 @@ def test_every_scheme_has_the_loss_and_gradients_it_has_on_a_cpu(name):
         model, windows = network(name).to(device), tokens(LENGTHS[0]).to(device)
         loss = model(windows[:, :-1], windows[:, 1:]) / windows[:, 1:].numel()
         loss.backward()
-        found.append([loss.detach().cpu(), *(p.grad.cpu() for p in model.parameters() if p.grad is not None)])
+        found.append(
+            [loss.detach().cpu(), *(p.grad.cpu() for p in model.parameters() if p.grad is not None)]
+        )
     for on_cpu, on_gpu in zip(*found, strict=True):
         torch.testing.assert_close(on_gpu, on_cpu, atol=1e-5, rtol=1e-3)
 
@@ -57,7 +61,15 @@ def test_every_scheme_scores_long_contexts_as_on_a_cpu(name, length):
 
 
 def test_a_run_compiled_in_bf16_learns_and_is_measured(command, small):
-    typed = ["+pe=yarn", *small, "length=progressive", "compile=true", "precision=bf16", "steps=40", "name=mine"]
+    typed = [
+        "+pe=yarn",
+        *small,
+        "length=progressive",
+        "compile=true",
+        "precision=bf16",
+        "steps=40",
+        "name=mine",
+    ]
     assert command("train", *typed)[0] == 0
     folder = Path("results/runs/mine")
     losses = [row["loss"] for row in tracking.read(folder / "metrics.jsonl") if "loss" in row]

@@ -13,14 +13,20 @@ from posext.data import corpus, dataset, tokenizer
 @pytest.fixture
 def config(corpus, tmp_path):
     return DataConfig(
-        source="text", path=str(corpus), tokenizer="bytes", validation_share=0.3, cache=str(tmp_path / "cache")
+        source="text",
+        path=str(corpus),
+        tokenizer="bytes",
+        validation_share=0.3,
+        cache=str(tmp_path / "cache"),
     )
 
 
 def split_of(*documents: list[int]) -> dataset.Split:
     lengths = np.array([len(document) for document in documents])
     tokens = np.concatenate([np.array(document, dtype=np.uint16) for document in documents])
-    return dataset.Split(tokens, np.cumsum(lengths) - lengths, lengths, [f"d{i}" for i in range(len(documents))])
+    return dataset.Split(
+        tokens, np.cumsum(lengths) - lengths, lengths, [f"d{i}" for i in range(len(documents))]
+    )
 
 
 def test_documents_come_back_token_by_token(config):
@@ -28,7 +34,9 @@ def test_documents_come_back_token_by_token(config):
     texts = {document.name: document for document in corpus.documents(config)}
     assert len(texts) == 40
     for split, validation in ((tokens.train, False), (tokens.validation, True)):
-        assert len(split.names) == sum(document.validation == validation for document in texts.values())
+        assert len(split.names) == sum(
+            document.validation == validation for document in texts.values()
+        )
         for index, name in enumerate(split.names):
             assert tokens.tokenizer.decode(split.document(index).tolist()) == texts[name].text
             assert texts[name].validation == validation
@@ -86,9 +94,13 @@ def test_local_files_of_every_kind_are_read(tmp_path):
     (tmp_path / "a.txt").write_text("text a\nwith lines\n\nand a gap")
     (tmp_path / "deeper").mkdir()
     (tmp_path / "deeper" / "b.md").write_text("# text b")
-    (tmp_path / "c.jsonl").write_text("".join(json.dumps({"text": f"row {i}"}) + "\n" for i in range(3)))
+    (tmp_path / "c.jsonl").write_text(
+        "".join(json.dumps({"text": f"row {i}"}) + "\n" for i in range(3))
+    )
     pd.DataFrame({"text": ["cell 0", "cell 1"]}).to_parquet(tmp_path / "d.parquet")
-    documents = {d.name: d.text for d in corpus.documents(DataConfig(source="text", path=str(tmp_path)))}
+    documents = {
+        d.name: d.text for d in corpus.documents(DataConfig(source="text", path=str(tmp_path)))
+    }
     assert documents == {
         "a.txt": "text a\nwith lines\n\nand a gap", "deeper/b.md": "# text b", "c.jsonl#0": "row 0", "c.jsonl#1": "row 1",
         "c.jsonl#2": "row 2", "d.parquet#0": "cell 0", "d.parquet#1": "cell 1",
@@ -97,7 +109,9 @@ def test_local_files_of_every_kind_are_read(tmp_path):
 
 def test_one_text_is_cut_and_its_end_held_out(tmp_path):
     (tmp_path / "book.txt").write_text("0123456789" * 10)
-    head, tail = corpus.documents(DataConfig(source="text", path=str(tmp_path / "book.txt"), validation_share=0.2))
+    head, tail = corpus.documents(
+        DataConfig(source="text", path=str(tmp_path / "book.txt"), validation_share=0.2)
+    )
     assert (head.text + tail.text, len(tail.text)) == ("0123456789" * 10, 20)
     assert (head.validation, tail.validation) == (False, True)
 
@@ -115,7 +129,9 @@ def test_one_text_is_cut_and_its_end_held_out(tmp_path):
         (b"only one short text", {"tokenizer": "bpe", "vocab_size": 9}, "at least 256"),
     ],
 )
-def test_bad_corpora_are_refused_and_leave_nothing_half_made(tmp_path, content, settings, says, monkeypatch):
+def test_bad_corpora_are_refused_and_leave_nothing_half_made(
+    tmp_path, content, settings, says, monkeypatch
+):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     settings = dict(settings)
     name = settings.pop("name", "a.txt")
@@ -126,7 +142,11 @@ def test_bad_corpora_are_refused_and_leave_nothing_half_made(tmp_path, content, 
     cache = tmp_path / "cache"
     with pytest.raises(ValueError, match=says):
         dataset.load_data(
-            DataConfig(source="text", cache=str(cache), **{"path": str(folder), "tokenizer": "bytes"} | settings)
+            DataConfig(
+                source="text",
+                cache=str(cache),
+                **{"path": str(folder), "tokenizer": "bytes"} | settings,
+            )
         )
     assert not [path for path in cache.glob("*") if path.is_dir() and path.suffix != ".unfinished"]
 
@@ -154,7 +174,11 @@ def test_several_processes_that_start_at_once_make_one_cache(config, tmp_path):
     assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()] == list(found)
 
 
-TEXTS = ["naïve café — 中文 🙂\n", "def f(x):\n\treturn x ** 2  # ünïcode\n", "plain words, plain words"]
+TEXTS = [
+    "naïve café — 中文 🙂\n",
+    "def f(x):\n\treturn x ** 2  # ünïcode\n",
+    "plain words, plain words",
+]
 
 
 def wordpiece_like():
@@ -162,7 +186,9 @@ def wordpiece_like():
 
     vocabulary = {"<unk>": 0, "▁plain": 1, "▁words": 2, ",": 3, "▁": 4}
     made = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    made.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()]
+    )
     made.decoder = decoders.Metaspace()
     made.add_special_tokens(["<s>"])
     return made
@@ -182,7 +208,10 @@ def test_bytes_per_token_add_up_to_the_text(kind):
 def test_bytes_per_token_of_a_foreign_vocabulary():
     made = wordpiece_like()
     counts = tokenizer.bytes_per_token(made)
-    assert counts[made.encode("plain words, plain words", add_special_tokens=False).ids].sum() == len(TEXTS[2]) + 1
+    assert (
+        counts[made.encode("plain words, plain words", add_special_tokens=False).ids].sum()
+        == len(TEXTS[2]) + 1
+    )
     assert counts[made.token_to_id("<s>")] == 0
 
 

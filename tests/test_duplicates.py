@@ -19,7 +19,10 @@ def text_of(seed: int, count: int = 40) -> str:
 def changed(text: str, every: int) -> str:
     """A near-copy: each so many-th line is another one."""
     kept = text.splitlines()
-    return "\n".join(f"another line, the {i}-th one here" if i % every == 0 else kept[i] for i in range(len(kept)))
+    return "\n".join(
+        f"another line, the {i}-th one here" if i % every == 0 else kept[i]
+        for i in range(len(kept))
+    )
 
 
 def name_on(side: bool, stem: str) -> str:
@@ -29,12 +32,20 @@ def name_on(side: bool, stem: str) -> str:
 
 
 def config_of(folder, **changes) -> DataConfig:
-    settings = {"source": "text", "path": str(folder), "tokenizer": "bytes", "validation_share": SHARE}
+    settings = {
+        "source": "text",
+        "path": str(folder),
+        "tokenizer": "bytes",
+        "validation_share": SHARE,
+    }
     return DataConfig(**settings | {"cache": str(folder.parent / "cache")} | changes)
 
 
 def sides(folder, **changes) -> dict[str, bool]:
-    return {document.name: document.validation for document in corpus.documents(config_of(folder, **changes))}
+    return {
+        document.name: document.validation
+        for document in corpus.documents(config_of(folder, **changes))
+    }
 
 
 @pytest.fixture
@@ -86,7 +97,9 @@ def test_documents_does_not_group_a_text_that_is_cut_nor_drawn_ones(tmp_path):
     (tmp_path / "book.txt").write_text("the same line all through the book\n" * 100)
     assert corpus.near_copies(config_of(tmp_path / "book.txt")) == {}
     assert set(sides(tmp_path / "book.txt")) == {"book.txt"}
-    drawn = DataConfig(source="copy", tokenizer="letters", documents=4, document_tokens=40, vocab_size=5)
+    drawn = DataConfig(
+        source="copy", tokenizer="letters", documents=4, document_tokens=40, vocab_size=5
+    )
     assert corpus.near_copies(drawn) == {}
 
 
@@ -101,7 +114,10 @@ def test_first_names_do_not_depend_on_the_order_of_documents():
 
 def test_first_names_join_a_chain_of_copies_under_its_first_name():
     whole = text_of(0, 100).splitlines()
-    texts = [(name, "\n".join(whole[at : at + 40])) for name, at in zip("fbcdea", range(0, 60, 10), strict=True)]
+    texts = [
+        (name, "\n".join(whole[at : at + 40]))
+        for name, at in zip("fbcdea", range(0, 60, 10), strict=True)
+    ]
     assert first_names([texts[0], texts[-1]]) == {}  # the ends share nothing
     assert first_names(texts) == dict.fromkeys("abcdef", "a")
 
@@ -115,7 +131,10 @@ def test_first_names_leave_alone_what_shares_few_lines_or_has_none():
 
 def test_first_names_of_a_document_longer_than_what_is_signed_at_once(monkeypatch):
     monkeypatch.setattr("posext.data.near_duplicates.LINES_AT_ONCE", 7)
-    assert first_names([("a", text_of(0)), ("b", changed(text_of(0), every=3))]) == {"a": "a", "b": "a"}
+    assert first_names([("a", text_of(0)), ("b", changed(text_of(0), every=3))]) == {
+        "a": "a",
+        "b": "a",
+    }
 
 
 def test_lines_are_stripped_counted_as_often_as_they_stand_and_the_same_on_all_machines():
@@ -127,14 +146,19 @@ def test_lines_are_stripped_counted_as_often_as_they_stand_and_the_same_on_all_m
 
 def brute_force(config: DataConfig) -> dict[str, float]:
     documents = list(corpus.documents(config))
-    long = {d.name: [s for line in d.text.split("\n") if len(s := line.strip()) >= SHORTEST_LINE] for d in documents}
+    long = {
+        d.name: [s for line in d.text.split("\n") if len(s := line.strip()) >= SHORTEST_LINE]
+        for d in documents
+    }
     training = [line for d in documents if not d.validation for line in long[d.name]]
     held_out = [long[d.name] for d in documents if d.validation]
     stand = [sum(line in training for line in document) for document in held_out]
     return {
         "lines": round(sum(stand) / sum(map(len, held_out)), 4),
         "documents": len(held_out),
-        "documents_over_half": sum(2 * count > len(of) for count, of in zip(stand, held_out, strict=True)),
+        "documents_over_half": sum(
+            2 * count > len(of) for count, of in zip(stand, held_out, strict=True)
+        ),
     }
 
 

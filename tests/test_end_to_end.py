@@ -26,11 +26,17 @@ def test_a_run_leaves_everything_it_promises(command, small):
     assert code == 0, err
     (folder,) = Path("results/runs").iterdir()
     promised = "config.yaml metrics.jsonl curves.csv documents.parquet curve.png report.html tokenizer.json run.lock"
-    assert {path.name for path in folder.iterdir()} == {*promised.split(), "model.safetensors", "run.json"}
+    assert {path.name for path in folder.iterdir()} == {
+        *promised.split(),
+        "model.safetensors",
+        "run.json",
+    }
     assert folder.name.startswith("yarn-nano-16-seed0")
 
     first = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])
-    assert list(first) == "step tokens length loss learning_rate grad_norm tokens_per_second".split()
+    assert (
+        list(first) == "step tokens length loss learning_rate grad_norm tokens_per_second".split()
+    )
     assert (first["step"], first["tokens"], first["length"]) == (1, 256, 16)
 
     rows = rows_of(folder)
@@ -41,7 +47,9 @@ def test_a_run_leaves_everything_it_promises(command, small):
     assert (rows.nll_low <= rows.nll).all()
     assert (rows.nll <= rows.nll_high).all()
     np.testing.assert_allclose(np.exp(rows.nll), rows.perplexity)
-    np.testing.assert_allclose(rows.bits_per_byte, rows.nll / np.log(2))  # a byte tokenizer: a token is a byte
+    np.testing.assert_allclose(
+        rows.bits_per_byte, rows.nll / np.log(2)
+    )  # a byte tokenizer: a token is a byte
     assert rows.tokens.nunique() == rows.documents.nunique() == 1
     assert (rows.seconds > 0).all()
     assert "usable to" in out
@@ -59,7 +67,10 @@ def test_measuring_again_gives_the_same_numbers(command, small):
     command("train", "+pe=alibi", *small, "name=mine")
     before = rows_of("results/runs/mine")
     code, _, err = command(
-        "evaluate", "run=results/runs/mine", "tracking.wandb=disabled", "evaluation.tokens_per_batch=512"
+        "evaluate",
+        "run=results/runs/mine",
+        "tracking.wandb=disabled",
+        "evaluation.tokens_per_batch=512",
     )
     assert code == 0, err
     after = rows_of("results/runs/mine")
@@ -75,19 +86,27 @@ def test_rope_weights_under_other_schemes(command, small):
         ["+pe@extend=linear", "extend.factor=16"],
         ["pe@extend=none"],
     ):
-        code, _, err = command("evaluate", "run=results/runs/mine", "tracking.wandb=disabled", *extension)
+        code, _, err = command(
+            "evaluate", "run=results/runs/mine", "tracking.wandb=disabled", *extension
+        )
         assert code == 0, err
     rows = rows_of("results/runs/mine").set_index(["extend", "factor"])
     assert set(rows.index) == {("", ""), ("yarn", "1"), ("linear", "16"), ("none", "")}
-    np.testing.assert_array_equal(rows.loc[("yarn", "1")].nll, rows.loc[("", "")].nll)  # so the base was the run's
+    np.testing.assert_array_equal(
+        rows.loc[("yarn", "1")].nll, rows.loc[("", "")].nll
+    )  # so the base was the run's
     assert not np.array_equal(rows.loc[("linear", "16")].nll, rows.loc[("", "")].nll)
     assert set(rows.scheme) == {"rope"}
     assert set(rows.tokens) == {rows.tokens.iloc[0]}
 
 
-def test_a_length_at_which_matched_and_fixed_factor_meet_is_measured_once(command, small, monkeypatch):
+def test_a_length_at_which_matched_and_fixed_factor_meet_is_measured_once(
+    command, small, monkeypatch
+):
     measured, measure_windows = [], curve.measure_windows
-    monkeypatch.setattr(curve, "measure_windows", lambda *a: measured.append(a[2][0].length) or measure_windows(*a))
+    monkeypatch.setattr(
+        curve, "measure_windows", lambda *a: measured.append(a[2][0].length) or measure_windows(*a)
+    )
     command("train", "+pe=ntk", *small, "name=mine")
     assert measured == [8, 16, 32, 64, 128, 256, 8, 16, 32, 64, 128]
     rows = rows_of("results/runs/mine").set_index(["factor", "context_length"])
@@ -101,7 +120,9 @@ def test_every_protocol_in_one_command(command, small):
     alone = rows_of("results/runs/mine")
     chosen = f"protocols=[{','.join(PROTOCOLS)}]"
     lengths = "context_lengths=[8,16,32]"
-    code, out, err = command("evaluate", "run=results/runs/mine", lengths, chosen, "tracking.wandb=disabled")
+    code, out, err = command(
+        "evaluate", "run=results/runs/mine", lengths, chosen, "tracking.wandb=disabled"
+    )
     assert code == 0, err
     rows = rows_of("results/runs/mine")
     assert set(rows.protocol) == set(PROTOCOLS)
@@ -120,7 +141,9 @@ def test_every_protocol_in_one_command(command, small):
         own = rows[rows.protocol == protocol]
         assert sorted(total.nll / total.weight) == pytest.approx(sorted(own.nll))
     assert headline.index.tolist() == [8, 16, 32]
-    code, out, err = command("evaluate", "run=results/runs/mine", "protocols=[slidng]", "tracking.wandb=disabled")
+    code, out, err = command(
+        "evaluate", "run=results/runs/mine", "protocols=[slidng]", "tracking.wandb=disabled"
+    )
     assert (code, "protocols must be one of fixed_target, far_copy" in err) == (2, True)
 
 
@@ -135,7 +158,11 @@ def test_lengths_at_which_a_scheme_is_undefined_are_gaps(command, small):
 
 def test_a_schedule_is_measured_from_its_first_to_16_times_its_longest_length(command, small):
     code, _, err = command(
-        "train", "+pe=yarn", *small, "train_length=8", "length.stages=[{multiple:1,share:0.5},{multiple:2,share:0.5}]"
+        "train",
+        "+pe=yarn",
+        *small,
+        "train_length=8",
+        "length.stages=[{multiple:1,share:0.5},{multiple:2,share:0.5}]",
     )
     assert code == 0, err
     (folder,) = Path("results/runs").iterdir()
@@ -146,7 +173,14 @@ def test_a_schedule_is_measured_from_its_first_to_16_times_its_longest_length(co
 
 
 def test_a_sweep_of_two_schemes_and_two_seeds_with_its_curves_on_wandb(command, small, monkeypatch):
-    sweep = [*small, "+pe=rope,alibi", "seed=0,1", "study=sweep", "tracking.wandb=offline", "steps=2"]
+    sweep = [
+        *small,
+        "+pe=rope,alibi",
+        "seed=0,1",
+        "study=sweep",
+        "tracking.wandb=offline",
+        "steps=2",
+    ]
     code, _, err = command("train", "-m", *sweep)
     assert code == 0, err
     folders = sorted(Path("results/runs").glob("[!.]*"))
@@ -155,27 +189,40 @@ def test_a_sweep_of_two_schemes_and_two_seeds_with_its_curves_on_wandb(command, 
         (record,) = folder.glob("wandb/offline-run-*/*.wandb")  # train and its own curve
         rows, (group, history, summary) = rows_of(folder), wandb_records.read(record)
         assert group == "sweep"
-        points = [(row["eval/context_length"], row["eval/perplexity"]) for row in history if "eval/perplexity" in row]
+        points = [
+            (row["eval/context_length"], row["eval/perplexity"])
+            for row in history
+            if "eval/perplexity" in row
+        ]
         assert points == list(zip(rows.context_length, rows.perplexity, strict=True))
         assert any(key.startswith("report") for row in history for key in row)
         assert summary["perplexity_256"] == rows.perplexity.iloc[-1]
         assert [row["train/loss"] for row in history if "train/loss" in row] == [
-            row["loss"] for row in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()) if "loss" in row
+            row["loss"]
+            for row in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+            if "loss" in row
         ]
 
     (overlay,) = [
-        subprocess.run([sys.executable, SCRIPTS / "plot_curves.py", *folders], check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, SCRIPTS / "plot_curves.py", *folders], check=True, capture_output=True
+        )
     ]
     assert overlay.returncode == 0
     assert Path("curves.png").stat().st_size > 10_000
     made = subprocess.run(
-        [sys.executable, SCRIPTS / "make_table.py", *folders], check=True, capture_output=True, text=True
+        [sys.executable, SCRIPTS / "make_table.py", *folders],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     assert made.stdout.count("| alibi") == made.stdout.count("| rope") == 2
 
 
 def test_a_sweep_finishes_the_others_when_one_job_fails(command, small):
-    code, _, err = command("train", "-m", *small, "+pe=rope", "learning_rate=0.001,-1,0.002", "evaluate=false")
+    code, _, err = command(
+        "train", "-m", *small, "+pe=rope", "learning_rate=0.001,-1,0.002", "evaluate=false"
+    )
     assert code == 2
     assert "learning_rate must be a number above 0, not -1" in err
     assert len(list(Path("results/runs").glob("*/run.json"))) == 2

@@ -35,7 +35,14 @@ COSTS = ["run", "commit", "seconds", "tokens_per_second", "peak_memory_bytes"]
 
 @pytest.fixture(scope="module")
 def typed(small):
-    return ["+pe=yarn", *small, "length=progressive", "steps=60", "checkpoint_every=4", "validate_every=20"]
+    return [
+        "+pe=yarn",
+        *small,
+        "length=progressive",
+        "steps=60",
+        "checkpoint_every=4",
+        "validate_every=20",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +61,8 @@ def straight(typed, tmp_path_factory):
 
 def steps(folder: Path) -> list[dict]:
     return [
-        {k: v for k, v in row.items() if k != "tokens_per_second"} for row in tracking.read(folder / "metrics.jsonl")
+        {k: v for k, v in row.items() if k != "tokens_per_second"}
+        for row in tracking.read(folder / "metrics.jsonl")
     ]
 
 
@@ -73,7 +81,9 @@ def newest(folder: Path) -> int:
     return max((int(path.name[5:]) for path in folder.glob("checkpoints/step-????????")), default=0)
 
 
-@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(seed, marks=SLOW) for seed in range(3, 23))])
+@pytest.mark.parametrize(
+    "seed", [*range(3), *(pytest.param(seed, marks=SLOW) for seed in range(3, 23))]
+)
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(typed, straight, seed):
     reference, seconds = straight
     rng, folder, kills = random.Random(seed), RUNS / "mine", 0
@@ -85,7 +95,9 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(typed, stra
         kills += process.exitcode == -signal.SIGKILL
         if (folder / "metrics.jsonl").exists() and not (folder / "run.json").exists():
             rows = steps(folder)
-            assert (rows[-1]["step"] if rows else 0) - newest(folder) <= 4 + 1  # a row is written before its checkpoint
+            assert (rows[-1]["step"] if rows else 0) - newest(
+                folder
+            ) <= 4 + 1  # a row is written before its checkpoint
         if kills and start_number >= 3:
             break
         if not kills:  # it ended sooner than the run that was timed: anew, and killed earlier
@@ -156,7 +168,9 @@ def test_told_to_stop_it_saves_the_step_and_says_how_to_go_on(typed, straight, n
     assert_the_same(folder, straight[0])
 
 
-def test_told_to_stop_while_it_measures_it_goes_on_at_the_next_length(typed, straight, command, monkeypatch):
+def test_told_to_stop_while_it_measures_it_goes_on_at_the_next_length(
+    typed, straight, command, monkeypatch
+):
     asked, measured = [], curve.measure_windows
 
     def stopped(*arguments):
@@ -170,7 +184,9 @@ def test_told_to_stop_while_it_measures_it_goes_on_at_the_next_length(typed, str
         code, _, err = command("train", *typed, "name=mine")
     assert (code, asked) == (143, [8, 16, 32, 64])
     assert "posext: stopped by SIGTERM; the same command continues it" in err
-    monkeypatch.setattr(curve, "measure_windows", lambda *a: asked.append(a[2][0].length) or measured(*a))
+    monkeypatch.setattr(
+        curve, "measure_windows", lambda *a: asked.append(a[2][0].length) or measured(*a)
+    )
     assert command("train", *typed, "name=mine")[0] == 0
     assert asked[4:7] == [64, 128, 256]
     assert_the_same(RUNS / "mine", straight[0])
@@ -230,7 +246,9 @@ def stopped(typed):
         pytest.param("state.json", "flipped", marks=SLOW),
     ],
 )
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(typed, straight, stopped, file, how):
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+    typed, straight, stopped, file, how
+):
     damage(stopped[1] / file, how)
     code, said = ended(*typed, "name=mine")
     assert code == 0
@@ -276,7 +294,10 @@ def test_damaged_weights_are_not_measured(typed, command, how):
     damage(RUNS / "mine/model.safetensors", how)
     code, _, err = command("evaluate", "run=results/runs/mine", "tracking.wandb=disabled")
     assert code == 2
-    assert "the weights in results/runs/mine/model.safetensors are damaged: not what training wrote" in err
+    assert (
+        "the weights in results/runs/mine/model.safetensors are damaged: not what training wrote"
+        in err
+    )
     assert not (RUNS / "mine/curves.csv").exists()
 
 
@@ -334,9 +355,15 @@ def test_a_folder_of_wandb_that_cannot_be_written_to_stops_nothing(typed, straig
 
 @pytest.mark.slow
 def test_a_wandb_that_cannot_be_reached_stops_nothing(typed, straight):
-    nowhere = {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "0" * 40, "WANDB_MODE": "online"}
+    nowhere = {
+        "WANDB_BASE_URL": "http://127.0.0.1:9",
+        "WANDB_API_KEY": "0" * 40,
+        "WANDB_MODE": "online",
+    }
 
-    code, said = ended(*typed, "name=mine", "tracking.wandb=online", before=(online, json.dumps(nowhere)))
+    code, said = ended(
+        *typed, "name=mine", "tracking.wandb=online", before=(online, json.dumps(nowhere))
+    )
     assert code == 0, said
     assert "so this run is recorded offline" in said
     shutil.rmtree(RUNS / "mine/wandb")

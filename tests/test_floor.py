@@ -30,7 +30,9 @@ def every_window(symbols: int, length: int) -> list[tuple[int, ...]]:
 
 def plan_of(config: DataConfig, lengths: list[int], size: int) -> curve.EvalPlan:
     tokens = dataset.load_data(config, progress=False)
-    return curve.make_plan(tokens, lengths, ["fixed_target"], lengths[0], EvaluationConfig(blocks=2, targets=size))
+    return curve.make_plan(
+        tokens, lengths, ["fixed_target"], lengths[0], EvaluationConfig(blocks=2, targets=size)
+    )
 
 
 @pytest.fixture
@@ -41,7 +43,9 @@ def config(tmp_path):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("symbols", "order", "a"), [(2, 1, 0.5), (3, 1, 0.3), (3, 2, 1.0), (5, 3, 2.0)])
+@pytest.mark.parametrize(
+    ("symbols", "order", "a"), [(2, 1, 0.5), (3, 1, 0.3), (3, 2, 1.0), (5, 3, 2.0)]
+)
 def test_the_markov_floor_sums_to_the_marginal_likelihood(symbols, order, a):
     """The Dirichlet-multinomial in closed form: one factor of gamma functions a row."""
     for length in (1, order, order + 1, 40, 200):
@@ -52,14 +56,18 @@ def test_the_markov_floor_sums_to_the_marginal_likelihood(symbols, order, a):
             n = [counts[state, x] for x in range(symbols)]
             expected += math.lgamma(symbols * a) - math.lgamma(symbols * a + sum(n))
             expected += sum(math.lgamma(a + each) - math.lgamma(a) for each in n)
-        assert bayes_floor.markov(np.array(window), symbols, order, a).sum() == pytest.approx(-expected, rel=1e-12)
+        assert bayes_floor.markov(np.array(window), symbols, order, a).sum() == pytest.approx(
+            -expected, rel=1e-12
+        )
 
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_each_markov_cost_is_the_quadrature_over_all_rows(order):
     """Two symbols, Beta(1/2, 1/2): Chebyshev's nodes with equal weights integrate the likelihood, a polynomial, exactly."""
     nodes = (1 + np.cos((np.arange(8) + 0.5) * np.pi / 8)) / 2
-    rows = np.array(list(itertools.product(nodes, repeat=2**order)))  # P(1 | state) of each state, all together
+    rows = np.array(
+        list(itertools.product(nodes, repeat=2**order))
+    )  # P(1 | state) of each state, all together
 
     def probability(window: list[int]) -> float:
         likelihood = np.full(len(rows), 0.5 ** min(order, len(window)))
@@ -70,8 +78,12 @@ def test_each_markov_cost_is_the_quadrature_over_all_rows(order):
 
     for _ in range(10):
         window = rng.integers(2, size=9).tolist()
-        expected = [-math.log(probability(window[: t + 1]) / probability(window[:t])) for t in range(9)]
-        assert bayes_floor.markov(np.array(window), 2, order, 0.5) == pytest.approx(expected, rel=1e-9)
+        expected = [
+            -math.log(probability(window[: t + 1]) / probability(window[:t])) for t in range(9)
+        ]
+        assert bayes_floor.markov(np.array(window), 2, order, 0.5) == pytest.approx(
+            expected, rel=1e-9
+        )
 
 
 def test_what_the_first_state_of_a_cut_window_tells_falls_faster_than_the_context_grows():
@@ -88,7 +100,9 @@ def test_what_the_first_state_of_a_cut_window_tells_falls_faster_than_the_contex
             for pair in itertools.pairwise(window[:-1]):
                 path = path * move[pair]
             before, whole = path.mean(), (path * move[window[-2:]]).mean()
-            total += whole * (bayes_floor.markov(np.array(window), 2, 1, 0.5)[-1] + math.log(whole / before))
+            total += whole * (
+                bayes_floor.markov(np.array(window), 2, 1, 0.5)[-1] + math.log(whole / before)
+            )
         return total
 
     gaps = [gap(length) for length in (2, 3, 5, 7, 9)]
@@ -99,7 +113,9 @@ def test_what_the_first_state_of_a_cut_window_tells_falls_faster_than_the_contex
     assert gaps[-1] < 0.007
 
 
-@pytest.mark.parametrize(("symbols", "low", "high", "length"), [(2, 1, 3, 8), (2, 2, 4, 9), (3, 2, 3, 6), (2, 3, 3, 5)])
+@pytest.mark.parametrize(
+    ("symbols", "low", "high", "length"), [(2, 1, 3, 8), (2, 2, 4, 9), (3, 2, 3, 6), (2, 3, 3, 5)]
+)
 def test_the_copy_floor_is_the_enumeration_of_periods_blocks_and_cuts(symbols, low, high, length):
     weights = Counter()
     for period in range(low, high + 1):
@@ -111,8 +127,12 @@ def test_the_copy_floor_is_the_enumeration_of_periods_blocks_and_cuts(symbols, l
     possible = [window for window in weights if len(window) == length]
     assert len(possible) < symbols**length
     for window in possible:
-        expected = [-math.log(weights[window[: n + 1]] / weights[window[:n]]) for n in range(length)]
-        assert bayes_floor.copy(np.array(window), symbols, low, high) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+        expected = [
+            -math.log(weights[window[: n + 1]] / weights[window[:n]]) for n in range(length)
+        ]
+        assert bayes_floor.copy(np.array(window), symbols, low, high) == pytest.approx(
+            expected, rel=1e-9, abs=1e-9
+        )
 
 
 def test_a_window_that_no_period_explains_is_refused():
@@ -130,7 +150,9 @@ def test_no_other_predictor_has_a_lower_expected_nll(order):
     least = chances @ costs[:, -1]
     unigram = -np.log([((w[:-1] == w[-1]).sum() + 0.4) / (6 + 1.2) for w in windows])
     others = [
-        bayes_floor.markov(w, 3, k, a)[-1] for k, a in ((order, 0.2), (order, 1.0), (3 - order, 0.4)) for w in windows
+        bayes_floor.markov(w, 3, k, a)[-1]
+        for k, a in ((order, 0.2), (order, 1.0), (3 - order, 0.4))
+        for w in windows
     ]
     for other in (unigram, np.full(len(windows), math.log(3)), *np.split(np.array(others), 3)):
         assert least < chances @ other - 1e-3
@@ -149,7 +171,9 @@ def test_the_floor_scores_what_a_model_reads(config):
 
     for windows in plan.protocols["fixed_target"].windows.values():
         expected = score_windows(counting, plan.tokens.validation.document, windows, 4096)
-        np.testing.assert_allclose(bayes_floor.score(plan, config, windows), expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            bayes_floor.score(plan, config, windows), expected, rtol=1e-5, atol=1e-6
+        )
 
 
 def test_the_floor_falls_with_context(config):
@@ -174,24 +198,38 @@ def test_the_markov_floor_costs_little_more_than_the_best_rows_in_hindsight(conf
 
 
 def test_the_copy_floor_goes_from_chance_to_nothing():
-    config = DataConfig(source="copy", symbols=32, period_min=8, period_max=64, documents=20, document_tokens=300)
-    costs = np.stack([bayes_floor.window_nll(window[100:], config) for window in synthetic.documents(config)])
+    config = DataConfig(
+        source="copy", symbols=32, period_min=8, period_max=64, documents=20, document_tokens=300
+    )
+    costs = np.stack(
+        [bayes_floor.window_nll(window[100:], config) for window in synthetic.documents(config)]
+    )
     assert costs[:, :8] == pytest.approx(math.log(32))
     assert costs[:, 130:].max() < 1e-9
 
 
 def test_the_share_of_the_gain_is_1_on_the_floor_0_on_the_crop_and_nan_where_nothing_can_be_gained():
     below, weight = np.outer([1.2, 1.0, 0.9, 0.8, np.nan], np.ones(3)), np.ones(3)
-    assert [gain_share(nll, nll, below[1], below[1], weight).value for nll in below[2:4]] == pytest.approx([1, 1])
+    assert [
+        gain_share(nll, nll, below[1], below[1], weight).value for nll in below[2:4]
+    ] == pytest.approx([1, 1])
     curve = np.outer([1.4, 1.1, 1.1, 1.0, 1.0], np.ones(3))
-    shares = [gain_share(nll, floor, curve[1], below[1], weight).value for nll, floor in zip(curve, below, strict=True)]
+    shares = [
+        gain_share(nll, floor, curve[1], below[1], weight).value
+        for nll, floor in zip(curve, below, strict=True)
+    ]
     np.testing.assert_allclose(shares, [np.nan, np.nan, 0, 0.5, np.nan], atol=1e-12)
     assert np.isnan(gain_share(below[2], below[2], below[4], below[1], weight)).all()
 
 
 def test_a_distance_over_one_document_has_no_interval():
     level = np.ones(1)
-    sums = sums_of({("", ""): {8: level + 0.1, 16: level}, (bayes_floor.FLOOR, ""): {8: level, 16: level - 0.2}})
+    sums = sums_of(
+        {
+            ("", ""): {8: level + 0.1, 16: level},
+            (bayes_floor.FLOOR, ""): {8: level, 16: level - 0.2},
+        }
+    )
     found = excess_loss.distances(sums, train_length=8).loc[("", "", "p", 16)]
     assert excess_loss.cell(*found) == "0.200 (no interval)"
 
@@ -220,19 +258,27 @@ def test_distances_are_paired_and_shares_are_taken_from_the_run_as_trained_with_
     found = excess_loss.distances(sums, train_length=8)
     near = found.loc[("", "auto", "p", 16)]
     assert near.distance.value == pytest.approx(0.25, abs=0.005)
-    assert 0 < near.distance.high - near.distance.low < 0.01  # the levels alone are uncertain by 0.2
+    assert (
+        0 < near.distance.high - near.distance.low < 0.01
+    )  # the levels alone are uncertain by 0.2
     assert near.share.value == pytest.approx(0.05 / 0.2, abs=0.03)
     assert near.share.low < near.share.value < near.share.high
     assert found.loc[("yarn", "", "p", 16)].share.value == pytest.approx(0.3 / 0.2)
     assert found.loc[("", "16", "p", 8)].distance.value == pytest.approx(0.3)
     assert np.isnan(found.loc[("", "auto", "p", 8)].share).all()
-    assert np.isnan([*found.loc[("yarn", "", "p", 32)].distance, *found.loc[("yarn", "", "p", 32)].share]).all()
+    assert np.isnan(
+        [*found.loc[("yarn", "", "p", 32)].distance, *found.loc[("yarn", "", "p", 32)].share]
+    ).all()
 
 
 @pytest.mark.parametrize(("loss", "warns"), [(1.0, False), (1.1, False), (1.3, True), (2.0, True)])
 def test_a_loss_far_above_the_floor_in_range_is_warned_of(caplog, loss, warns):
     rows = pd.DataFrame(
-        {"extend": ["", "", "floor", "floor"], "context_length": [8, 16, 8, 16], "nll": [9, loss, 8, 0.9]}
+        {
+            "extend": ["", "", "floor", "floor"],
+            "context_length": [8, 16, 8, 16],
+            "nll": [9, loss, 8, 0.9],
+        }
     )
     bayes_floor.warn_if_far(
         rows.assign(train_length=16, protocol="fixed_target"), symbols=8
@@ -242,16 +288,26 @@ def test_a_loss_far_above_the_floor_in_range_is_warned_of(caplog, loss, warns):
 
 def test_a_run_on_markov_leaves_its_floor_beside_its_curve(command, small, tmp_path):
     kept = [typed for typed in small if not typed.startswith(("data=", "data."))]
-    typed = ["data=markov", "data.documents=60", "data.document_tokens=300", f"data.cache={tmp_path}/cache", *kept]
+    typed = [
+        "data=markov",
+        "data.documents=60",
+        "data.document_tokens=300",
+        f"data.cache={tmp_path}/cache",
+        *kept,
+    ]
     code, out, err = command("train", "+pe=yarn", *typed, "name=mine", "data.validation_share=0.3")
     assert code == 0, err
     assert "above the floor" in err  # six steps teach nothing
-    code, again, err = command("evaluate", "run=results/runs/mine", "+pe@extend=ntk", "tracking.wandb=disabled")
+    code, again, err = command(
+        "evaluate", "run=results/runs/mine", "+pe@extend=ntk", "tracking.wandb=disabled"
+    )
     assert code == 0, err
     assert out.count("\nfloor ") == again.count("\nfloor ") == 1
     rows = curves.read_curves("results/runs/mine/curves.csv")
     fixed = {("yarn", "16"), ("ntk", "auto"), ("ntk", "16")}
-    assert Counter(zip(rows.extend, rows.factor, strict=True)) == Counter(6 * [("", "auto"), ("floor", ""), *fixed])
+    assert Counter(zip(rows.extend, rows.factor, strict=True)) == Counter(
+        6 * [("", "auto"), ("floor", ""), *fixed]
+    )
     below = rows[rows.extend == "floor"].set_index("context_length").nll
     as_trained = rows[(rows.extend == "") & (rows.factor == "auto")].set_index("context_length").nll
     assert (below < as_trained).all()
@@ -270,9 +326,18 @@ def test_a_run_on_markov_leaves_its_floor_beside_its_curve(command, small, tmp_p
 
 def test_curves_on_other_targets_than_the_floor_have_no_distance(command, small, tmp_path):
     kept = [typed for typed in small if not typed.startswith(("data=", "data."))]
-    typed = ["data=markov", "data.documents=60", "data.document_tokens=300", f"data.cache={tmp_path}/cache", *kept]
+    typed = [
+        "data=markov",
+        "data.documents=60",
+        "data.document_tokens=300",
+        f"data.cache={tmp_path}/cache",
+        *kept,
+    ]
     folder = Path("results/runs/mine")
-    assert command("train", "+pe=rope", *typed, "steps=1", "name=mine", "data.validation_share=0.3")[0] == 0
+    assert (
+        command("train", "+pe=rope", *typed, "steps=1", "name=mine", "data.validation_share=0.3")[0]
+        == 0
+    )
     before = excess_loss.excess_loss_of_run(run.load_run(folder))
     assert set(before.index.get_level_values("extend")) == {"", "floor"}
     again = ["evaluate", f"run={folder}", "tracking.wandb=disabled", "+pe@extend=none"]
@@ -282,7 +347,9 @@ def test_curves_on_other_targets_than_the_floor_have_no_distance(command, small,
         == before.loc[""].distance.tolist()
     )
     assert command(*again, "context_lengths=[16,32]")[0] == 0
-    assert set(excess_loss.excess_loss_of_run(run.load_run(folder)).index.get_level_values("extend")) == {
+    assert set(
+        excess_loss.excess_loss_of_run(run.load_run(folder)).index.get_level_values("extend")
+    ) == {
         "none",
         "floor",
     }
@@ -304,5 +371,9 @@ def test_runs_on_the_same_targets_share_one_floor_in_tables():
 
 def test_a_floor_table_of_a_run_on_text_is_refused(command, small):
     assert command("train", "+pe=rope", *small, "steps=1", "name=mine")[0] == 0
-    with pytest.raises(ValueError, match="mine has no floor: it takes a measured run on data=markov or copy"):
-        excess_loss.excess_loss_table(curves.read_curves("results/runs/mine/curves.csv"), [Path("results/runs/mine")])
+    with pytest.raises(
+        ValueError, match="mine has no floor: it takes a measured run on data=markov or copy"
+    ):
+        excess_loss.excess_loss_table(
+            curves.read_curves("results/runs/mine/curves.csv"), [Path("results/runs/mine")]
+        )

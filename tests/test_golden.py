@@ -66,7 +66,9 @@ def test_frequencies_equal_the_golden_values(key):
     assert [float(inv_freq[pair]) for pair in PAIRS] == pytest.approx(GOLDEN[key], rel=1e-6)
 
 
-@pytest.mark.parametrize(("factor", "expected"), [(2, 1.0693), (4, 1.1386), (8, 1.2079), (16, 1.2773), (32, 1.3466)])
+@pytest.mark.parametrize(
+    ("factor", "expected"), [(2, 1.0693), (4, 1.1386), (8, 1.2079), (16, 1.2773), (32, 1.3466)]
+)
 def test_yarn_multiplies_cos_and_sin_by_its_temperature(factor, expected):
     scheme = build("yarn", head_dim=64, n_heads=8, d_model=512, train_length=1024, factor=factor)
     assert scheme.frequencies(1024)[1] == pytest.approx(expected, abs=5e-5)
@@ -79,7 +81,14 @@ def test_longrope_multiplies_cos_and_sin_by_its_own_temperature():
 
 def test_equal_mscales_cancel():
     scheme = build(
-        "yarn", head_dim=64, n_heads=8, d_model=512, train_length=1024, factor=8, mscale=0.7, mscale_all_dim=0.7
+        "yarn",
+        head_dim=64,
+        n_heads=8,
+        d_model=512,
+        train_length=1024,
+        factor=8,
+        mscale=0.7,
+        mscale_all_dim=0.7,
     )
     assert scheme.frequencies(1024)[1] == 1.0
 
@@ -91,16 +100,24 @@ def test_partial_rotary_spaces_its_spectrum_anew():
 
 
 def test_resonance_repeats_after_whole_tokens():
-    inv_freq, _ = build("resonance", head_dim=64, n_heads=8, d_model=512, train_length=1024).frequencies(1024)
+    inv_freq, _ = build(
+        "resonance", head_dim=64, n_heads=8, d_model=512, train_length=1024
+    ).frequencies(1024)
     wavelengths = 2 * math.pi / inv_freq
     assert (wavelengths - wavelengths.round()).abs().max() < 1e-9
-    rope, _ = build("rope", head_dim=64, n_heads=8, d_model=512, train_length=1024).frequencies(1024)
+    rope, _ = build("rope", head_dim=64, n_heads=8, d_model=512, train_length=1024).frequencies(
+        1024
+    )
     assert ((wavelengths - 2 * math.pi / rope).abs() <= 0.5).all()
 
 
 def test_clipped_damps_the_slowest_pairs_to_nothing():
-    rope, _ = build("rope", head_dim=128, n_heads=8, d_model=1024, train_length=1024).frequencies(1024)
-    clipped, _ = build("clipped", head_dim=128, n_heads=8, d_model=1024, train_length=1024).frequencies(1024)
+    rope, _ = build("rope", head_dim=128, n_heads=8, d_model=1024, train_length=1024).frequencies(
+        1024
+    )
+    clipped, _ = build(
+        "clipped", head_dim=128, n_heads=8, d_model=1024, train_length=1024
+    ).frequencies(1024)
     ratio = clipped / rope
     assert ratio[:45].tolist() == [1.0] * 45  # 20 of 64 are damped, the first of them by 1
     assert float(ratio[44 + 10]) == pytest.approx((1 + math.cos(math.pi * 10 / 19)) / 2)
@@ -108,10 +125,12 @@ def test_clipped_damps_the_slowest_pairs_to_nothing():
 
 
 def test_giraffe_power_slows_the_slowest_most():
-    rope, _ = build("rope", head_dim=64, n_heads=8, d_model=512, train_length=1024).frequencies(1024)
-    slowed, _ = build("giraffe_power", head_dim=64, n_heads=8, d_model=512, train_length=1024, power=2).frequencies(
+    rope, _ = build("rope", head_dim=64, n_heads=8, d_model=512, train_length=1024).frequencies(
         1024
     )
+    slowed, _ = build(
+        "giraffe_power", head_dim=64, n_heads=8, d_model=512, train_length=1024, power=2
+    ).frequencies(1024)
     assert (slowed / rope)[[0, 16, 31]].tolist() == pytest.approx([1, 0.25, (1 / 32) ** 2])
 
 
@@ -152,7 +171,9 @@ def test_alibi_slopes(heads, expected):
 
 
 def test_ntk_divides_the_slowest_pair_by_the_factor_exactly():
-    ntk = build("ntk", head_dim=128, n_heads=1, d_model=128, train_length=512, factor=6.5).frequencies(512)[0]
+    ntk = build(
+        "ntk", head_dim=128, n_heads=1, d_model=128, train_length=512, factor=6.5
+    ).frequencies(512)[0]
     rope = build("rope", head_dim=128, n_heads=1, d_model=128, train_length=512).frequencies(512)[0]
     assert float(ntk[0]) == 1.0
     assert float(rope[-1] / ntk[-1]) == pytest.approx(6.5, rel=1e-12)
@@ -170,7 +191,9 @@ def test_two_stages_of_twice_the_length_are_one_of_four_times():
 def test_sinusoidal_is_the_paper_s_table():
     import torch
 
-    table = build("sinusoidal", head_dim=8, n_heads=2, d_model=16, train_length=32).table(torch.arange(40))
+    table = build("sinusoidal", head_dim=8, n_heads=2, d_model=16, train_length=32).table(
+        torch.arange(40)
+    )
     for n, column in ((0, 0), (3, 4), (39, 15)):
         phase = n * 10000 ** (-2 * (column // 2) / 16)
         expected = math.cos(phase) if column % 2 else math.sin(phase)

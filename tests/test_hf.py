@@ -8,7 +8,12 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from posext.analysis import curves
 from posext.data import dataset, tokenizer
@@ -46,7 +51,12 @@ def checkpoint(corpus, tmp_path_factory):
 def llama(**changes) -> LlamaForCausalLM:
     """A small random one whose attention is far from uniform, so that positions matter."""
     torch.manual_seed(0)
-    settings = {"intermediate_size": 48, "max_position_embeddings": ORIGINAL, "initializer_range": 0.3, **SIZES}
+    settings = {
+        "intermediate_size": 48,
+        "max_position_embeddings": ORIGINAL,
+        "initializer_range": 0.3,
+        **SIZES,
+    }
     return LlamaForCausalLM(LlamaConfig(**{**settings, "num_key_value_heads": 1, **changes}))
 
 
@@ -77,7 +87,9 @@ def evaluate(command, corpus, tmp_path_factory):
 
 
 def test_every_protocol_measures_a_checkpoint(plain, evaluate):
-    rows = evaluate(plain, f"protocols=[{','.join(PROTOCOLS)}]", "evaluation.documents=2", lengths=[16, 32, 64])
+    rows = evaluate(
+        plain, f"protocols=[{','.join(PROTOCOLS)}]", "evaluation.documents=2", lengths=[16, 32, 64]
+    )
     assert set(rows.protocol) == set(PROTOCOLS)
     assert rows.nll.notna().all()
     assert set(rows.original_length) == {ORIGINAL}
@@ -91,7 +103,10 @@ def test_perplexity_equals_a_plain_loop_over_logits_in_float64(plain, evaluate, 
         LlamaForCausalLM.from_pretrained(plain, dtype=torch.float64),
     )
     run = load_run("results/runs/mine")
-    plan, names = plan_of(run, dataset.load_data(run.config.data)), dataset.load_data(run.config.data).validation.names
+    plan, names = (
+        plan_of(run, dataset.load_data(run.config.data)),
+        dataset.load_data(run.config.data).validation.names,
+    )
     for length in LENGTHS:
         total, count = 0.0, 0
         for window in plan.protocols["fixed_target"].windows[length]:
@@ -106,20 +121,31 @@ def test_perplexity_equals_a_plain_loop_over_logits_in_float64(plain, evaluate, 
 
 
 PAIRS = SIZES["hidden_size"] // SIZES["num_attention_heads"] // 2
-LISTS = {"short_factor": [1 + i / 10 for i in range(PAIRS)], "long_factor": [1.5 + i for i in range(PAIRS)]}
+LISTS = {
+    "short_factor": [1 + i / 10 for i in range(PAIRS)],
+    "long_factor": [1.5 + i for i in range(PAIRS)],
+}
 BETAS = {"beta_fast": 4.0, "beta_slow": 0.5}
 BOUNDS = {"low_freq_factor": 0.5, "high_freq_factor": 3.0}
 SWAPS = {  # what is typed here, and what transformers calls it
     "linear": (["extend.factor=4"], {"rope_type": "linear", "factor": 4.0}),
     "ntk": (["extend.factor=4"], {"rope_type": "default", "rope_theta": 10000.0 * 4 ** (16 / 14)}),
-    "dynamic_ntk": (["extend.semantics=hf", "extend.hf_factor=2"], {"rope_type": "dynamic", "factor": 2.0}),
+    "dynamic_ntk": (
+        ["extend.semantics=hf", "extend.hf_factor=2"],
+        {"rope_type": "dynamic", "factor": 2.0},
+    ),
     "yarn": (
         ["extend.factor=4", *(f"extend.{k}={v}" for k, v in BETAS.items())],
         {"rope_type": "yarn", "factor": 4.0, **BETAS},
     ),
     "llama3": (
         ["extend.factor=4", *(f"extend.{k}={v}" for k, v in BOUNDS.items())],
-        {"rope_type": "llama3", "factor": 4.0, "original_max_position_embeddings": ORIGINAL, **BOUNDS},
+        {
+            "rope_type": "llama3",
+            "factor": 4.0,
+            "original_max_position_embeddings": ORIGINAL,
+            **BOUNDS,
+        },
     ),
     "longrope": (
         ["extend.factor=4", *(f"extend.{k}={v}" for k, v in LISTS.items())],
@@ -137,13 +163,19 @@ def scaled(checkpoint, parameters) -> Path:
 def test_a_swap_equals_transformers_own_rope_parameters(plain, checkpoint, evaluate, scheme):
     typed, parameters = SWAPS[scheme]
     ours = evaluate(plain, f"+pe@extend={scheme}", *typed).set_index("context_length").perplexity
-    theirs = evaluate(scaled(checkpoint, parameters), name="theirs").set_index("context_length").perplexity
+    theirs = (
+        evaluate(scaled(checkpoint, parameters), name="theirs")
+        .set_index("context_length")
+        .perplexity
+    )
     unscaled = evaluate(plain, name="unscaled").set_index("context_length").perplexity
     assert ours.tolist() == pytest.approx(theirs.tolist(), rel=1e-5)
     assert abs(theirs[128] / unscaled[128] - 1) > 0.01
 
 
-def test_a_matched_factor_equals_transformers_with_another_factor_at_every_length(plain, checkpoint, evaluate):
+def test_a_matched_factor_equals_transformers_with_another_factor_at_every_length(
+    plain, checkpoint, evaluate
+):
     rows = evaluate(plain, "+pe@extend=yarn")
     assert set(rows.factor) == {"auto", "4"}
     ours = rows[rows.factor == "auto"].set_index("context_length").perplexity
@@ -155,17 +187,28 @@ def test_a_matched_factor_equals_transformers_with_another_factor_at_every_lengt
 
 def test_a_scaling_replaces_that_of_the_checkpoint(plain, checkpoint, evaluate):
     """Frequencies, temperature and original length of a YaRN checkpoint do not leak into what replaces it."""
-    folder = scaled(checkpoint, {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": ORIGINAL})
+    folder = scaled(
+        checkpoint,
+        {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": ORIGINAL},
+    )
     replaced, usual = (
-        evaluate(path, "+pe@extend=linear", "extend.factor=2", name=path.name) for path in (folder, plain)
+        evaluate(path, "+pe@extend=linear", "extend.factor=2", name=path.name)
+        for path in (folder, plain)
     )
     assert replaced.nll.tolist() == usual.nll.tolist()
     assert set(replaced.scheme) == {"llama yarn"}
 
 
 def test_original_length_comes_from_the_config(plain, checkpoint, evaluate):
-    longer = {"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 8192, **BOUNDS}
-    folder = checkpoint(llama(max_position_embeddings=65536, rope_parameters={"rope_theta": 1e6, **longer}))
+    longer = {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "original_max_position_embeddings": 8192,
+        **BOUNDS,
+    }
+    folder = checkpoint(
+        llama(max_position_embeddings=65536, rope_parameters={"rope_theta": 1e6, **longer})
+    )
     assert set(evaluate(folder).original_length) == {8192}
     assert set(evaluate(plain, "train_length=64", name="typed").original_length) == {64}
     assert set(evaluate(plain, name="default", lengths=None).context_length) == {16, 32, 64, 128}
@@ -174,7 +217,9 @@ def test_original_length_comes_from_the_config(plain, checkpoint, evaluate):
 def test_the_rotary_base_is_the_checkpoints_unless_typed(checkpoint, evaluate):
     folder = checkpoint(llama(rope_parameters={"rope_type": "default", "rope_theta": 50.0}))
     own = evaluate(folder).nll
-    assert evaluate(folder, "+pe@extend=rope", name="same").nll.tolist() == pytest.approx(own.tolist(), rel=1e-5)
+    assert evaluate(folder, "+pe@extend=rope", name="same").nll.tolist() == pytest.approx(
+        own.tolist(), rel=1e-5
+    )
     other = evaluate(folder, "+pe@extend=rope", "extend.base=10000", name="other").nll
     assert abs(other.iloc[-1] / own.iloc[-1] - 1) > 1e-3
 
@@ -183,15 +228,21 @@ def test_dynamic_scaling_forgets_the_lengths_before(checkpoint):
     """transformers' module keeps the frequencies of the longest context it has seen."""
     path = str(scaled(checkpoint, {"rope_type": "dynamic", "factor": 2.0}))
     tokens = torch.randint(300, (2, 128), generator=torch.Generator().manual_seed(0))
-    used, fresh = (Network(load.model(path), as_it_is(load.skeleton(path), ORIGINAL)).eval() for _ in range(2))
+    used, fresh = (
+        Network(load.model(path), as_it_is(load.skeleton(path), ORIGINAL)).eval() for _ in range(2)
+    )
     with torch.inference_mode():
         used(tokens)
         torch.testing.assert_close(used(tokens[:, :64]), fresh(tokens[:, :64]), atol=0, rtol=0)
-        torch.testing.assert_close(used(tokens), AutoModelForCausalLM.from_pretrained(path)(tokens).logits)
+        torch.testing.assert_close(
+            used(tokens), AutoModelForCausalLM.from_pretrained(path)(tokens).logits
+        )
 
 
 def test_learned_positions_end_where_their_table_does(checkpoint, evaluate):
-    config = transformers.GPT2Config(vocab_size=320, n_embd=32, n_layer=2, n_head=2, n_positions=ORIGINAL)
+    config = transformers.GPT2Config(
+        vocab_size=320, n_embd=32, n_layer=2, n_head=2, n_positions=ORIGINAL
+    )
     folder = checkpoint(transformers.GPT2LMHeadModel(config))
     nll = evaluate(folder).set_index("context_length").nll
     assert nll.notna().to_dict() == {16: True, 32: True, 64: False, 128: False}
@@ -203,13 +254,18 @@ def test_learned_positions_end_where_their_table_does(checkpoint, evaluate):
 
 
 def test_a_model_with_its_own_bias_is_measured_as_it_is(checkpoint, evaluate):
-    config = transformers.BloomConfig(vocab_size=320, hidden_size=32, n_layer=2, n_head=2, initializer_range=0.3)
+    config = transformers.BloomConfig(
+        vocab_size=320, hidden_size=32, n_layer=2, n_head=2, initializer_range=0.3
+    )
     folder = checkpoint(transformers.BloomForCausalLM(config))
     rows = evaluate(folder, "train_length=32")
     assert rows.nll.notna().all()
     assert set(rows.scheme) == {"bloom"}
     code, _, err = evaluate.measured(folder, "name=other")
-    assert (code, "does not say how long its contexts were: give train_length=TOKENS" in err) == (2, True)
+    assert (code, "does not say how long its contexts were: give train_length=TOKENS" in err) == (
+        2,
+        True,
+    )
 
 
 @pytest.mark.parametrize("scheme", ["xpos", "partial", "none", "alibi", "drope"])
@@ -238,7 +294,10 @@ def test_code_beside_a_checkpoint_is_never_run(checkpoint, evaluate):
     folder = checkpoint(llama())
     (folder / "modeling_own.py").write_text("from pathlib import Path\nPath('it_ran').touch()\n")
     described = json.loads((folder / "config.json").read_text())
-    described["auto_map"] = {"AutoConfig": "modeling_own.Config", "AutoModelForCausalLM": "modeling_own.Model"}
+    described["auto_map"] = {
+        "AutoConfig": "modeling_own.Config",
+        "AutoModelForCausalLM": "modeling_own.Model",
+    }
     (folder / "config.json").write_text(json.dumps(described))
     assert evaluate(folder).nll.notna().all()
     (folder / "config.json").write_text(json.dumps({**described, "model_type": "own"}))
@@ -253,7 +312,10 @@ def test_missing_weights_are_refused(checkpoint, evaluate):
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     code, _, err = evaluate.measured(folder)
-    assert (code, "lacks 1 of its weights, among them model.layers.1.mlp.up_proj.weight" in err) == (2, True)
+    assert (
+        code,
+        "lacks 1 of its weights, among them model.layers.1.mlp.up_proj.weight" in err,
+    ) == (2, True)
 
 
 def test_a_model_that_reads_what_comes_later_is_refused(checkpoint, evaluate):
@@ -262,10 +324,14 @@ def test_a_model_that_reads_what_comes_later_is_refused(checkpoint, evaluate):
     assert (code, "is no causal model" in err) == (2, True)
 
 
-def test_a_folder_holds_one_checkpoint_and_can_be_measured_again_by_its_name(checkpoint, evaluate, command):
+def test_a_folder_holds_one_checkpoint_and_can_be_measured_again_by_its_name(
+    checkpoint, evaluate, command
+):
     folder = checkpoint(llama())
     before = evaluate(folder).nll
-    code, _, err = command("evaluate", "run=results/runs/mine", "precision=fp32", "tracking.wandb=disabled")
+    code, _, err = command(
+        "evaluate", "run=results/runs/mine", "precision=fp32", "tracking.wandb=disabled"
+    )
     assert code == 0, err
     assert curves.read_curves(Path("results/runs/mine/curves.csv")).nll.tolist() == before.tolist()
     llama(initializer_range=0.1).save_pretrained(folder)
@@ -280,7 +346,10 @@ def test_a_folder_holds_one_checkpoint_and_can_be_measured_again_by_its_name(che
             ["model=hf"],
             "name the run to measure: run=results/runs/NAME, or a checkpoint of transformers: model=hf model.path=",
         ),
-        (["model=hf", "model.path=no/such/folder"], "is no folder, nor could it be an id on the hub"),
+        (
+            ["model=hf", "model.path=no/such/folder"],
+            "is no folder, nor could it be an id on the hub",
+        ),
         (["model=hf", "model.path=empty"], "it has no config.json"),
         (["model=hf", "model.paht=x"], "did you mean path?"),
         (["model=nano"], "model=nano is a network to train"),

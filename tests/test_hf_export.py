@@ -38,7 +38,11 @@ def trained(corpus, tmp_path_factory):
     """A run whose weights are random, but as large as trained ones, and whose gains are not 1."""
 
     def make(scheme: str, settings: dict | None = None, *, grown: bool = False, **axes) -> Run:
-        stages = [StageConfig(1, 0.5), StageConfig(LONGEST // ORIGINAL, 0.5)] if grown else [StageConfig()]
+        stages = (
+            [StageConfig(1, 0.5), StageConfig(LONGEST // ORIGINAL, 0.5)]
+            if grown
+            else [StageConfig()]
+        )
         cache = str(tmp_path_factory.getbasetemp() / "tokens")
         config = TrainConfig(
             pe={**settings_of("pe", scheme), **(settings or {})}, model=SHAPE, learning_rate=1e-3, train_length=ORIGINAL,
@@ -106,7 +110,10 @@ def test_the_longest_context_sets_an_automatic_factor(trained):
     run = trained("yarn")
     at_train_length, longer = export(run, Path("short")), export(run, Path("long"), LONGEST)
     assert at_train_length.config.rope_parameters["factor"] == 1
-    assert (longer.config.rope_parameters["factor"], longer.config.max_position_embeddings) == (4, LONGEST)
+    assert (longer.config.rope_parameters["factor"], longer.config.max_position_embeddings) == (
+        4,
+        LONGEST,
+    )
     with torch.inference_mode():
         assert (network(run)(TOKENS) - longer(TOKENS).logits).abs().max() < 1e-5
     with pytest.raises(ValueError, match="at least 64, the longest trained, not 32"):
@@ -121,7 +128,10 @@ def test_generation_goes_on_as_ours(trained):
     for _ in range(12):
         tokens = torch.cat((tokens, ours(tokens, last=1).argmax(-1)), dim=1)
     theirs = AutoModelForCausalLM.from_pretrained("out")
-    assert theirs.generate(TOKENS[:1, :10], max_new_tokens=12, do_sample=False).tolist() == tokens.tolist()
+    assert (
+        theirs.generate(TOKENS[:1, :10], max_new_tokens=12, do_sample=False).tolist()
+        == tokens.tolist()
+    )
     text = "the naïve café"
     assert (
         AutoTokenizer.from_pretrained("out")(text)["input_ids"]
@@ -131,18 +141,33 @@ def test_generation_goes_on_as_ours(trained):
 
 
 @pytest.mark.parametrize(("scheme", "grown"), [("rope", False), ("yarn", True)])
-def test_text_scores_the_same_under_both(trained, command, corpus, monkeypatch, capsys, scheme, grown):
+def test_text_scores_the_same_under_both(
+    trained, command, corpus, monkeypatch, capsys, scheme, grown
+):
     run = trained(scheme, grown=grown)
     monkeypatch.setattr("sys.argv", ["export_hf.py", str(run.folder), "out"])
     runpy.run_path(str(SCRIPT), run_name="__main__")
     assert "posext evaluate model=hf model.path=out" in capsys.readouterr().out
     lengths = "context_lengths=[8,16,32,64]"
-    common = [lengths, "precision=fp32", "tracking.wandb=disabled", "evaluation.documents=6", "evaluation.bootstrap=20"]
-    source = [f"data.{k}={getattr(run.config.data, k)}" for k in ("path", "cache", "validation_share")]
-    for typed in ([f"run={run.folder}"], ["model=hf", "model.path=out", "name=out", "data=text", *source]):
+    common = [
+        lengths,
+        "precision=fp32",
+        "tracking.wandb=disabled",
+        "evaluation.documents=6",
+        "evaluation.bootstrap=20",
+    ]
+    source = [
+        f"data.{k}={getattr(run.config.data, k)}" for k in ("path", "cache", "validation_share")
+    ]
+    for typed in (
+        [f"run={run.folder}"],
+        ["model=hf", "model.path=out", "name=out", "data=text", *source],
+    ):
         code, _, err = command("evaluate", *typed, *common)
         assert code == 0, err
-    ours, theirs = (curves.read_curves(Path(f"results/runs/{name}/curves.csv")) for name in (run.name, "out"))
+    ours, theirs = (
+        curves.read_curves(Path(f"results/runs/{name}/curves.csv")) for name in (run.name, "out")
+    )
     ours = ours[ours.factor.isin(["", "auto"])]
     assert theirs.nll.tolist() == pytest.approx(ours.nll.tolist(), rel=1e-5)
     assert theirs.bits_per_byte.tolist() == pytest.approx(ours.bits_per_byte.tolist(), rel=1e-5)
@@ -160,13 +185,16 @@ def test_text_scores_the_same_under_both(trained, command, corpus, monkeypatch, 
 )  # fmt: skip
 def test_what_transformers_does_not_know_is_refused(trained, scheme, settings):
     with pytest.raises(
-        ValueError, match=f"has no form of {scheme} as set in .*; it has one of dynamic_ntk, linear, llama3"
+        ValueError,
+        match=f"has no form of {scheme} as set in .*; it has one of dynamic_ntk, linear, llama3",
     ):
         export(trained(scheme, settings), Path("out"))
     assert not Path("out").exists()
 
 
-@pytest.mark.parametrize("axis", [{"window": "rerope"}, {"attention_scale": "logn"}, {"qk_gain": "per_pair"}])
+@pytest.mark.parametrize(
+    "axis", [{"window": "rerope"}, {"attention_scale": "logn"}, {"qk_gain": "per_pair"}]
+)
 def test_what_varies_beside_a_scheme_is_refused(trained, axis):
     ((group, name),) = axis.items()
     with pytest.raises(ValueError, match=f"has no form of {group}={name} as set in"):

@@ -18,7 +18,9 @@ ABSOLUTE = [name for name in names() if build(name, **SHAPE).family == "absolute
 
 
 def network(name: str, seed: int = 0) -> GPT:
-    config = TrainConfig(pe=settings_of("pe", name), model=MODEL, data=DataConfig(source="python"), seed=seed)
+    config = TrainConfig(
+        pe=settings_of("pe", name), model=MODEL, data=DataConfig(source="python"), seed=seed
+    )
     return untrained(Run(Path("nowhere"), config), vocab_size=300)
 
 
@@ -70,7 +72,10 @@ def test_torch_stream_leaves_the_global_generator_as_it_was():
     with torch_stream(0, "scheme"):
         torch.rand(100)
     assert torch.rand(4).equal(expected)
-    assert len({stream_seed(seed, purpose) for seed in range(50) for purpose in ("network", "scheme")}) == 100
+    assert (
+        len({stream_seed(seed, purpose) for seed in range(50) for purpose in ("network", "scheme")})
+        == 100
+    )
 
 
 @pytest.mark.parametrize("name", ABSOLUTE)
@@ -103,7 +108,9 @@ def test_cope_starts_without_positions_and_adds_unscaled_logits():
     assert logits.flatten().tolist() == pytest.approx([0.0, sum(range(16))])
 
 
-@pytest.mark.parametrize(("name", "bounds"), [("kerple_log", (0.01, 1e9)), ("kerple_power", (0.01, 2.0))])
+@pytest.mark.parametrize(
+    ("name", "bounds"), [("kerple_log", (0.01, 1e9)), ("kerple_power", (0.01, 2.0))]
+)
 @pytest.mark.parametrize("start", [-0.05, 0.005, 2.3])
 def test_kerple_parameter_out_of_range_comes_back_and_keeps_its_gradient(name, bounds, start):
     scheme = build(name, **SHAPE)
@@ -122,7 +129,8 @@ def test_layers_of_fire_and_dape_have_functions_of_their_own(name):
     layers = {key.split(".")[1] for key in learned}
     assert layers == {"0", "1"}
     first, second = (
-        [value for key, value in learned.items() if key.startswith(f"blocks.{layer}.")] for layer in layers
+        [value for key, value in learned.items() if key.startswith(f"blocks.{layer}.")]
+        for layer in layers
     )
     assert any(not a.equal(b) for a, b in zip(first, second, strict=True))
 

@@ -12,7 +12,9 @@ SHAPE = {"head_dim": 8, "n_heads": 4, "d_model": 32, "train_length": L}
 
 
 def config(count: int) -> ModelConfig:
-    return ModelConfig(name="test", n_layers=count, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3)
+    return ModelConfig(
+        name="test", n_layers=count, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3
+    )
 
 
 def tokens(length: int, seed: int = 0) -> torch.Tensor:
@@ -36,9 +38,9 @@ def test_a_pattern_repeats_down_the_network():
     assert "window" in local.modifiers
     assert "window" not in full.modifiers
     assert [kind.base for kind in build("dual_base", **SHAPE).layers(6)] == [1e4] * 5 + [1e6]
-    assert [list(kind.modifiers) for kind in build("irope", **SHAPE).layers(4)] == 3 * [["window"]] + [
-        ["attention_scale"]
-    ]
+    assert [list(kind.modifiers) for kind in build("irope", **SHAPE).layers(4)] == 3 * [
+        ["window"]
+    ] + [["attention_scale"]]
 
 
 def test_layers_fits_a_pattern_longer_than_the_network_and_says_which_layer_is_what(caplog):
@@ -50,7 +52,9 @@ def test_layers_fits_a_pattern_longer_than_the_network_and_says_which_layer_is_w
     ]
     assert [kind.base for kind in scheme.layers(2)] == [1e4, 1e6]
     assert [kind.base for kind in scheme.layers(8)] == [1e4] * 5 + [1e6] + [1e4] * 2
-    with pytest.raises(ValueError, match=r"pe\.layers has 2 entries, more than the 1 layers of the network"):
+    with pytest.raises(
+        ValueError, match=r"pe\.layers has 2 entries, more than the 1 layers of the network"
+    ):
         scheme.layers(1)
 
 
@@ -70,7 +74,9 @@ def test_irope_rotary_layers_see_their_own_chunk_alone():
 def test_a_pattern_of_one_scheme_is_that_scheme():
     for name in ("rope", "alibi", "fox"):
         alone, pattern = network(3, name), network(3, "irope", layers=[{"pe": name}])
-        pattern.load_state_dict({k.replace("pe.", "pe.kinds.0."): v for k, v in alone.state_dict().items()})
+        pattern.load_state_dict(
+            {k.replace("pe.", "pe.kinds.0."): v for k, v in alone.state_dict().items()}
+        )
         assert alone(tokens(20)).equal(pattern(tokens(20)))
 
 
@@ -79,7 +85,9 @@ def test_only_the_full_layers_look_past_the_window():
     change = {}
     for last in ("rope", "none"):
         layers = [{"pe": "rope", "window": {"name": "window", "size": 4}, "repeat": 2}]
-        layers += [{"pe": last, **({"window": {"name": "window", "size": 4}} if last == "rope" else {})}]
+        layers += [
+            {"pe": last, **({"window": {"name": "window", "size": 4}} if last == "rope" else {})}
+        ]
         model, before = network(3, "irope", layers=layers), tokens(30)
         after = before.clone()
         after[:, :5] = tokens(30, seed=1)[:, :5]
@@ -119,7 +127,9 @@ def test_drope_is_rope_until_the_drop_and_nothing_from_then_on():
     for progress, same in ((0.0, rope), (0.74, rope), (0.75, none), (0.99, none), (1.0, none)):
         model.pe.stage(trained_length=L, progress=progress)
         assert model(tokens(20)).equal(same(tokens(20)))
-    assert network(2, "drope", share=0.25)(tokens(20)).equal(none(tokens(20)))  # as evaluation finds it
+    assert network(2, "drope", share=0.25)(tokens(20)).equal(
+        none(tokens(20))
+    )  # as evaluation finds it
 
 
 def shifted(model: GPT, by: int) -> torch.Tensor:
@@ -144,9 +154,14 @@ def test_a_gain_of_pairs_keeps_scores_relative_and_one_of_dimensions_does_not(ga
 
 def test_a_gain_of_pairs_is_absorbed_by_the_projections():
     gains = [0.5, 2.0, 3.0, 0.1]
-    gained, plain = network(1, "rope", qk_gain={"name": "per_pair", "weights": gains}), network(1, "rope")
+    gained, plain = (
+        network(1, "rope", qk_gain={"name": "per_pair", "weights": gains}),
+        network(1, "rope"),
+    )
     with torch.no_grad():
-        for rows in plain.blocks[0].attention.qkv.weight[:64].view(8, 8, 32):  # heads of queries, then of keys
+        for rows in (
+            plain.blocks[0].attention.qkv.weight[:64].view(8, 8, 32)
+        ):  # heads of queries, then of keys
             rows *= torch.tensor(gains * 2)[:, None]
     torch.testing.assert_close(gained(tokens(20)), plain(tokens(20)), atol=1e-4, rtol=1e-4)
 

@@ -12,17 +12,27 @@ from posext.pe import CONFIGS, build, names
 from posext.training.optimizer import adamw
 
 LENGTH, STEPS = 32, 50
-TEXT = torch.tensor(list(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))))
+TEXT = torch.tensor(
+    list(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
+)
 NANO = ModelConfig(**OmegaConf.load(CONFIGS / "model" / "nano.yaml"))
 CASES = [(name, {}) for name in names()]
-CASES += [("rope", {axis: choice}) for axis in ("window", "attention_scale", "qk_gain") for choice in names(axis)]
+CASES += [
+    ("rope", {axis: choice})
+    for axis in ("window", "attention_scale", "qk_gain")
+    for choice in names(axis)
+]
 CASES += [("t5", {"position_ids": choice}) for choice in names("position_ids")]
 
 
-@pytest.mark.parametrize(("name", "axes"), CASES, ids=["-".join([name, *axes.values()]) for name, axes in CASES])
+@pytest.mark.parametrize(
+    ("name", "axes"), CASES, ids=["-".join([name, *axes.values()]) for name, axes in CASES]
+)
 def test_its_loss_falls(name, axes):
     torch.manual_seed(0)
-    scheme = build(name, head_dim=NANO.head_dim(), n_heads=4, d_model=128, train_length=LENGTH, **axes)
+    scheme = build(
+        name, head_dim=NANO.head_dim(), n_heads=4, d_model=128, train_length=LENGTH, **axes
+    )
     model = GPT(NANO, 256, scheme).initialize(0)
     optimizer = adamw(model, 2e-3, OptimizerConfig())
     losses = []

@@ -9,7 +9,10 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-ASKED = [*PROJECT["dependencies"], *(text for extra in PROJECT["optional-dependencies"].values() for text in extra)]
+ASKED = [
+    *PROJECT["dependencies"],
+    *(text for extra in PROJECT["optional-dependencies"].values() for text in extra),
+]
 ENTRIES = re.split(r"\n(?=\S)", (ROOT / "requirements.lock").read_text().strip())
 PINNED = [Requirement(entry.partition(" \\")[0]) for entry in ENTRIES]
 

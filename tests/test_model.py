@@ -50,7 +50,9 @@ def test_weights_copied_from_llama_give_equal_logits():
 def test_the_head_on_the_last_positions_equals_the_end_of_the_whole():
     model = gpt()
     with torch.no_grad():
-        torch.testing.assert_close(model(TOKENS, last=7), model(TOKENS)[:, -7:], atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(
+            model(TOKENS, last=7), model(TOKENS)[:, -7:], atol=1e-6, rtol=1e-5
+        )
 
 
 def test_the_loss_is_the_summed_nll_of_the_logits():
@@ -61,7 +63,11 @@ def test_the_loss_is_the_summed_nll_of_the_logits():
 
 
 def test_one_seed_gives_every_scheme_the_same_network():
-    rope, learned, other = gpt("rope").state_dict(), gpt("learned").state_dict(), gpt("rope", seed=1).state_dict()
+    rope, learned, other = (
+        gpt("rope").state_dict(),
+        gpt("learned").state_dict(),
+        gpt("rope", seed=1).state_dict(),
+    )
     assert all(learned[key].equal(value) for key, value in rope.items())
     assert not other["embedding.weight"].equal(rope["embedding.weight"])
 
@@ -86,7 +92,9 @@ def test_only_matrices_decay():
 
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match=r"n_heads=5 does not divide model.d_model=64"):
-        ModelConfig(name="test", n_layers=1, n_heads=5, d_model=64, d_ff=8, learning_rate=1e-3).head_dim()
+        ModelConfig(
+            name="test", n_layers=1, n_heads=5, d_model=64, d_ff=8, learning_rate=1e-3
+        ).head_dim()
 
 
 def test_the_schemes_and_lengths_of_a_sweep_in_one_process_all_stay_compiled(monkeypatch):

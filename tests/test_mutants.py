@@ -21,7 +21,9 @@ def each_window(change):
     def mutant(make_plan):
         def changed(documents, lengths, settings):
             plan = make_plan(documents, lengths, settings)
-            return plan._replace(windows={length: change(windows) for length, windows in plan.windows.items()})
+            return plan._replace(
+                windows={length: change(windows) for length, windows in plan.windows.items()}
+            )
 
         return changed
 
@@ -38,13 +40,19 @@ def without_the_tail(make_plan):
 def targets_of_each_length(make_plan):
     def differing(documents, lengths, settings):
         plans = {length: make_plan(documents, [length], settings) for length in lengths}
-        return plans[lengths[-1]]._replace(windows={n: plan.windows[n] for n, plan in plans.items()})
+        return plans[lengths[-1]]._replace(
+            windows={n: plan.windows[n] for n, plan in plans.items()}
+        )
 
     return differing
 
 
-mean_of_window_means = each_window(lambda windows: [w._replace(weight=1 / w.scored) for w in windows])
-overlapping_targets = each_window(lambda ws: ws + [w._replace(end=w.end - 1) for w in ws if w.end > w.length])
+mean_of_window_means = each_window(
+    lambda windows: [w._replace(weight=1 / w.scored) for w in windows]
+)
+overlapping_targets = each_window(
+    lambda ws: ws + [w._replace(end=w.end - 1) for w in ws if w.end > w.length]
+)
 last_window_dropped = each_window(lambda windows: windows[:-1])
 
 
@@ -60,7 +68,11 @@ MUTANTS = [
     (lambda plan: plan, labels_shifted, ALL),
     (without_the_tail, same, ALL),
     (last_window_dropped, same, ALL),
-    (targets_of_each_length, same, [n for n in ALL if n not in ("yarn_paper", "longlora", "per_position")]),
+    (
+        targets_of_each_length,
+        same,
+        [n for n in ALL if n not in ("yarn_paper", "longlora", "per_position")],
+    ),
     (overlapping_targets, same, [n for n in ALL if n not in PREFIXES]),
 ]
 NAMES = "mean_of_window_means labels_shifted without_the_tail last_window_dropped targets_of_each_length overlapping".split()

@@ -57,7 +57,9 @@ def test_the_contextual_positions_of_cope_are_those_of_x_transformers():
     theirs = CoPE(dim=8, heads=4, max_pos=6)
     theirs.pos_emb.data.copy_(module.table_PD)
     hidden = torch.ones(LENGTH, LENGTH, dtype=torch.bool).triu(1)
-    logits = (q @ k.transpose(-1, -2) * 8**-0.5).masked_fill(hidden, float("-inf"))  # as in the paper's listing
+    logits = (q @ k.transpose(-1, -2) * 8**-0.5).masked_fill(
+        hidden, float("-inf")
+    )  # as in the paper's listing
     exact = (logits + theirs(q, logits)).softmax(-1) @ v
     torch.testing.assert_close(mine, exact, atol=1e-5, rtol=1e-4)
 
@@ -66,7 +68,9 @@ def test_the_contextual_positions_of_cope_are_those_of_x_transformers():
 def test_stick_breaking_is_that_of_flash_linear_attention(remainder):
     q, k, v = qkv()
     mine, _ = attended("stick_breaking", q, k, v, remainder=remainder)
-    out, rest = naive("stickbreaking_attn").naive_stickbreaking_attn(*(x.double().transpose(1, 2) for x in (q, k, v)))
+    out, rest = naive("stickbreaking_attn").naive_stickbreaking_attn(
+        *(x.double().transpose(1, 2) for x in (q, k, v))
+    )
     exact = out + rest[..., None] * v.double().transpose(1, 2) if remainder == "self" else out
     torch.testing.assert_close(mine.double(), exact.transpose(1, 2), atol=1e-5, rtol=1e-4)
 
@@ -76,19 +80,25 @@ def test_forgetting_attention_is_that_of_flash_linear_attention_and_x_transforme
     x = torch.randn(2, LENGTH, 32, generator=GENERATOR)
     mine, gate = attended("fox", q, k, v, x)
     logs = torch.nn.functional.logsigmoid(x @ gate.weight_HC.T + gate.bias_H)
-    exact = naive("forgetting_attn").naive_forgetting_attn(*(y.transpose(1, 2) for y in (q, k, v)), logs)
+    exact = naive("forgetting_attn").naive_forgetting_attn(
+        *(y.transpose(1, 2) for y in (q, k, v)), logs
+    )
     torch.testing.assert_close(mine, exact.transpose(1, 2), atol=1e-5, rtol=1e-4)
     theirs = DataDependentAlibi(dim=32, heads=4)
     linear = theirs.to_forget_gates[0]
     linear.weight.data.copy_(gate.weight_HC)
     linear.bias.data.copy_(gate.bias_H)
     keys = gate(x, AttentionTables(torch.arange(LENGTH))).bias.values_HK
-    torch.testing.assert_close((keys[..., None, :] - keys[..., None]).float(), theirs(x), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        (keys[..., None, :] - keys[..., None]).float(), theirs(x), atol=1e-4, rtol=1e-4
+    )
 
 
 def test_gradients_reach_all_that_takes_part_in_weights_that_are_no_softmax():
     """Their gradients reach queries, keys, values and their own parameters, and are finite."""
-    config = ModelConfig(name="test", n_layers=2, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3)
+    config = ModelConfig(
+        name="test", n_layers=2, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3
+    )
     for name in ("stick_breaking", "cope", "dape"):
         model = GPT(config, 50, build(name, **SHAPE)).initialize(0)
         tokens = torch.randint(50, (2, LENGTH + 1), generator=GENERATOR)

@@ -48,7 +48,9 @@ def test_a_uniform_model_has_the_vocabulary_as_its_perplexity_at_every_length():
 def test_a_block_of_k_targets_has_contexts_of_l_minus_k_plus_1_to_l_tokens():
     zeros = [np.zeros(200, dtype=np.int64)]
     for length in LENGTHS:
-        scored = score(by_context(lambda n: 1 + 1 / n), zeros.__getitem__, [Target(0, 150)], length, SIZE, 1024)
+        scored = score(
+            by_context(lambda n: 1 + 1 / n), zeros.__getitem__, [Target(0, 150)], length, SIZE, 1024
+        )
         expected = [1 + 1 / n for n in range(length - SIZE + 1, length + 1)]
         assert scored[0].tolist() == pytest.approx(expected, rel=1e-5)
 
@@ -60,7 +62,9 @@ def test_a_model_that_sees_m_tokens_back_is_flat_from_m_plus_k_on():
     def model(tokens):
         logits = torch.zeros(*tokens.shape, VOCABULARY)
         if tokens.shape[1] >= reach:
-            seen = torch.nn.functional.one_hot(tokens[:, : tokens.shape[1] - reach + 1], VOCABULARY).float()
+            seen = torch.nn.functional.one_hot(
+                tokens[:, : tokens.shape[1] - reach + 1], VOCABULARY
+            ).float()
             logits[:, reach - 1 :] = 5 * seen
         return logits
 
@@ -95,7 +99,9 @@ def test_blocks_are_disjoint_inside_the_document_and_fit_the_longest_context(blo
     assert len(covered) == len(set(covered))
     for target in targets:
         assert 64 <= target.end < len(DOCUMENTS[target.document])
-    per_document = {d: [t.document for t in targets].count(d) for d in {t.document for t in targets}}
+    per_document = {
+        d: [t.document for t in targets].count(d) for d in {t.document for t in targets}
+    }
     room = {d: 1 + (len(DOCUMENTS[d]) - 1 - 64) // SIZE for d in per_document}
     assert per_document == {d: min(blocks, room[d]) for d in room}
 
@@ -106,7 +112,9 @@ def test_the_documents_kept_are_those_with_one_token_more_than_the_longest_conte
 
 def test_every_place_of_a_document_can_be_a_target():
     ends = {t.end for seed in range(400) for t in fixed_targets([90], 64, SIZE, 1, seed)}
-    assert {label for end in ends for label in range(end - SIZE + 1, end + 1)} == set(range(64 - SIZE + 1, 90))
+    assert {label for end in ends for label in range(end - SIZE + 1, end + 1)} == set(
+        range(64 - SIZE + 1, 90)
+    )
 
 
 def test_targets_of_a_document_do_not_depend_on_the_other_documents_or_on_how_many_are_kept():
@@ -118,7 +126,11 @@ def test_targets_of_a_document_do_not_depend_on_the_other_documents_or_on_how_ma
 def test_batch_size_and_the_order_of_lengths_change_nothing():
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2
+        vocab_size=VOCABULARY,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
     )
     model = LlamaForCausalLM(config).eval()
     with torch.no_grad():
@@ -131,20 +143,28 @@ def test_batch_size_and_the_order_of_lengths_change_nothing():
 def test_a_transformers_model_is_scored_as_its_own_loss_says():
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2
+        vocab_size=VOCABULARY,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
     )
     model, targets = LlamaForCausalLM(config).eval(), plan(blocks=1)
     with torch.no_grad():
         scored = nll(model, 32, targets)
         for row, target in zip(scored, targets, strict=True):
-            window = torch.from_numpy(DOCUMENTS[target.document][target.end - 32 : target.end + 1])[None]
+            window = torch.from_numpy(DOCUMENTS[target.document][target.end - 32 : target.end + 1])[
+                None
+            ]
             labels = window.clone()
             labels[:, :-SIZE] = -100
             assert float(model(window, labels=labels).loss) == pytest.approx(row.mean(), abs=1e-5)
 
 
 def test_no_document_long_enough_is_said_with_the_longest_there_is():
-    with pytest.raises(ValueError, match=r"no held-out document has 513 tokens.*the longest has 300"):
+    with pytest.raises(
+        ValueError, match=r"no held-out document has 513 tokens.*the longest has 300"
+    ):
         plan(longest=512)
     with pytest.raises(ValueError, match="4 targets does not fit a context of 2"):
         nll(uniform, 2)

@@ -22,7 +22,9 @@ def split_of(*lengths: int) -> dataset.Split:
     sizes = np.array(lengths, dtype=np.int64)
     rng = np.random.default_rng(0)
     tokens = rng.integers(256, size=sizes.sum()).astype(np.uint16)
-    return dataset.Split(tokens, np.cumsum(sizes) - sizes, sizes, [f"d{i}" for i in range(len(sizes))])
+    return dataset.Split(
+        tokens, np.cumsum(sizes) - sizes, sizes, [f"d{i}" for i in range(len(sizes))]
+    )
 
 
 def pieces(*lengths: int) -> dataset.Split:
@@ -96,7 +98,9 @@ def test_make_plan_hands_the_pieces_to_all_that_read_documents(tmp_path, monkeyp
     split = plan_of(tokens).tokens.validation
     assert split.names == [f"h01.txt#{i}" for i in range(37)]
     assert len(filler(split, np.random.default_rng(0), 64)) == 64
-    assert plan_of(tokens).tokens == plan_of(tokens).tokens  # what is cached by corpus is found again
+    assert (
+        plan_of(tokens).tokens == plan_of(tokens).tokens
+    )  # what is cached by corpus is found again
     assert hash(plan_of(tokens).tokens) == hash(plan_of(tokens).tokens)
     assert tokens.validation.names == ["h01.txt"]
     assert plan_of(tokens).tokens.train.names == tokens.train.names
@@ -107,7 +111,9 @@ def test_make_plan_with_ten_long_documents_is_as_without_pieces(tmp_path, monkey
     with caplog.at_level(logging.WARNING, logger="posext"):
         plan = plan_of(tokens)
     monkeypatch.setattr("posext.data.dataset.pieces", lambda documents, longest, room: documents)
-    assert plan.protocols["fixed_target"].windows == plan_of(tokens).protocols["fixed_target"].windows
+    assert (
+        plan.protocols["fixed_target"].windows == plan_of(tokens).protocols["fixed_target"].windows
+    )
     assert plan.tokens is tokens
     assert not caplog.records
 
@@ -122,8 +128,18 @@ def test_a_run_on_a_single_text_has_intervals_over_its_pieces(command, small, tm
     """The curve, the sums it is made of, recall in the same text, and the number of documents that is printed."""
     words = [f"{word}{i}" for word in WORDS for i in range(40)]
     (tmp_path / "book.txt").write_text(" ".join(random.Random(0).choices(words, k=20_000)))
-    given = ["+pe=rope", *small, f"data.path={tmp_path}/book.txt", "context_lengths=[8,64]", "name=mine"]
-    given += ["data.tokenizer=bpe", "data.vocab_size=2000", "protocols=[fixed_target,sliding,retrieval]"]
+    given = [
+        "+pe=rope",
+        *small,
+        f"data.path={tmp_path}/book.txt",
+        "context_lengths=[8,64]",
+        "name=mine",
+    ]
+    given += [
+        "data.tokenizer=bpe",
+        "data.vocab_size=2000",
+        "protocols=[fixed_target,sliding,retrieval]",
+    ]
     code, printed, said = command("train", *given)
     assert code == 0, said
     assert "measured in" in said

@@ -47,7 +47,9 @@ def test_random_positions_are_a_uniform_subset_of_the_range():
         hits[drawn(scheme, step)] += 1
     assert abs(float(hits.mean()) - 500) < 1e-6
     assert (hits - 500).abs().max() < 100  # 5 standard deviations
-    evaluation = build("rope", **SHAPE, position_ids={"name": "randomized", "multiple": 4}).positions(40)
+    evaluation = build(
+        "rope", **SHAPE, position_ids={"name": "randomized", "multiple": 4}
+    ).positions(40)
     assert evaluation[-1] < 4 * L
     assert (evaluation.diff() > 0).all()
     assert (

@@ -36,14 +36,21 @@ def launch_two(how: list[str], what: list[str], *arguments: str) -> int:
 
 
 def losses(name: str) -> list[tuple]:
-    rows = [json.loads(line) for line in (Path("results/runs") / name / "metrics.jsonl").read_text().splitlines()]
-    return [(row["step"], row["tokens"], row.get("loss", row.get("validation_loss"))) for row in rows]
+    rows = [
+        json.loads(line)
+        for line in (Path("results/runs") / name / "metrics.jsonl").read_text().splitlines()
+    ]
+    return [
+        (row["step"], row["tokens"], row.get("loss", row.get("validation_loss"))) for row in rows
+    ]
 
 
 def assert_same_run(one: str, other: str) -> None:
     """Each step once, the same losses, the same targets scored and the same curve, to what the order of sums leaves."""
     assert [row[:2] for row in losses(one)] == [row[:2] for row in losses(other)]
-    np.testing.assert_allclose([row[2] for row in losses(one)], [row[2] for row in losses(other)], rtol=2e-5)
+    np.testing.assert_allclose(
+        [row[2] for row in losses(one)], [row[2] for row in losses(other)], rtol=2e-5
+    )
     first, second = (curves.read_curves(f"results/runs/{name}/curves.csv") for name in (one, other))
     assert len(first) == len(second) > 0
     np.testing.assert_allclose(first.nll.to_numpy(float), second.nll.to_numpy(float), rtol=1e-4)
@@ -69,8 +76,17 @@ def stopped(command, monkeypatch):
     return run
 
 
-def test_two_processes_train_and_measure_as_one_from_the_start_or_from_a_checkpoint(command, small, stopped):
-    typed = ["+pe=yarn", *small, "length=progressive", "steps=10", "validate_every=5", "checkpoint_every=4"]
+def test_two_processes_train_and_measure_as_one_from_the_start_or_from_a_checkpoint(
+    command, small, stopped
+):
+    typed = [
+        "+pe=yarn",
+        *small,
+        "length=progressive",
+        "steps=10",
+        "validate_every=5",
+        "checkpoint_every=4",
+    ]
     assert command("train", *typed, "name=one")[0] == 0
     assert launch_two(DDP, TRAIN, *typed, "name=two") == 0
     stopped(4, *typed, "name=first_one_then_two")

@@ -6,10 +6,28 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from protocol_properties import COUNTS, LENGTHS, RANDOM, SETTINGS, SIZE, STRIDE, VOCABULARY, Corpus, targets, uniform
+from protocol_properties import (
+    COUNTS,
+    LENGTHS,
+    RANDOM,
+    SETTINGS,
+    SIZE,
+    STRIDE,
+    VOCABULARY,
+    Corpus,
+    targets,
+    uniform,
+)
 
 from posext.config import ModelConfig
-from posext.eval.protocols import COMPARABLE, COMPAT, PROTOCOLS, ProtocolSettings, measure_protocol, published
+from posext.eval.protocols import (
+    COMPARABLE,
+    COMPAT,
+    PROTOCOLS,
+    ProtocolSettings,
+    measure_protocol,
+    published,
+)
 from posext.eval.protocols.far_copy import previous
 from posext.eval.scoring import Window, score_windows, target_nll
 from posext.model import loss
@@ -21,12 +39,16 @@ LONGEST = LENGTHS[-1]
 
 
 def gpt() -> GPT:
-    config = ModelConfig(name="test", n_layers=2, n_heads=2, d_model=16, d_ff=32, learning_rate=1e-3)
+    config = ModelConfig(
+        name="test", n_layers=2, n_heads=2, d_model=16, d_ff=32, learning_rate=1e-3
+    )
     pe = build("rope", head_dim=8, n_heads=2, d_model=16, train_length=16)
     model = GPT(config, VOCABULARY, pe).initialize(0).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(8 if parameter.ndim == 2 else 1)  # far from the uniform attention of fresh weights
+            parameter.mul_(
+                8 if parameter.ndim == 2 else 1
+            )  # far from the uniform attention of fresh weights
     return model
 
 
@@ -58,15 +80,24 @@ def test_a_uniform_model_has_the_vocabulary_as_its_perplexity(name, small_stride
 def test_batch_size_and_the_order_of_lengths_change_nothing(name, small_stride):
     model, plan = gpt(), PROTOCOLS[name](RANDOM, LENGTHS, SETTINGS)
     with torch.no_grad():
-        one = {n: score_windows(model, RANDOM.document, w, 1) for n, w in list(plan.windows.items())[:2]}
-        other = {n: score_windows(model, RANDOM.document, plan.windows[n], 1000) for n in reversed(one)}
+        one = {
+            n: score_windows(model, RANDOM.document, w, 1)
+            for n, w in list(plan.windows.items())[:2]
+        }
+        other = {
+            n: score_windows(model, RANDOM.document, plan.windows[n], 1000) for n in reversed(one)
+        }
     for length in one:
-        np.testing.assert_allclose(np.concatenate(one[length]), np.concatenate(other[length]), atol=2e-5)
+        np.testing.assert_allclose(
+            np.concatenate(one[length]), np.concatenate(other[length]), atol=2e-5
+        )
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_documents_that_are_too_short_are_said_with_the_longest_there_is(name):
-    with pytest.raises(ValueError, match=r"no held-out document has 51[34] tokens.*the longest has 300"):
+    with pytest.raises(
+        ValueError, match=r"no held-out document has 51[34] tokens.*the longest has 300"
+    ):
         PROTOCOLS[name](RANDOM, [256, 512], SETTINGS)
 
 
@@ -77,13 +108,17 @@ def test_a_model_that_sees_m_tokens_back_is_flat_on_fixed_targets_and_falls_on_b
     def model(tokens):
         logits = torch.zeros(*tokens.shape, VOCABULARY)
         if tokens.shape[1] >= reach:
-            seen = torch.nn.functional.one_hot(tokens[:, : tokens.shape[1] - reach + 1], VOCABULARY).float()
+            seen = torch.nn.functional.one_hot(
+                tokens[:, : tokens.shape[1] - reach + 1], VOCABULARY
+            ).float()
             logits[:, reach - 1 :] = 5 * seen
         return logits
 
     def curve(name, **changes):
         return per_token(
-            measure_protocol(PROTOCOLS[name], model, period, LENGTHS, ProtocolSettings(16, SIZE, **changes))
+            measure_protocol(
+                PROTOCOLS[name], model, period, LENGTHS, ProtocolSettings(16, SIZE, **changes)
+            )
         ).to_dict()
 
     for flat in (curve("fixed_target"), curve("sliding", stride=SIZE)):
@@ -95,8 +130,14 @@ def test_a_model_that_sees_m_tokens_back_is_flat_on_fixed_targets_and_falls_on_b
 
 @pytest.mark.parametrize("length", LENGTHS[1:])
 def test_sliding_by_a_whole_window_is_nonoverlap_after_the_burn_in(length):
-    plan = PROTOCOLS["sliding"](RANDOM, [length, LONGEST], ProtocolSettings(16, SIZE, stride=length))
-    after = [w for w in PROTOCOLS["nonoverlap"](RANDOM, LENGTHS, SETTINGS).windows[length] if w.labels.start > LONGEST]
+    plan = PROTOCOLS["sliding"](
+        RANDOM, [length, LONGEST], ProtocolSettings(16, SIZE, stride=length)
+    )
+    after = [
+        w
+        for w in PROTOCOLS["nonoverlap"](RANDOM, LENGTHS, SETTINGS).windows[length]
+        if w.labels.start > LONGEST
+    ]
     assert plan.windows[length] == after
 
 
@@ -122,7 +163,9 @@ def test_a_position_p_is_a_context_of_p_tokens_for_a_scheme_that_ignores_the_len
 
 
 def test_positions_are_kept_in_buckets_named_by_their_longest_context():
-    sums = measure_protocol(PROTOCOLS["per_position"], uniform, RANDOM, [8, 48], ProtocolSettings(16, SIZE, blocks=1))
+    sums = measure_protocol(
+        PROTOCOLS["per_position"], uniform, RANDOM, [8, 48], ProtocolSettings(16, SIZE, blocks=1)
+    )
     tokens = sums.groupby("group").tokens.max().to_dict()
     assert tokens == {"1": 1, "2": 1, "4": 2, "8": 4, "16": 8, "32": 16, "48": 16}
 
@@ -151,15 +194,22 @@ def test_far_copies_are_the_same_targets_at_every_length_and_need_an_n_gram_of_t
 
 
 def test_the_last_place_of_a_run_is_found_and_of_a_new_one_is_not():
-    assert previous(np.array([1, 2, 3, 4, 1, 2, 3, 4, 5, 2, 3, 4, 5]), 3).tolist() == [-1] * 7 + [3, -1, -1, -1, -1, 8]
+    assert previous(np.array([1, 2, 3, 4, 1, 2, 3, 4, 5, 2, 3, 4, 5]), 3).tolist() == [-1] * 7 + [
+        3,
+        -1,
+        -1,
+        -1,
+        -1,
+        8,
+    ]
     assert previous(np.array([1, 2]), 3).tolist() == [-1, -1]
 
 
 def test_sums_count_the_bytes_of_the_labels_and_name_the_documents():
     per_token_bytes = np.arange(VOCABULARY)
-    sums = measure_protocol(PROTOCOLS["nonoverlap"], uniform, RANDOM, [64], SETTINGS, per_token_bytes).set_index(
-        "document"
-    )
+    sums = measure_protocol(
+        PROTOCOLS["nonoverlap"], uniform, RANDOM, [64], SETTINGS, per_token_bytes
+    ).set_index("document")
     assert list(sums.columns) == ["context_length", "group", "nll", "weight", "tokens", "bytes"]
     for name, row in sums.iterrows():
         document = RANDOM.document(int(str(name)[1:]))
@@ -174,7 +224,9 @@ def test_no_batch_holds_more_tokens_than_it_may():
         seen.append(tokens.shape)
         return uniform(tokens)
 
-    measure_protocol(PROTOCOLS["fixed_target"], model, RANDOM, LENGTHS, SETTINGS, tokens_per_batch=128)
+    measure_protocol(
+        PROTOCOLS["fixed_target"], model, RANDOM, LENGTHS, SETTINGS, tokens_per_batch=128
+    )
     assert max(batch * length for batch, length in seen) == 128
     assert {length for _, length in seen} == set(LENGTHS)
 
@@ -182,10 +234,15 @@ def test_no_batch_holds_more_tokens_than_it_may():
 def test_a_model_may_give_likelihoods_itself_and_logits_are_never_whole(monkeypatch):
     monkeypatch.setattr(loss, "ROWS", 3)
     generator = torch.Generator().manual_seed(0)
-    x_BKC, weight_VC = torch.randn(2, 9, 5, generator=generator), torch.randn(VOCABULARY, 5, generator=generator)
+    x_BKC, weight_VC = (
+        torch.randn(2, 9, 5, generator=generator),
+        torch.randn(VOCABULARY, 5, generator=generator),
+    )
     labels_BK = torch.randint(VOCABULARY, (2, 9), generator=generator)
     in_parts = chunked_nll(x_BKC, weight_VC, labels_BK)
-    assert torch.allclose(in_parts, target_nll(lambda tokens: x_BKC @ weight_VC.T, labels_BK, labels_BK), atol=1e-5)
+    assert torch.allclose(
+        in_parts, target_nll(lambda tokens: x_BKC @ weight_VC.T, labels_BK, labels_BK), atol=1e-5
+    )
     whole = -(x_BKC @ weight_VC.T).log_softmax(-1).gather(-1, labels_BK[..., None])[..., 0]
     assert torch.allclose(in_parts, whole, atol=1e-5)
     own = SimpleNamespace(target_nll=lambda tokens, labels: torch.full(labels.shape, 2.0))
@@ -195,7 +252,9 @@ def test_a_model_may_give_likelihoods_itself_and_logits_are_never_whole(monkeypa
 def test_windows_that_no_document_holds_and_strides_that_leave_labels_out_are_refused():
     with pytest.raises(ValueError, match="a context of 20 tokens does not fit before token 19"):
         score_windows(uniform, RANDOM.document, [Window(4, 19, 20, 5)], 64)
-    with pytest.raises(ValueError, match="a stride must lie between 1 and the context length 8, not 9"):
+    with pytest.raises(
+        ValueError, match="a stride must lie between 1 and the context length 8, not 9"
+    ):
         PROTOCOLS["sliding"](RANDOM, LENGTHS, ProtocolSettings(16, SIZE, stride=9))
 
 

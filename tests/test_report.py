@@ -17,17 +17,41 @@ from posext.analysis import curves
 from posext.report import curve_plot, page
 from posext.report.cost import growth
 
-HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
+HOSTILE = (
+    "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
+)
 LENGTHS = (64, 128, 256, 512)
 
 
 def rows_of(scheme: str, nll: list[float], run: str | None = None, **changes) -> pd.DataFrame:
     rows = pd.DataFrame({"context_length": LENGTHS, "nll": nll})
     rows = rows.assign(nll_low=rows.nll - 0.1, nll_high=rows.nll + 0.1, perplexity=np.exp(rows.nll))
-    rows = rows.assign(bits_per_byte=rows.nll / math.log(2) / 3, seconds=rows.context_length / 100.0)
-    fixed = {"study": "s", "run": run or f"{scheme}-run", "scheme": scheme, "extend": "", "factor": "", "model": "tiny"}
-    fixed |= {"parameters": 1000, "original_length": 128, "train_length": 128, "seed": 0, "protocol": "fixed_target"}
-    fixed |= {"group": "", "logit_multiplier": 1.0, "documents": 9, "tokens": 288, "targets": "", "commit": "abc"}
+    rows = rows.assign(
+        bits_per_byte=rows.nll / math.log(2) / 3, seconds=rows.context_length / 100.0
+    )
+    fixed = {
+        "study": "s",
+        "run": run or f"{scheme}-run",
+        "scheme": scheme,
+        "extend": "",
+        "factor": "",
+        "model": "tiny",
+    }
+    fixed |= {
+        "parameters": 1000,
+        "original_length": 128,
+        "train_length": 128,
+        "seed": 0,
+        "protocol": "fixed_target",
+    }
+    fixed |= {
+        "group": "",
+        "logit_multiplier": 1.0,
+        "documents": 9,
+        "tokens": 288,
+        "targets": "",
+        "commit": "abc",
+    }
     rows = rows.assign(**fixed, tokens_per_second=100.0, peak_memory_bytes=1e6)
     return rows.assign(**changes)[curves.COLUMNS]
 
@@ -38,7 +62,9 @@ def written(*tables: pd.DataFrame) -> str:
 
 
 def charts(text: str) -> list[dict]:
-    found = re.search(r'<script type="application/json" id="charts">(.*?)</script>', text, re.DOTALL)
+    found = re.search(
+        r'<script type="application/json" id="charts">(.*?)</script>', text, re.DOTALL
+    )
     assert found
     return json.loads(found[1])
 
@@ -55,7 +81,12 @@ def test_a_run_writes_a_page_with_the_numbers_of_its_curves(command, small):
     rows = curves.read_curves("results/runs/mine/curves.csv")
     for view, low, value, high in [
         ("Perplexity", np.exp(rows.nll_low), rows.perplexity, np.exp(rows.nll_high)),
-        ("Bits per byte", rows.nll_low / math.log(2), rows.bits_per_byte, rows.nll_high / math.log(2)),  # bytes
+        (
+            "Bits per byte",
+            rows.nll_low / math.log(2),
+            rows.bits_per_byte,
+            rows.nll_high / math.log(2),
+        ),  # bytes
     ]:
         trace = drawn(text, view)["rope"]
         assert trace["x"] == rows.context_length.tolist()
@@ -95,7 +126,9 @@ def test_the_page_loads_nothing():
     assert len(text) < 3_000_000
 
 
-@pytest.mark.parametrize("field", ["run", "scheme", "extend", "model", "study", "commit", "protocol", "group"])
+@pytest.mark.parametrize(
+    "field", ["run", "scheme", "extend", "model", "study", "commit", "protocol", "group"]
+)
 def test_a_hostile_name_stays_text(field):
     ours = rows_of("rope", [3.0, 2.5, 2.6, 2.7])
     theirs = rows_of("alibi", [3.0, 2.5, 2.6, 2.7]).assign(**{field: HOSTILE})
@@ -103,7 +136,12 @@ def test_a_hostile_name_stays_text(field):
     assert HOSTILE not in text
     assert "<img" not in text
     assert text.count("<script") == plain.count("<script") == text.count("</script>")
-    names = [trace["name"] for chart in charts(text) for view in chart["views"] for trace in view["traces"]]
+    names = [
+        trace["name"]
+        for chart in charts(text)
+        for view in chart["views"]
+        for trace in view["traces"]
+    ]
     assert not [name for name in names if "<" in name]  # plotly reads tags in names
 
 
@@ -119,13 +157,17 @@ def test_an_undefined_length_is_a_gap():
 
 
 def test_one_document_has_no_interval_on_the_page():
-    text = written(rows_of("rope", [3.0, 2.5, 2.6, 2.7], nll_low=math.nan, nll_high=math.nan, documents=1))
+    text = written(
+        rows_of("rope", [3.0, 2.5, 2.6, 2.7], nll_low=math.nan, nll_high=math.nan, documents=1)
+    )
     (view,) = [one for one in charts(text)[0]["views"] if one["name"] == "Perplexity"]
     traces = {trace["uid"]: trace for trace in view["traces"]}
     assert traces["band0"]["x"] == []
     assert traces["line0"]["text"][0] == f"<b>{math.exp(3):.4g}</b> no interval"
     assert text.count("<small>no interval</small>") == 4
-    assert "nan" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL).replace("finance", "")
+    assert "nan" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL).replace(
+        "finance", ""
+    )
 
 
 @pytest.mark.parametrize(("half", "drawn"), [(0.1, True), (math.nan, False)])
@@ -134,7 +176,9 @@ def test_the_chart_has_a_band_where_there_is_an_interval(half, drawn):
     rows = rows.assign(nll_low=rows.nll - half, nll_high=rows.nll + half)
     axes = plt.figure().subplots()
     curve_plot.one_curve(axes, rows, "C0", "-")
-    assert any(len(path.vertices) for band in axes.collections for path in band.get_paths()) == drawn
+    assert (
+        any(len(path.vertices) for band in axes.collections for path in band.get_paths()) == drawn
+    )
     plt.close()
 
 
@@ -155,7 +199,9 @@ def test_a_run_with_one_held_out_document_says_that_it_has_no_interval(command, 
     assert not re.search(r'class="(uses|survives|fails)"', text)
 
 
-@pytest.mark.parametrize(("documents", "warns"), [([9, 30], True), ([10, 30], False), ([math.nan, 30], False)])
+@pytest.mark.parametrize(
+    ("documents", "warns"), [([9, 30], True), ([10, 30], False), ([math.nan, 30], False)]
+)
 def test_fewer_than_ten_documents_are_warned_of_with_what_helps(caplog, documents, warns):
     curves.warn_if_few(pd.DataFrame({"documents": documents}))
     assert ("intervals over 9 held-out documents are rough" in caplog.text) == warns
@@ -163,7 +209,9 @@ def test_fewer_than_ten_documents_are_warned_of_with_what_helps(caplog, document
 
 
 def test_seeds_are_one_line_with_their_range():
-    seeds = [rows_of("rope", [3 + s, 2.5 + s, 2.6 + s, 2.7 + s], run=f"r{s}", seed=s) for s in (0, 1)]
+    seeds = [
+        rows_of("rope", [3 + s, 2.5 + s, 2.6 + s, 2.7 + s], run=f"r{s}", seed=s) for s in (0, 1)
+    ]
     trace = drawn(written(*seeds), "Perplexity")["rope (2 seeds)"]
     np.testing.assert_allclose(np.log(trace["low"]), [3.0, 2.5, 2.6, 2.7])
     np.testing.assert_allclose(np.log(trace["y"]), [3.5, 3.0, 3.1, 3.2])
@@ -171,7 +219,9 @@ def test_seeds_are_one_line_with_their_range():
 
 
 def test_the_answer_stands_first_in_words():
-    text = html.unescape(written(rows_of("rope", [3.0, 2.5, 2.6, 2.7]), rows_of("alibi", [3.0, 2.55, 2.54, 2.55])))
+    text = html.unescape(
+        written(rows_of("rope", [3.0, 2.5, 2.6, 2.7]), rows_of("alibi", [3.0, 2.55, 2.54, 2.55]))
+    )
     (answer,) = re.findall(r'<p class="answer">(.*?)</p>', text, re.DOTALL)
     assert "Usable furthest, to 512 tokens, the longest measured: “alibi”." in answer
     assert f"Lowest perplexity at 512 tokens: {math.exp(2.55):.2f}" in answer
@@ -191,16 +241,23 @@ def test_write_of_one_run_keeps_the_curves_on_its_last_targets_and_names_the_oth
     last = rows_of("rope", [3.1, 2.6, 2.5, 2.5], extend="yarn", targets="bbbb")
     text = html.unescape(written(before, last))
     assert drawn(text, "Perplexity").keys() == {"rope → yarn"}
-    assert "Left out, as measured on other targets than the last of the run: rope; to have all, measure again" in text
+    assert (
+        "Left out, as measured on other targets than the last of the run: rope; to have all, measure again"
+        in text
+    )
 
 
 def test_the_answer_of_one_seed_names_what_is_within_seed_noise_as_tied():
     runs = [
-        rows_of(name, [3.0, 2.5, 2.6, end], model="nano") for name, end in (("rope", 3.0), ("fox", 2.9), ("t5", 4.0))
+        rows_of(name, [3.0, 2.5, 2.6, end], model="nano")
+        for name, end in (("rope", 3.0), ("fox", 2.9), ("t5", 4.0))
     ]
     (answer,) = re.findall(r'<p class="answer">(.*?)</p>', html.unescape(written(*runs)), re.DOTALL)
     assert "“fox”; within seed noise of it, so no higher as far as this tells: “rope”." in answer
-    assert "One seed: at this size (nano), training again with another seed moves the loss by 0.0" in answer
+    assert (
+        "One seed: at this size (nano), training again with another seed moves the loss by 0.0"
+        in answer
+    )
     assert "say nothing of the schemes" in answer
 
 
@@ -216,11 +273,16 @@ def test_the_answer_of_several_seeds_goes_by_their_paired_interval_and_the_page_
     assert "(mean of 3 seeds, 12.2 to 18.2), “fox”; within seed noise of it" in answer
     assert "“t5”." in answer
     assert "One seed:" not in answer
-    assert "<td>+0.700 ± 0.200<small>+0.203 to +1.197</small></td>" in text  # rope at 512, over its crop baseline
+    assert (
+        "<td>+0.700 ± 0.200<small>+0.203 to +1.197</small></td>" in text
+    )  # rope at 512, over its crop baseline
 
 
 def test_the_answer_calls_usable_only_what_all_seeds_reach():
-    runs = [rows_of("rope", [3.0, 2.5, 2.5, end], run=f"r{s}", seed=s) for s, end in enumerate((2.5, 2.6))]
+    runs = [
+        rows_of("rope", [3.0, 2.5, 2.5, end], run=f"r{s}", seed=s)
+        for s, end in enumerate((2.5, 2.6))
+    ]
     text = html.unescape(written(*runs))
     assert "Usable furthest, to 256 tokens: “rope”." in text
 
@@ -239,7 +301,9 @@ def test_retrieval_is_a_heat_map(tmp_path):
     cells = [(n, d, c) for n in (64, 128) for d in (0.0, 0.5) for c in ("needle", "control")]
     table = pd.DataFrame(cells, columns=["context_length", "depth", "condition"])
     right = [{"needle": 3 + i, "control": 1}[c] for i, (_, _, c) in enumerate(cells)]
-    table = table.assign(task="retrieval", extend="", factor="", distance=10, trials=20, correct=right, nll=1.0)
+    table = table.assign(
+        task="retrieval", extend="", factor="", distance=10, trials=20, correct=right, nll=1.0
+    )
     share = table.correct / table.trials
     table.assign(accuracy=share, accuracy_low=share - 0.05, accuracy_high=share + 0.05).to_csv(
         "retrieval.csv", index=False
@@ -247,12 +311,19 @@ def test_retrieval_is_a_heat_map(tmp_path):
     text = page.write([tmp_path], tmp_path / "report.html").read_text()
     (found,) = [chart for chart in charts(text) if chart["heat"]]
     grids = {view["name"]: view["traces"][0]["z"] for view in found["views"]}
-    assert grids == {"Needle": [[0.15, 0.35], [0.25, 0.45]], "Control": [[0.05, 0.05], [0.05, 0.05]]}  # depth by length
+    assert grids == {
+        "Needle": [[0.15, 0.35], [0.25, 0.45]],
+        "Control": [[0.05, 0.05], [0.05, 0.05]],
+    }  # depth by length
 
 
 def test_of_many_curves_the_lowest_are_drawn_first():
     tables = [rows_of(f"s{i:02}", [3.0, 2.5, 2.5, 2.5 + i / 100]) for i in range(20)]
-    shown = {n: t for n, t in drawn(written(*reversed(tables)), "Perplexity").items() if "visible" not in t}
+    shown = {
+        n: t
+        for n, t in drawn(written(*reversed(tables)), "Perplexity").items()
+        if "visible" not in t
+    }
     assert sorted(shown) == [f"s{i:02}" for i in range(8)]
     assert len({trace["line"]["color"] for trace in shown.values()}) == 8
 
@@ -265,7 +336,9 @@ def test_a_power_law_has_its_exponent(power):
 
 def test_growth_is_that_of_long_contexts_and_says_how_far_off_it_is():
     lengths = [2.0**k for k in range(4, 14)]
-    exponent, off = growth(lengths, [1e6 + n**2 for n in lengths])  # a constant cost, outgrown in the end
+    exponent, off = growth(
+        lengths, [1e6 + n**2 for n in lengths]
+    )  # a constant cost, outgrown in the end
     assert 0.5 < exponent < 2
     assert off > 1.3
     assert math.isnan(growth([64, 128, 256], [math.nan, 0.0, 3.0]).exponent)

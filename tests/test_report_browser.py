@@ -55,7 +55,9 @@ def until(found, seconds: float = 10):
 
 
 def plot(driver, expression: str):
-    return driver.execute_script(f"const plot = document.querySelector('.plot'); return {expression}")
+    return driver.execute_script(
+        f"const plot = document.querySelector('.plot'); return {expression}"
+    )
 
 
 def choose(driver, text: str) -> None:
@@ -72,12 +74,20 @@ def test_it_opens_offline_and_its_switches_work(opened):
     until(lambda: plot(driver, "plot.layout.yaxis.type") == "linear")
     choose(driver, "Bits per byte")
     until(lambda: plot(driver, "plot.layout.yaxis.title.text") == "bits per byte")
-    assert plot(driver, "plot.data.find((t) => t.uid === 'line0').y[0]") == pytest.approx(3 / 0.6931472 / 3)
+    assert plot(driver, "plot.data.find((t) => t.uid === 'line0').y[0]") == pytest.approx(
+        3 / 0.6931472 / 3
+    )
 
-    seen = "[...plot._fullData].filter((t) => t.legendgroup === 'rope' && t.visible === true).length"
+    seen = (
+        "[...plot._fullData].filter((t) => t.legendgroup === 'rope' && t.visible === true).length"
+    )
     assert plot(driver, seen) == 2  # the curve and its interval
-    driver.execute_script("document.querySelector('.legendtoggle').scrollIntoView({block: 'center'})")
-    entries = driver.find_element("css selector", ".plot").find_elements("css selector", ".legend .traces")
+    driver.execute_script(
+        "document.querySelector('.legendtoggle').scrollIntoView({block: 'center'})"
+    )
+    entries = driver.find_element("css selector", ".plot").find_elements(
+        "css selector", ".legend .traces"
+    )
     (ropes,) = [entry for entry in entries if entry.text.strip() == "rope"]
     ropes.find_element("css selector", ".legendtoggle").click()
     until(lambda: plot(driver, seen) == 0)

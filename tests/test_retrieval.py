@@ -26,7 +26,8 @@ SETTINGS = RecallSettings(trials=12)
 def tokens(corpus, tmp_path_factory):
     cache = str(tmp_path_factory.mktemp("cache"))
     return dataset.load_data(
-        DataConfig("text", str(corpus), tokenizer="bytes", validation_share=0.3, cache=cache), progress=False
+        DataConfig("text", str(corpus), tokenizer="bytes", validation_share=0.3, cache=cache),
+        progress=False,
     )
 
 
@@ -62,7 +63,9 @@ class Uniform(torch.nn.Module):
 
 
 def test_an_induction_head_finds_every_needle_and_no_control(tokens):
-    rows = retrieval.with_intervals(measure_recall(Induction(tokens.vocab_size), tokens, [32, 100], SETTINGS))
+    rows = retrieval.with_intervals(
+        measure_recall(Induction(tokens.vocab_size), tokens, [32, 100], SETTINGS)
+    )
     of = rows.set_index("condition")
     assert set(rows.depth) == set(SETTINGS.depths)
     assert (of.loc["needle"].accuracy == 1).all()
@@ -71,7 +74,9 @@ def test_an_induction_head_finds_every_needle_and_no_control(tokens):
 
 
 def test_what_knows_nothing_has_the_likelihood_of_a_guess(tokens):
-    rows = retrieval.with_intervals(measure_recall(Uniform(tokens.vocab_size), tokens, [32], SETTINGS))
+    rows = retrieval.with_intervals(
+        measure_recall(Uniform(tokens.vocab_size), tokens, [32], SETTINGS)
+    )
     np.testing.assert_allclose(rows.nll, math.log(tokens.vocab_size), rtol=1e-6)
 
 
@@ -85,7 +90,9 @@ def test_a_model_that_sees_so_far_finds_what_lies_no_farther(tokens):
     np.testing.assert_array_equal(needle.accuracy, (needle.distance <= sight).astype(float))
 
 
-def test_distance_is_from_the_value_to_its_second_place_and_grows_to_the_length_at_depth_zero(tokens):
+def test_distance_is_from_the_value_to_its_second_place_and_grows_to_the_length_at_depth_zero(
+    tokens,
+):
     pool = pool_of(tokens)
     for depth in SETTINGS.depths:
         made = episode(tokens.validation, pool, SETTINGS, 100, depth, 3)
@@ -136,7 +143,13 @@ def test_the_share_of_sequences_holds_pairs_that_stand_twice(tokens):
         assert {row[i] for i in written} <= pool
         twice = [i for i in range(len(row) - 3) if row[i] in pool and row.count(row[i]) >= 2]
         pairs = {tuple(row[i : i + 4]) for i in twice}
-        assert sum(sum(tuple(row[j : j + 4]) == pair for j in range(len(row) - 3)) == 2 for pair in pairs) >= 4
+        assert (
+            sum(
+                sum(tuple(row[j : j + 4]) == pair for j in range(len(row) - 3)) == 2
+                for pair in pairs
+            )
+            >= 4
+        )
 
 
 def test_a_passkey_stands_at_its_depth_and_the_control_has_another(tokens):
@@ -153,7 +166,9 @@ def test_a_passkey_stands_at_its_depth_and_the_control_has_another(tokens):
         assert text[: len(text) - found.distance - 5].rstrip().endswith("mind.") or depth == 1.0
 
 
-def test_a_run_leaves_its_retrieval_beside_its_curves_and_is_measured_again_only_for_it(command, small):
+def test_a_run_leaves_its_retrieval_beside_its_curves_and_is_measured_again_only_for_it(
+    command, small
+):
     typed = ["+pe=yarn", *small, "data.recall_share=0.5", "name=mine", "evaluation.trials=3"]
     assert command("train", *typed)[0] == 0
     folder = Path("results/runs/mine")
@@ -166,17 +181,23 @@ def test_a_run_leaves_its_retrieval_beside_its_curves_and_is_measured_again_only
     rows = read_retrieval(folder / "retrieval.csv")
     assert set(zip(rows.extend, rows.factor, strict=True)) == {("", "auto"), ("yarn", "16")}
     assert set(rows.loc[rows.task == "retrieval"].context_length) == {16, 32, 256}
-    assert set(rows.loc[rows.task == "passkey"].context_length) == {256}  # the task alone has 200 bytes
+    assert set(rows.loc[rows.task == "passkey"].context_length) == {
+        256
+    }  # the task alone has 200 bytes
     assert (rows.trials == 3).all()
     assert ((rows.accuracy_low <= rows.accuracy) & (rows.accuracy <= rows.accuracy_high)).all()
     assert (folder / "retrieval.png").read_bytes().startswith(b"\x89PNG")
     assert set(curves.read_curves(folder / "curves.csv").protocol) == {"fixed_target"}
-    code, out, _ = command("train", *typed, "protocols=[fixed_target,retrieval,passkey]", "context_lengths=[16,32,256]")
+    code, out, _ = command(
+        "train", *typed, "protocols=[fixed_target,retrieval,passkey]", "context_lengths=[16,32,256]"
+    )
     assert "is done already" in out
 
 
 def test_measuring_one_extension_again_replaces_its_rows_alone():
     cell = dict.fromkeys(retrieval.COLUMNS, 1) | {"condition": "needle", "task": "retrieval"}
     before = pd.DataFrame([cell | {"extend": e, "factor": f} for e, f in (("", ""), ("yarn", "4"))])
-    after = retrieval.upsert_retrieval(before, pd.DataFrame([cell | {"extend": "yarn", "factor": "4", "correct": 9}]))
+    after = retrieval.upsert_retrieval(
+        before, pd.DataFrame([cell | {"extend": "yarn", "factor": "4", "correct": 9}])
+    )
     assert after.correct.tolist() == [1, 9]

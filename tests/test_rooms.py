@@ -18,7 +18,9 @@ def test_evaluate_measures_a_run_of_before_as_it_was_measured_then(command, tmp_
     config.write_text(config.read_text().replace("cache: CACHE", f"cache: {tmp_path / 'cache'}"))
     code, _, err = command("evaluate", f"run={folder}")
     assert code == 0, err
-    now, then = (pd.read_parquet(at / "documents.parquet").sort_values(KEY) for at in (folder, BEFORE))
+    now, then = (
+        pd.read_parquet(at / "documents.parquet").sort_values(KEY) for at in (folder, BEFORE)
+    )
     pd.testing.assert_frame_equal(now, then, check_exact=False, rtol=1e-6)
     curves, before = (pd.read_csv(at / "curves.csv") for at in (folder, BEFORE))
     measured = [

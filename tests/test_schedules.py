@@ -19,7 +19,14 @@ def test_progressive_lengths_follow_their_shares_of_the_steps():
 
 def test_a_scheme_is_told_the_longest_length_reached_so_far():
     lengths = schedule(PROGRESSIVE, 128, 1200)
-    assert [lengths.trained_length_at(s) for s in (0, 959, 960, 1079, 1080, 1199)] == [128, 128, 256, 256, 512, 512]
+    assert [lengths.trained_length_at(s) for s in (0, 959, 960, 1079, 1080, 1199)] == [
+        128,
+        128,
+        256,
+        256,
+        512,
+        512,
+    ]
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 11, 1000])

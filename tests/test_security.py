@@ -18,12 +18,29 @@ from posext.data.tokenizer import make
 from posext.runs.run import load_run, name_of, prepare_run
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = sorted(path for folder in ("posext", "scripts", "examples") for path in (ROOT / folder).rglob("*.py"))
+SOURCES = sorted(
+    path for folder in ("posext", "scripts", "examples") for path in (ROOT / folder).rglob("*.py")
+)
 RUNS_CODE = {"eval", "exec", "compile", "__import__"}
 UNPICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}  # modules
-LOADS = {"torch.load", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "pd.read_pickle", "torch.hub.load"}
+LOADS = {
+    "torch.load",
+    "yaml.load",
+    "yaml.unsafe_load",
+    "yaml.full_load",
+    "pd.read_pickle",
+    "torch.hub.load",
+}
 TRUSTS = ("trust_remote_code", "allow_pickle", "shell")  # never but False
-LOOKS_UP = {"get_class", "get_object", "get_method", "get_static_method", "instantiate", "import_module", "_locate"}
+LOOKS_UP = {
+    "get_class",
+    "get_object",
+    "get_method",
+    "get_static_method",
+    "instantiate",
+    "import_module",
+    "_locate",
+}
 
 
 class Bomb:
@@ -55,11 +72,19 @@ def imported(tree: ast.AST) -> set[str]:
 
 def keywords(tree: ast.AST) -> set[str]:
     """The arguments that are given by name, as written: `shell=True`; also those of a dictionary, as `"shell": True`."""
-    found = {f"{node.arg}={ast.unparse(node.value)}" for node in ast.walk(tree) if isinstance(node, ast.keyword)}
+    found = {
+        f"{node.arg}={ast.unparse(node.value)}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword)
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Dict):
             pairs = zip(node.keys, node.values, strict=True)
-            found |= {f"{key.value}={ast.unparse(value)}" for key, value in pairs if isinstance(key, ast.Constant)}
+            found |= {
+                f"{key.value}={ast.unparse(value)}"
+                for key, value in pairs
+                if isinstance(key, ast.Constant)
+            }
     return found
 
 
@@ -92,7 +117,9 @@ def test_classes_are_looked_up_by_name_in_one_place():
     places = {}
     for file in SOURCES:
         tree = ast.parse(file.read_text())
-        if names := LOOKS_UP & (imported(tree) | {name.rpartition(".")[2] for name in called(tree)}):
+        if names := LOOKS_UP & (
+            imported(tree) | {name.rpartition(".")[2] for name in called(tree)}
+        ):
             places[file.relative_to(ROOT).as_posix()] = names
     assert places == {"posext/pe/__init__.py": {"get_class"}}
 
@@ -105,7 +132,10 @@ def trained(small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr("sys.argv", ["train", "+pe=rope", *small, "steps=1", "context_lengths=[16]", "name=mine"])
+        patch.setattr(
+            "sys.argv",
+            ["train", "+pe=rope", *small, "steps=1", "context_lengths=[16]", "name=mine"],
+        )
         train.main()
     return folder / "results/runs/mine"
 
@@ -121,8 +151,12 @@ def test_the_bomb_goes_off():
     assert Path("owned").exists()
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "run.json", "config.yaml", "curves.csv", "documents.parquet"])
-def test_a_pickle_in_a_run_is_not_loaded_when_it_is_measured_and_plotted(command, received, name, monkeypatch):
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "run.json", "config.yaml", "curves.csv", "documents.parquet"]
+)
+def test_a_pickle_in_a_run_is_not_loaded_when_it_is_measured_and_plotted(
+    command, received, name, monkeypatch
+):
     planted(received / name)
     code, _, err = command("evaluate", f"run={received}", "tracking.wandb=disabled")
     assert (code, name in err) == (2, True)
@@ -134,7 +168,13 @@ def test_a_pickle_in_a_run_is_not_loaded_when_it_is_measured_and_plotted(command
 
 
 def test_a_pickle_among_checkpoints_is_not_loaded(command, small):
-    for name in ("model.safetensors", "optimizer.safetensors", "state.json", "optimizer.pt", "random_states_0.pkl"):
+    for name in (
+        "model.safetensors",
+        "optimizer.safetensors",
+        "state.json",
+        "optimizer.pt",
+        "random_states_0.pkl",
+    ):
         planted(Path("results/runs/mine/checkpoints/step-00000001") / name)
     code, _, err = command("train", "+pe=rope", *small, "steps=2", "evaluate=false", "name=mine")
     assert (code, "damaged checkpoint" in err) == (0, True), err
@@ -156,7 +196,9 @@ def test_a_pickle_as_a_tokenizer_is_refused():
     assert not Path("owned").exists()
 
 
-@pytest.mark.parametrize("path", ["pandas", "../folder", "/etc", "folder/inside", "https://host/data", "a/b/c", ""])
+@pytest.mark.parametrize(
+    "path", ["pandas", "../folder", "/etc", "folder/inside", "https://host/data", "a/b/c", ""]
+)
 def test_only_an_owner_and_a_name_are_asked_of_the_hub(path):
     """`pandas` is a loader of datasets that unpickles what lies in the working folder."""
     planted(Path("train.pkl"))
@@ -170,7 +212,9 @@ def test_only_an_owner_and_a_name_are_asked_of_the_hub(path):
     "kind", ["../tokenizer", "/etc/passwd2", "a/b/c", "https://host/tokenizer", "~/none", "my.json"]
 )
 def test_what_could_not_be_an_id_is_not_asked_of_the_hub(kind, monkeypatch):
-    monkeypatch.setattr("tokenizers.Tokenizer.from_pretrained", lambda kind: pytest.fail(f"asked for {kind}"))
+    monkeypatch.setattr(
+        "tokenizers.Tokenizer.from_pretrained", lambda kind: pytest.fail(f"asked for {kind}")
+    )
     with pytest.raises(ValueError, match="is neither bpe, bytes, a tokenizer"):
         make(kind, 300, iter(()))
 
@@ -189,17 +233,24 @@ FOREIGN = {
     [
         ("pe", "pe: {{_target_: {}, name: rope, command: touch owned}}"),
         ("window", "window: {{_target_: {}, name: window, args: [touch, owned]}}"),
-        ("pe", "pe: {{_target_: posext.pe.layers.Layers, name: irope, layers: [{{pe: rope, _target_: {}}}]}}"),
+        (
+            "pe",
+            "pe: {{_target_: posext.pe.layers.Layers, name: irope, layers: [{{pe: rope, _target_: {}}}]}}",
+        ),
     ],
     ids=["scheme", "axis", "layer"],
 )
-def test_a_strangers_target_is_refused_though_the_config_allows_it(received, key, value, target, monkeypatch):
+def test_a_strangers_target_is_refused_though_the_config_allows_it(
+    received, key, value, target, monkeypatch
+):
     rewrite(received, key, value.format(target))
     rewrite(received, "own_modules", "own_modules: [os, subprocess, posextra]")
     scheme = "from pathlib import Path\nfrom posext.pe.base import *\nPath('owned').touch()\n"
     Path("posextra.py").write_text(scheme + "class Scheme(PositionalEncoding, Axis): pass\n")
     monkeypatch.syspath_prepend(Path.cwd())
-    with pytest.raises(ValueError, match=f"_target_ '{re.escape(target)}' is refused: {FOREIGN[target]}"):
+    with pytest.raises(
+        ValueError, match=f"_target_ '{re.escape(target)}' is refused: {FOREIGN[target]}"
+    ):
         load_run(received).scheme()
     assert not Path("owned").exists()
 
@@ -217,7 +268,10 @@ INTERPOLATIONS = [
 @pytest.mark.parametrize(
     ("place", "text"),
     [("study: {}", text) for text in INTERPOLATIONS]
-    + [(place, INTERPOLATIONS[0]) for place in ("data: {{source: text, path: {}}}", "own_modules: [{}]", "steps: {}")],
+    + [
+        (place, INTERPOLATIONS[0])
+        for place in ("data: {{source: text, path: {}}}", "own_modules: [{}]", "steps: {}")
+    ],
 )
 def test_a_strangers_interpolation_is_refused(received, place, text, monkeypatch):
     monkeypatch.setenv("SECRET", "hidden")
@@ -227,7 +281,9 @@ def test_a_strangers_interpolation_is_refused(received, place, text, monkeypatch
     assert "hidden" not in str(refused.value)
 
 
-@pytest.mark.parametrize("tag", ["!!python/object/apply:os.system [touch owned]", "!!python/name:os.system"])
+@pytest.mark.parametrize(
+    "tag", ["!!python/object/apply:os.system [touch owned]", "!!python/name:os.system"]
+)
 def test_a_strangers_python_tag_is_refused(received, tag):
     rewrite(received, "study", f"study: {tag}")
     with pytest.raises(ValueError, match="is no config of a run: it cannot be read"):
@@ -238,12 +294,27 @@ def test_a_strangers_python_tag_is_refused(received, tag):
 def rewrite(run: Path, key: str, text: str) -> None:
     """Replace one section of a run's config."""
     config = (run / "config.yaml").read_text()
-    changed, count = re.subn(rf"^{key}:.*\n(?:[ -].*\n)*", lambda _: f"{text}\n", config, flags=re.MULTILINE)
+    changed, count = re.subn(
+        rf"^{key}:.*\n(?:[ -].*\n)*", lambda _: f"{text}\n", config, flags=re.MULTILINE
+    )
     assert count == 1
     (run / "config.yaml").write_text(changed)
 
 
-OUTSIDE = ["..", "../mine", "/tmp/mine", "a/b", "a\\b", ".hidden", "mine\n", "", "~", "-rf", "n" * 201, "a\0b"]
+OUTSIDE = [
+    "..",
+    "../mine",
+    "/tmp/mine",
+    "a/b",
+    "a\\b",
+    ".hidden",
+    "mine\n",
+    "",
+    "~",
+    "-rf",
+    "n" * 201,
+    "a\0b",
+]
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
@@ -254,7 +325,10 @@ def test_a_name_that_could_leave_the_folder_of_runs_is_refused(name):
 
 @settings(max_examples=50, deadline=None)
 @given(
-    st.lists(st.tuples(st.sampled_from(["steps", "data.path", "pe.base", "+model.path"]), st.text()), max_size=4),
+    st.lists(
+        st.tuples(st.sampled_from(["steps", "data.path", "pe.base", "+model.path"]), st.text()),
+        max_size=4,
+    ),
     st.text(),
 )
 def test_a_name_that_is_made_lies_within_the_folder_of_runs(typed, model):

@@ -75,13 +75,24 @@ def test_the_similarity_of_sinusoidal_positions_is_the_mean_of_cosines():
 
 def test_a_pattern_over_layers_is_drawn_for_each_of_its_kinds():
     slow, fast = drawn("dual_base")
-    assert (slow.title, fast.title) == ("layers 1, 2, 3, 4, 5, 7, 8, 9, 10, 11 of 12", "layers 6, 12 of 12")
+    assert (slow.title, fast.title) == (
+        "layers 1, 2, 3, 4, 5, 7, 8, 9, 10, 11 of 12",
+        "layers 6, 12 of 12",
+    )
     assert float(fast.lines[1].y[-1]) == pytest.approx(2 * math.pi * 1e6 ** (31 / 32), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", names())
 def test_every_scheme_is_listed_and_drawn_or_says_why_not(name, monkeypatch, capsys, tmp_path):
-    said = run(monkeypatch, capsys, "show", name, "train_length=16", "length=16", f"png={tmp_path / 'a.png'}")
+    said = run(
+        monkeypatch,
+        capsys,
+        "show",
+        name,
+        "train_length=16",
+        "length=16",
+        f"png={tmp_path / 'a.png'}",
+    )
     assert (tmp_path / "a.png").exists() or "there is nothing to draw" in said
     assert max(map(len, said.splitlines())) <= 160
 

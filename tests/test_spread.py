@@ -32,7 +32,9 @@ def test_known_is_that_of_the_scheme_or_the_largest_of_the_size_or_none():
 
 def test_noise_is_a_t_interval_on_the_sum_of_variances():
     same = Spread(0.1, 4)
-    assert seed_spread.noise(same, same) == pytest.approx(2.447 * math.sqrt(2) * 0.1, rel=1e-3)  # 6 degrees of freedom
+    assert seed_spread.noise(same, same) == pytest.approx(
+        2.447 * math.sqrt(2) * 0.1, rel=1e-3
+    )  # 6 degrees of freedom
     assert seed_spread.noise(same, Spread(0.0, 4)) == pytest.approx(
         3.182 * 0.1, rel=1e-3
     )  # a floor has none of its own
@@ -57,7 +59,13 @@ def test_judged_keeps_a_verdict_where_seeds_bear_it_out(limit, seeds, verdict):
 
 def rows_of(seed, nll, scheme="rope", **columns):
     known = dict.fromkeys(curves.COLUMNS, "") | dict.fromkeys(curves.NUMBERS, 1.0)
-    known |= {"run": f"{scheme}{seed}", "scheme": scheme, "protocol": "fixed_target", "model": "nano", "seed": seed}
+    known |= {
+        "run": f"{scheme}{seed}",
+        "scheme": scheme,
+        "protocol": "fixed_target",
+        "model": "nano",
+        "seed": seed,
+    }
     known |= {"train_length": 64, "original_length": 64, "context_length": 64, "nll": nll}
     return [known | columns, {**known, **columns, "context_length": 128, "nll": 9.0 * seed}]
 
@@ -71,7 +79,9 @@ def made(monkeypatch, rows, *typed):
 
 def test_seed_spread_makes_a_row_of_three_seeds_at_the_training_length(monkeypatch):
     rows = [row for seed, nll in enumerate((3.0, 3.1, 3.2)) for row in rows_of(seed, nll)]
-    rows += [row for seed in (0, 1) for row in rows_of(seed, 2.0, "fox")] + rows_of(7, 5.0, extend="yarn")
+    rows += [row for seed in (0, 1) for row in rows_of(seed, 2.0, "fox")] + rows_of(
+        7, 5.0, extend="yarn"
+    )
     Path("configs").mkdir()
     for seed in range(3):
         text = "pe: {}\nmodel: {}\ndata: {}\ntrain_length: 64\nsteps: 600\ntokens_per_step: 2048\n"

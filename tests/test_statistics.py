@@ -43,12 +43,18 @@ def test_every_resample_draws_as_many_documents_as_there_are():
 @pytest.mark.parametrize("scenario", ["like sizes", "skewed means", "paired, like sizes"])
 def test_the_interval_covers_the_truth_as_often_as_it_says(scenario, documents):
     """Documents with means of their own: an interval over tokens would cover far less often."""
-    assert 0.93 <= interval_coverage.covered(scenario, documents, studies=3000, count=2)["interval"] <= 0.97
+    assert (
+        0.93
+        <= interval_coverage.covered(scenario, documents, studies=3000, count=2)["interval"]
+        <= 0.97
+    )
 
 
 @pytest.mark.parametrize("scenario", ["lognormal sizes", "paired, lognormal sizes"])
 def test_the_interval_covers_the_truth_where_a_few_documents_hold_most_tokens(scenario):
-    assert 0.945 <= interval_coverage.covered(scenario, 16, studies=3000, count=2)["interval"] <= 0.98
+    assert (
+        0.945 <= interval_coverage.covered(scenario, 16, studies=3000, count=2)["interval"] <= 0.98
+    )
 
 
 def test_the_interval_leans_to_the_long_tail_of_the_documents():
@@ -99,7 +105,9 @@ def test_the_share_of_the_gain_has_the_interval_of_a_ratio_of_two_uncertain_sums
         could = rng.normal(0.5, 0.1, size=20)
         does = 0.6 * could + rng.normal(0, 0.05, size=20)
         start, floor = np.full(20, 3.0), np.full(20, 2.5)
-        share = gain_share((start - does) * 100, (floor - could) * 100, start * 100, floor * 100, weight)
+        share = gain_share(
+            (start - does) * 100, (floor - could) * 100, start * 100, floor * 100, weight
+        )
         hits += share.low <= 0.6 <= share.high
     assert 0.93 <= hits / 1500 <= 0.97
 
@@ -114,7 +122,9 @@ def test_the_share_of_the_gain_has_the_interval_of_a_ratio_of_two_uncertain_sums
         ([3.0, 2.5, 2.0, 2.0, 2.0], None),  # an extension that spoils the training length itself
     ],
 )
-def test_usable_length_ends_where_the_loss_first_exceeds_the_crop_baseline_by_a_hundredth(nll, usable):
+def test_usable_length_ends_where_the_loss_first_exceeds_the_crop_baseline_by_a_hundredth(
+    nll, usable
+):
     assert usable_length([8, 16, 32, 64, 128], np.array(nll), 16, crop_nll=2.0) == usable
 
 
@@ -154,7 +164,9 @@ def test_derived_numbers_are_what_they_say_of_a_curve_and_of_each_resample():
     both = np.stack([CURVE, CURVE + 1])
     assert rise(LENGTHS, CURVE, 16, 4) == pytest.approx(0.4)
     assert area(LENGTHS, CURVE, 16) == pytest.approx((0 - 0.2) / 2 + (-0.2 + 0.4) / 2)
-    assert area([16, 64], CURVE[[1, 3]], 16) == pytest.approx(0.4)  # two doublings, 0.2 high on average
+    assert area([16, 64], CURVE[[1, 3]], 16) == pytest.approx(
+        0.4
+    )  # two doublings, 0.2 high on average
     assert area(LENGTHS, both, 16).tolist() == pytest.approx([0.0, 0.0], abs=1e-12)
     assert rise(LENGTHS, both, 16, 2).tolist() == pytest.approx([-0.2, -0.2])
 
@@ -168,7 +180,9 @@ def test_the_gain_is_over_the_best_length_and_its_interval_is_of_no_width_withou
 def test_no_gain_is_rarely_taken_for_one_though_it_is_the_best_of_four_lengths():
     rng, seen, missed, trials = np.random.default_rng(0), 0, 0, 1500
     for _ in range(trials):
-        nll_LD = rng.normal(3, 0.5, size=80) + np.vstack([np.zeros(80), rng.normal(0, 0.1, size=(4, 80))])
+        nll_LD = rng.normal(3, 0.5, size=80) + np.vstack(
+            [np.zeros(80), rng.normal(0, 0.1, size=(4, 80))]
+        )
         found = gain_beyond_train([1, 2, 4, 8, 16], nll_LD * 100, np.full(80, 100), 1)
         seen += found.low > 0
         missed += found.high < 0

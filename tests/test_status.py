@@ -15,7 +15,9 @@ def table() -> dict[str, str]:
     said = subprocess.run(
         [sys.executable, SCRIPT, RUNS], capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    return {line.split("|")[1].strip(): line for line in said if line.startswith("| ")} | {"all": said[-1]}
+    return {line.split("|")[1].strip(): line for line in said if line.startswith("| ")} | {
+        "all": said[-1]
+    }
 
 
 def test_done_running_failed_and_left_are_told_apart(command, small):
@@ -30,7 +32,13 @@ def test_done_running_failed_and_left_are_told_apart(command, small):
     (RUNS / "broken/error.txt").write_text("loss nan at step 6\n")
     with FileLock(RUNS / "held/run.lock"):
         said = table()
-    states = {"measured": "done", "trained": "done", "held": "running", "stopped": "left", "broken": "failed"}
+    states = {
+        "measured": "done",
+        "trained": "done",
+        "held": "running",
+        "stopped": "left",
+        "broken": "failed",
+    }
     for name, state in states.items():
         assert f"| {state} " in said[name]
     assert "3/6" in said["stopped"]

@@ -40,7 +40,9 @@ def ray_cluster(monkeypatch):
     """
     code = "import ray; at = ray.init(num_cpus=4, num_gpus=1, include_dashboard=False).address_info['address']"
     code += "; print(at, flush=True); input()"
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdin is not None
     assert process.stdout is not None
     monkeypatch.setenv("RAY_ADDRESS", process.stdout.readline().strip())
@@ -60,7 +62,9 @@ def test_a_launcher_that_is_not_installed_says_which_extras_there_are(command):
 def test_the_config_of_a_slurm_cluster_composes():
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     typed = ["hydra/launcher=slurm", "hydra.launcher.partition=gpu", "+pe=rope", "--cfg", "hydra"]
-    said = subprocess.run([sys.executable, "-m", "posext.train", *typed], capture_output=True, text=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-m", "posext.train", *typed], capture_output=True, text=True
+    ).stdout
     for line in ("partition: gpu", "gpus_per_node: 1", "array_parallelism: 64", "SlurmLauncher"):
         assert line in said
 
@@ -88,14 +92,23 @@ def test_a_sweep_started_again_does_only_what_is_left(command, small, monkeypatc
     assert command("train", *typed)[0] == 0
     assert len(names()) == 4
     assert all(file.stat().st_mtime_ns == time for file, time in before.items())
-    assert len(trained) == 6 + 2  # the fourth job, and of the third the steps after its checkpoint of step 4
+    assert (
+        len(trained) == 6 + 2
+    )  # the fourth job, and of the third the steps after its checkpoint of step 4
 
 
 def test_a_done_run_is_measured_again_only_where_more_is_asked(command, small, monkeypatch):
     measured, measure = [], train.evaluate.measure
-    monkeypatch.setattr(train.evaluate, "measure", lambda *a, **k: measured.append(1) or measure(*a, **k))
+    monkeypatch.setattr(
+        train.evaluate, "measure", lambda *a, **k: measured.append(1) or measure(*a, **k)
+    )
     typed = ["+pe=yarn", *small, "name=mine"]
-    for more, times in ([], 1), ([], 1), (["context_lengths=[8,24]"], 2), (["protocols=[fixed_target,sliding]"], 3):
+    for more, times in (
+        ([], 1),
+        ([], 1),
+        (["context_lengths=[8,24]"], 2),
+        (["protocols=[fixed_target,sliding]"], 3),
+    ):
         assert command("train", *typed, *more)[0] == 0
         assert len(measured) == times
 
@@ -110,7 +123,11 @@ def test_a_curve_that_was_cut_off_between_its_two_factors_is_not_done(command, s
 
 
 def test_the_objective_is_the_loss_at_the_longest_context(tmp_path):
-    rows = [("", "fixed_target", 16, 2.0), ("", "fixed_target", 64, 3.0), ("yarn", "fixed_target", 64, 1.0)]
+    rows = [
+        ("", "fixed_target", 16, 2.0),
+        ("", "fixed_target", 64, 3.0),
+        ("yarn", "fixed_target", 64, 1.0),
+    ]
     rows += [("", "sliding", 64, 0.5)]
     for last, objective in (3.0, 3.0), (None, float("inf")):
         table = curves.pd.DataFrame(rows, columns=["extend", "protocol", "context_length", "nll"])
@@ -125,7 +142,10 @@ def test_the_objective_is_the_loss_at_the_longest_context(tmp_path):
     ("plugin", "launcher"),
     [
         ("hydra_joblib_launcher", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]),
-        ("hydra_submitit_launcher", ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"]),
+        (
+            "hydra_submitit_launcher",
+            ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],
+        ),
     ],
 )
 def test_four_jobs_under_a_launcher(small, plugin, launcher):
@@ -158,7 +178,12 @@ def four_jobs(small: list[str], launcher: list[str]) -> None:
 @pytest.mark.slow
 def test_a_search_is_the_same_search_when_started_again(small):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    typed = ["hydra/sweeper=search", "+pe=rope", *small, "learning_rate=tag(log,interval(1e-4,1e-2))"]
+    typed = [
+        "hydra/sweeper=search",
+        "+pe=rope",
+        *small,
+        "learning_rate=tag(log,interval(1e-4,1e-2))",
+    ]
     sweep(*typed, "hydra.sweeper.n_trials=2")
     two = {file: file.stat().st_mtime_ns for file in RUNS.glob("*/curves.csv")}
     sweep(*typed, "hydra.sweeper.n_trials=4")

@@ -40,7 +40,9 @@ def test_targets_differ_by_length_where_other_labels_are_scored(protocol):
 
 
 @pytest.mark.parametrize("protocol", sorted(COMPARABLE))
-@pytest.mark.parametrize("change", ["longest", "documents", "blocks", "size", "seed", "corpus", "names"])
+@pytest.mark.parametrize(
+    "change", ["longest", "documents", "blocks", "size", "seed", "corpus", "names"]
+)
 def test_targets_differ_where_other_tokens_are_scored(protocol, change):
     if protocol == "sliding" and change in ("blocks", "size", "seed"):
         pytest.skip("it scores every token")
@@ -50,32 +52,43 @@ def test_targets_differ_where_other_tokens_are_scored(protocol, change):
     elif change == "corpus":
         documents = Corpus([(tokens + 1) % 11 for tokens in RANDOM.tokens])
     elif change == "names":
-        documents = type("Named", (Corpus,), {"names": property(lambda self: [f"e{i}" for i in range(9)])})(
-            RANDOM.tokens
-        )
+        documents = type(
+            "Named", (Corpus,), {"names": property(lambda self: [f"e{i}" for i in range(9)])}
+        )(RANDOM.tokens)
     else:
-        settings = replace(settings, **{change: {"documents": 2, "blocks": 2, "size": 2, "seed": 1}[change]})
+        settings = replace(
+            settings, **{change: {"documents": 2, "blocks": 2, "size": 2, "seed": 1}[change]}
+        )
     assert digests(protocol)[8] != digests(protocol, documents, lengths, settings)[8]
 
 
 def rows_of(run, lengths=(8, 16, 32), **columns):
     known = dict.fromkeys(curves.COLUMNS, "") | dict.fromkeys(curves.NUMBERS, 1.0)
-    known |= {"run": run, "scheme": run, "protocol": "fixed_target", "train_length": 8, "original_length": 8}
+    known |= {
+        "run": run,
+        "scheme": run,
+        "protocol": "fixed_target",
+        "train_length": 8,
+        "original_length": 8,
+    }
     known |= {"documents": 6.0, "tokens": 48.0, "targets": "aaaa"}
     return pd.DataFrame([known | {"context_length": length} | columns for length in lengths])
 
 
-SAYS = (
-    r"rope of rope and alibi of alibi are measured on different targets under fixed_target \(48 tokens in 6 documents.*"
-)
+SAYS = r"rope of rope and alibi of alibi are measured on different targets under fixed_target \(48 tokens in 6 documents.*"
 
 
 @pytest.mark.parametrize("differing", [{"targets": "0bbb"}, {"targets": "", "tokens": 40.0}])
 def test_refuse_mixed_targets_names_two_curves_and_what_mends_it(differing):
     mixed = pd.concat([rows_of("rope"), rows_of("alibi", **differing)], ignore_index=True)
-    for held in (curves.refuse_mixed_targets, curves.table, lambda rows: excess_loss.excess_loss_table(rows, [])):
+    for held in (
+        curves.refuse_mixed_targets,
+        curves.table,
+        lambda rows: excess_loss.excess_loss_table(rows, []),
+    ):
         with pytest.raises(
-            ValueError, match=SAYS + r"measure again with the same context_lengths=\[8,16,32\] and eval"
+            ValueError,
+            match=SAYS + r"measure again with the same context_lengths=\[8,16,32\] and eval",
         ):
             held(mixed)
     with pytest.raises(ValueError, match=SAYS):
@@ -83,8 +96,13 @@ def test_refuse_mixed_targets_names_two_curves_and_what_mends_it(differing):
 
 
 def test_refuse_mixed_targets_takes_old_files_by_their_counts_and_other_lengths_where_lengths_do_not_compare():
-    curves.refuse_mixed_targets(pd.concat([rows_of("rope", targets=""), rows_of("alibi")], ignore_index=True))
-    parts = [rows_of("rope", (n,), protocol="nonoverlap", targets=f"{n}", tokens=float(n)) for n in (8, 16)]
+    curves.refuse_mixed_targets(
+        pd.concat([rows_of("rope", targets=""), rows_of("alibi")], ignore_index=True)
+    )
+    parts = [
+        rows_of("rope", (n,), protocol="nonoverlap", targets=f"{n}", tokens=float(n))
+        for n in (8, 16)
+    ]
     curves.refuse_mixed_targets(pd.concat(parts, ignore_index=True))
     undefined = rows_of("learned", targets="", documents=np.nan, tokens=np.nan)
     curves.refuse_mixed_targets(pd.concat([rows_of("rope"), undefined], ignore_index=True))
@@ -97,7 +115,9 @@ def test_refuse_mixed_targets_looks_at_the_crop_baselines_too():
 
 
 def test_on_same_targets_leaves_a_curve_out_whole():
-    rows = pd.concat([rows_of("rope"), rows_of("alibi", (8, 64), targets="bbbb")], ignore_index=True)
+    rows = pd.concat(
+        [rows_of("rope"), rows_of("alibi", (8, 64), targets="bbbb")], ignore_index=True
+    )
     assert set(curves.on_same_targets(rows, rows.iloc[:1]).run) == {"rope"}
     assert set(curves.latest(rows).run) == {"alibi"}
 
@@ -109,10 +129,15 @@ def test_the_scripts_refuse_files_on_different_targets(script, monkeypatch, caps
     monkeypatch.setattr("sys.argv", [script, "curves.csv"])
     with pytest.raises(SystemExit):
         runpy.run_path(str(SCRIPTS / f"{script}.py"), run_name="__main__")
-    assert "rope of rope and alibi of alibi are measured on different targets" in capsys.readouterr().err
+    assert (
+        "rope of rope and alibi of alibi are measured on different targets"
+        in capsys.readouterr().err
+    )
 
 
-def test_evaluate_with_other_lengths_draws_what_shares_its_targets_and_names_the_rest(command, small, caplog):
+def test_evaluate_with_other_lengths_draws_what_shares_its_targets_and_names_the_rest(
+    command, small, caplog
+):
     assert command("train", "+pe=rope", *small, "steps=1", "name=mine")[0] == 0
     folder = Path("results/runs/mine")
     before = curves.read_curves(folder / "curves.csv")
@@ -129,14 +154,23 @@ def test_evaluate_with_other_lengths_draws_what_shares_its_targets_and_names_the
     assert "targets than the last of the run: rope;" in said[0]
     assert "none" in out
     assert (
-        "Left out, as measured on other targets than the last of the run: rope" in (folder / "report.html").read_text()
+        "Left out, as measured on other targets than the last of the run: rope"
+        in (folder / "report.html").read_text()
     )
 
 
 def test_two_runs_of_other_schemes_and_seeds_have_the_same_targets(command, small):
     for typed in (["+pe=rope", "name=a"], ["+pe=alibi", "name=b", "seed=3"]):
-        assert command("train", *typed, *small, "steps=1", "protocols=[fixed_target,far_copy,per_position]")[0] == 0
+        assert (
+            command(
+                "train", *typed, *small, "steps=1", "protocols=[fixed_target,far_copy,per_position]"
+            )[0]
+            == 0
+        )
     a, b = (curves.read_curves(f"results/runs/{name}/curves.csv") for name in "ab")
     assert a.targets.tolist() == b.targets.tolist()
     assert (a.targets != "").all()
-    assert a.loc[a.protocol == "per_position"].targets.nunique() == (a.protocol == "per_position").sum()
+    assert (
+        a.loc[a.protocol == "per_position"].targets.nunique()
+        == (a.protocol == "per_position").sum()
+    )

@@ -17,20 +17,31 @@ def theirs(kind, head_dim, base, length, context=None, **parameters):
     if kind in ("yarn", "longrope", "llama3"):
         rope["original_max_position_embeddings"] = length
     config = LlamaConfig(
-        hidden_size=2 * head_dim, num_attention_heads=2, max_position_embeddings=length, rope_parameters=rope
+        hidden_size=2 * head_dim,
+        num_attention_heads=2,
+        max_position_embeddings=length,
+        rope_parameters=rope,
     )
     return ROPE_INIT_FUNCTIONS[kind](config, "cpu", seq_len=context)
 
 
 def ours(name, head_dim, base, length, context, **overrides):
     scheme = build(
-        name, head_dim=head_dim, n_heads=2, d_model=2 * head_dim, train_length=length, base=base, **overrides
+        name,
+        head_dim=head_dim,
+        n_heads=2,
+        d_model=2 * head_dim,
+        train_length=length,
+        base=base,
+        **overrides,
     )
     return scheme.frequencies(context)
 
 
 def same(mine, other):
-    assert mine[0].tolist() == pytest.approx(other[0].tolist(), rel=3e-5)  # theirs are float32, with a float32 power
+    assert mine[0].tolist() == pytest.approx(
+        other[0].tolist(), rel=3e-5
+    )  # theirs are float32, with a float32 power
     assert mine[1] == pytest.approx(other[1], rel=1e-9)
 
 
@@ -55,21 +66,30 @@ def test_dynamic_ntk_with_hf_semantics(head_dim, base, length, factor, ratio):
 @given(HEAD_DIMS, BASES, LENGTHS, FACTORS, st.floats(2, 64), st.floats(0.1, 1.5), st.booleans())
 def test_yarn(head_dim, base, length, factor, beta_fast, beta_slow, truncate):
     betas = {"factor": factor, "beta_fast": beta_fast, "beta_slow": beta_slow, "truncate": truncate}
-    same(ours("yarn", head_dim, base, length, length, **betas), theirs("yarn", head_dim, base, length, **betas))
+    same(
+        ours("yarn", head_dim, base, length, length, **betas),
+        theirs("yarn", head_dim, base, length, **betas),
+    )
 
 
 @settings(max_examples=60, deadline=None)
 @given(HEAD_DIMS, BASES, LENGTHS, FACTORS, st.floats(0.1, 2), st.floats(2.1, 16))
 def test_llama3(head_dim, base, length, factor, low, high):
     bounds = {"factor": factor, "low_freq_factor": low, "high_freq_factor": high}
-    same(ours("llama3", head_dim, base, length, length, **bounds), theirs("llama3", head_dim, base, length, **bounds))
+    same(
+        ours("llama3", head_dim, base, length, length, **bounds),
+        theirs("llama3", head_dim, base, length, **bounds),
+    )
 
 
 @settings(max_examples=60, deadline=None)
 @given(HEAD_DIMS, BASES, LENGTHS, FACTORS, st.floats(0.25, 32), st.randoms(use_true_random=False))
 def test_longrope(head_dim, base, length, factor, ratio, random):
     context = max(1, round(length * ratio))
-    divisors = {key: [random.uniform(1, 32) for _ in range(head_dim // 2)] for key in ("short_factor", "long_factor")}
+    divisors = {
+        key: [random.uniform(1, 32) for _ in range(head_dim // 2)]
+        for key in ("short_factor", "long_factor")
+    }
     mine = ours("longrope", head_dim, base, length, context, factor=factor, **divisors)
     same(mine, theirs("longrope", head_dim, base, length, context, factor=factor, **divisors))
 
@@ -78,11 +98,17 @@ def test_longrope(head_dim, base, length, factor, ratio, random):
 @given(HEAD_DIMS, BASES, LENGTHS, FACTORS, st.sampled_from([0.25, 0.5, 0.75, 1.0]))
 def test_proportional(head_dim, base, length, factor, share):
     mine = ours("proportional", head_dim, base, length, length, share=share, factor=factor)
-    same(mine, theirs("proportional", head_dim, base, length, factor=factor, partial_rotary_factor=share))
+    same(
+        mine,
+        theirs("proportional", head_dim, base, length, factor=factor, partial_rotary_factor=share),
+    )
 
 
 @settings(max_examples=60, deadline=None)
 @given(HEAD_DIMS, BASES, LENGTHS, FACTORS, st.floats(0.1, 2), st.floats(0.1, 2))
 def test_yarn_with_mscales(head_dim, base, length, factor, mscale, mscale_all_dim):
     mscales = {"factor": factor, "mscale": mscale, "mscale_all_dim": mscale_all_dim}
-    same(ours("yarn", head_dim, base, length, length, **mscales), theirs("yarn", head_dim, base, length, **mscales))
+    same(
+        ours("yarn", head_dim, base, length, length, **mscales),
+        theirs("yarn", head_dim, base, length, **mscales),
+    )

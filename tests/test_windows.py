@@ -64,9 +64,14 @@ def reference(q, k, v, distance, inv_freq) -> torch.Tensor:
     length = q.shape[2]
     for n in range(length):
         seen = {m: d for m in range(n + 1) if (d := distance(n, m, length)) is not None}
-        keys, distances = list(seen), torch.tensor([float(d) for d in seen.values()], dtype=torch.float64)
+        keys, distances = (
+            list(seen),
+            torch.tensor([float(d) for d in seen.values()], dtype=torch.float64),
+        )
         phase = torch.polar(torch.ones(1, dtype=torch.float64), distances[:, None] * inv_freq)
-        scores = (z_q[:, :, n, None] * z_k[:, :, keys].conj() * phase).real.sum(-1) / math.sqrt(q.shape[-1])
+        scores = (z_q[:, :, n, None] * z_k[:, :, keys].conj() * phase).real.sum(-1) / math.sqrt(
+            q.shape[-1]
+        )
         out[:, :, n] = (scores.softmax(-1)[..., None] * v[:, :, keys]).sum(2)
     return out
 
@@ -93,10 +98,14 @@ def test_every_pair_is_seen_at_its_distance_or_not_at_all(monkeypatch, distance,
     torch.testing.assert_close(mine.double(), exact, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["window", "chunk", "sinks", "lambda_mask", "leaky_rerope", "self_extend"])
+@pytest.mark.parametrize(
+    "name", ["window", "chunk", "sinks", "lambda_mask", "leaky_rerope", "self_extend"]
+)
 def test_within_the_training_length_nothing_changes(name):
     for length in (5, L):
-        plain, changed = (attended(build("rope", **SHAPE, window=w), length)[1] for w in ("full", name))
+        plain, changed = (
+            attended(build("rope", **SHAPE, window=w), length)[1] for w in ("full", name)
+        )
         torch.testing.assert_close(plain, changed)
 
 
@@ -117,7 +126,9 @@ def test_a_scaling_and_a_remapping_combine():
     qkv, mine = attended(scheme, 40)
     inv_freq, attention_factor = scheme.frequencies(40)
     scaled = [x * attention_factor for x in qkv[:2]]
-    torch.testing.assert_close(mine.double(), reference(*scaled, qkv[2], rerope, inv_freq), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        mine.double(), reference(*scaled, qkv[2], rerope, inv_freq), atol=1e-5, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("scheme", ["alibi", "none", "t5", "fox"])
@@ -137,7 +148,9 @@ def test_a_sliding_window_hides_far_keys_under_any_scheme(scheme):
 
 
 def test_what_means_nothing_is_refused():
-    with pytest.raises(ValueError, match=r"ReRoPE sees keys at other rotary positions.* not one of the family bias"):
+    with pytest.raises(
+        ValueError, match=r"ReRoPE sees keys at other rotary positions.* not one of the family bias"
+    ):
         build("alibi", **SHAPE, window="rerope")
     with pytest.raises(ValueError, match=r"size must be at least 1 token, not 0"):
         build("rope", **SHAPE, window={"name": "window", "size": 0})

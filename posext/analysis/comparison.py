@@ -60,9 +60,14 @@ def to_first(curves: Sequence[StoredCurve]) -> pd.DataFrame:
                 rows.append({**named(curve, length), "less seed": int(base.row.seed), **found})
                 limits.append(limit(curve, base))
     if not rows:
-        raise PosextError("nothing to compare: name two curves or more that have a context length in common")
+        raise PosextError(
+            "nothing to compare: name two curves or more that have a context length in common"
+        )
     table = pd.DataFrame(rows)
-    over = {tuple(row[:3]): seed_spread.Seeds(*row[3:]) for row in seeds_table(table).itertuples(index=False)}
+    over = {
+        tuple(row[:3]): seed_spread.Seeds(*row[3:])
+        for row in seeds_table(table).itertuples(index=False)
+    }
     of_seeds = [over.get(key) for key in table[ONE].itertuples(index=False, name=None)]
     judged = zip(table.verdict, table.difference, limits, of_seeds, strict=True)
     return table.assign(verdict=[seed_spread.judged(*each) for each in judged])
@@ -75,7 +80,9 @@ def limit(curve: StoredCurve, base: StoredCurve) -> float:
 
 def spread_of(curve: StoredCurve) -> Spread | None:
     row = curve.row
-    return Spread(0.0, 2) if row.extend == FLOOR else seed_spread.known(row.model, row.scheme)  # a floor is not trained
+    return (
+        Spread(0.0, 2) if row.extend == FLOOR else seed_spread.known(row.model, row.scheme)
+    )  # a floor is not trained
 
 
 def about_seeds(curves: Sequence[StoredCurve]) -> list[str]:
@@ -113,7 +120,9 @@ def to_crop(curve: StoredCurve) -> pd.DataFrame:
         row = compared(curve.sums[length], crop_of(curve))
         found = Estimate(row["difference"], row["low"], row["high"])
         rows.append(
-            named(curve, length) | row | {"verdict": statistics.against_crop(found, crop_D.sum() / weight_D.sum())}
+            named(curve, length)
+            | row
+            | {"verdict": statistics.against_crop(found, crop_D.sum() / weight_D.sum())}
         )
     return pd.DataFrame(rows)
 
@@ -126,11 +135,17 @@ def derived(curve: StoredCurve, bootstrap: Bootstrap) -> dict[str, Any]:
     resamples of one document alone, which are all the same.
     """
     lengths, train_length = sorted(curve.sums), int(curve.row.train_length)
-    nll_LD, weight_D = align_documents([crop_of(curve), *(curve.sums[length] for length in lengths)])
+    nll_LD, weight_D = align_documents(
+        [crop_of(curve), *(curve.sums[length] for length in lengths)]
+    )
     nll_L, nll_SL = statistics.mean_nll(nll_LD, weight_D, bootstrap.draws(len(weight_D)))
     crop_nll, crop_S, nll_L, nll_SL = nll_L[0], nll_SL[:, 0], nll_L[1:], nll_SL[:, 1:]
     usable = statistics.usable_length(lengths, nll_L, train_length, crop_nll)
-    share = statistics.usable_share(lengths, nll_SL, train_length, crop_S, usable) if len(weight_D) > 1 else None
+    share = (
+        statistics.usable_share(lengths, nll_SL, train_length, crop_S, usable)
+        if len(weight_D) > 1
+        else None
+    )
     known = train_length in lengths and lengths[-1] > train_length
 
     def estimate(wanted: bool, statistic: Callable[..., Any], *extra: int) -> Estimate | None:
@@ -138,12 +153,17 @@ def derived(curve: StoredCurve, bootstrap: Bootstrap) -> dict[str, Any]:
             return None
         return statistics.interval(statistic(lengths, nll_LD[1:].T, train_length, *extra), weight_D)
 
-    rises = {f"{m}x": estimate(known and m * train_length in lengths, statistics.rise, m) for m in MULTIPLES}
+    rises = {
+        f"{m}x": estimate(known and m * train_length in lengths, statistics.rise, m)
+        for m in MULTIPLES
+    }
     return {
         **named(curve),
         "usable": usable or "nowhere",
         "share": share,
-        "gain": statistics.gain_beyond_train(lengths, nll_LD[1:], weight_D, train_length) if known else None,
+        "gain": statistics.gain_beyond_train(lengths, nll_LD[1:], weight_D, train_length)
+        if known
+        else None,
         **rises,
         "area": estimate(known, statistics.area),
     }
@@ -156,7 +176,10 @@ def seeds_table(table: pd.DataFrame) -> pd.DataFrame:
     pairs = table.loc[table["less seed"] == table.seed] if "less seed" in table else table
     for _, same in pairs.groupby(ONE, sort=False):
         if same.seed.nunique() > 1:
-            rows.append(same.iloc[0][ONE].to_dict() | seed_spread.over_seeds(same.difference.tolist())._asdict())
+            rows.append(
+                same.iloc[0][ONE].to_dict()
+                | seed_spread.over_seeds(same.difference.tolist())._asdict()
+            )
     return pd.DataFrame(rows, columns=[*ONE, *seed_spread.Seeds._fields])
 
 
@@ -175,7 +198,9 @@ def over_seeds(curves: Sequence[StoredCurve]) -> pd.DataFrame:
     for _, of_line in others:
         both = sorted(of_line.keys() & base.keys())
         for length in sorted(
-            set.intersection(*(set(of_line[s].sums) & set(base[s].sums) for s in both)) if both else ()
+            set.intersection(*(set(of_line[s].sums) & set(base[s].sums) for s in both))
+            if both
+            else ()
         ):
             rows.append(over_both(of_line, base, both, length))
     if not rows:
@@ -190,7 +215,9 @@ def over_both(
 ) -> dict[str, Any]:
     """One row of `over_seeds`."""
     frames = [lines[seed].sums[length] for seed in both for lines in (of_line, base)]
-    nll_LD, weight_D = align_documents(frames, [lines[seed].name for seed in both for lines in (of_line, base)])
+    nll_LD, weight_D = align_documents(
+        frames, [lines[seed].name for seed in both for lines in (of_line, base)]
+    )
     difference_SD = nll_LD[::2] - nll_LD[1::2]
     documents = statistics.interval(difference_SD.mean(0), weight_D)
     row = named(of_line[both[0]], length)
@@ -199,7 +226,11 @@ def over_both(
     by_documents = statistics.verdict(documents)
     if len(both) < 2:
         limits = limit(of_line[both[0]], base[both[0]])
-        return {**found, "over seeds": None, "verdict": seed_spread.judged(by_documents, documents.value, limits, None)}
+        return {
+            **found,
+            "over seeds": None,
+            "verdict": seed_spread.judged(by_documents, documents.value, limits, None),
+        }
     seeds = seed_spread.over_seeds((difference_SD.sum(1) / weight_D.sum()).tolist())
     verdict = seed_spread.judged(by_documents, seeds.mean, float("nan"), seeds)
     return {**found, "over seeds": Estimate(seeds.mean, seeds.low, seeds.high), "verdict": verdict}
@@ -207,7 +238,9 @@ def over_both(
 
 def crop_of(curve: StoredCurve) -> pd.DataFrame:
     if curve.crop is None:
-        raise PosextError(f"{curve.row.run} was not measured at its training length, {curve.row.train_length} tokens")
+        raise PosextError(
+            f"{curve.row.run} was not measured at its training length, {curve.row.train_length} tokens"
+        )
     return curve.crop
 
 

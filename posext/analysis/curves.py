@@ -21,14 +21,20 @@ COLUMNS = (
     "context_length logit_multiplier nll nll_low nll_high perplexity bits_per_byte documents tokens targets "
     "seconds tokens_per_second peak_memory_bytes commit"
 ).split()
-TEXT = dict.fromkeys("study run scheme extend factor model protocol group targets commit".split(), str)
+TEXT = dict.fromkeys(
+    "study run scheme extend factor model protocol group targets commit".split(), str
+)
 NUMBERS = [name for name in COLUMNS if name not in TEXT]
 STATISTICS = "nll nll_low nll_high perplexity bits_per_byte documents tokens".split()
 FEW = 10  # documents, below which intervals are not sure to hold the truth as often as they say
 TARGETS = "targets documents tokens".split()  # they tell what a row scores
 MEND = "measure again with the same context_lengths=[...] and evaluation settings"
-ONE_LINE = "study scheme extend factor original_length train_length protocol group".split()  # over seeds
-ONE_CURVE = "study run scheme extend factor original_length train_length seed protocol group".split()
+ONE_LINE = (
+    "study scheme extend factor original_length train_length protocol group".split()
+)  # over seeds
+ONE_CURVE = (
+    "study run scheme extend factor original_length train_length seed protocol group".split()
+)
 
 
 def read_curves(path: Path | str) -> pd.DataFrame:
@@ -41,7 +47,9 @@ def read_curves(path: Path | str) -> pd.DataFrame:
     except ValueError as error:  # of decoding and of parsing
         raise PosextError(f"{path} is no file of curves: {error}") from error
     if not {"run", "scheme"} <= set(table):
-        raise PosextError(f"{path} is no file of curves: it has not both a column run and a column scheme")
+        raise PosextError(
+            f"{path} is no file of curves: it has not both a column run and a column scheme"
+        )
     return table.reindex(columns=COLUMNS).fillna({name: "" for name in TEXT})
 
 
@@ -49,7 +57,11 @@ def objective(path: Path) -> float | None:
     """A run's own loss at its longest context, in nats, under its first protocol; infinite where the scheme is undefined
     there, None where nothing was measured."""
     rows = read_curves(path)
-    own = rows.loc[(rows.extend == "") & (rows.protocol == rows.protocol.iloc[:1].squeeze())] if len(rows) else rows
+    own = (
+        rows.loc[(rows.extend == "") & (rows.protocol == rows.protocol.iloc[:1].squeeze())]
+        if len(rows)
+        else rows
+    )
     if not len(own):
         return None
     return float(own.loc[own.context_length.idxmax()].fillna({"nll": np.inf}).nll)
@@ -67,7 +79,9 @@ def of_runs(paths: Iterable[Path]) -> pd.DataFrame:
         "python -m posext.evaluate run=RUN measures it",
     )
     if len(empty) == len(tables):
-        raise PosextError(f"none of these holds curves: {', '.join(map(str, empty))}; {how} once it is trained")
+        raise PosextError(
+            f"none of these holds curves: {', '.join(map(str, empty))}; {how} once it is trained"
+        )
     for path in empty:
         log.warning("%s holds no curves yet; %s once it is trained", path, how)
     return pd.concat([rows for rows in tables.values() if len(rows)], ignore_index=True)
@@ -79,7 +93,10 @@ def refuse_mixed_targets(curves: pd.DataFrame, known: pd.DataFrame | None = None
     With `known`, also where the crop baselines of their runs are, which are looked up there.
     """
     if known is not None:
-        curves = pd.concat([curves, known.loc[(known.extend == "") & known.run.isin(curves.run)]], ignore_index=True)
+        curves = pd.concat(
+            [curves, known.loc[(known.extend == "") & known.run.isin(curves.run)]],
+            ignore_index=True,
+        )
     newest_first = curves.sort_values("targets", ascending=False, kind="stable")
     first = newest_first.loc[has_targets(newest_first)]
     other = curves.loc[elsewhere(curves, first)]
@@ -87,8 +104,16 @@ def refuse_mixed_targets(curves: pd.DataFrame, known: pd.DataFrame | None = None
         return
     two = other.iloc[0]
     one = first.loc[places(first).isin(places(other.iloc[:1]))].iloc[0]
-    counts = f"{counted(one)}, and {counted(two)}" if counted(one) != counted(two) else f"{counted(one)} each"
-    lengths = sorted(curves.loc[(curves.run == one.run) & (curves.protocol == one.protocol), "context_length"].unique())
+    counts = (
+        f"{counted(one)}, and {counted(two)}"
+        if counted(one) != counted(two)
+        else f"{counted(one)} each"
+    )
+    lengths = sorted(
+        curves.loc[
+            (curves.run == one.run) & (curves.protocol == one.protocol), "context_length"
+        ].unique()
+    )
     raise PosextError(
         f"{named(one)} and {named(two)} are measured on different targets under {one.protocol} ({counts}), so "
         f"they cannot be held against each other: {MEND.replace('...', ','.join(str(int(n)) for n in lengths))}"
@@ -153,7 +178,11 @@ def upsert(before: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that were there, but for those of the same extensions and protocols as the new ones, and then the new ones."""
     key = ["extend", "factor", "protocol"]
     known = pd.MultiIndex.from_frame(rows.loc[:, key])
-    kept = before.loc[~pd.MultiIndex.from_frame(before.loc[:, key]).isin(known)] if len(before) else before
+    kept = (
+        before.loc[~pd.MultiIndex.from_frame(before.loc[:, key]).isin(known)]
+        if len(before)
+        else before
+    )
     return pd.concat([part for part in (kept, rows) if len(part)] or [rows], ignore_index=True)
 
 
@@ -166,7 +195,15 @@ def with_statistics(rows: pd.DataFrame, sums: pd.DataFrame) -> pd.DataFrame:
         weight_D, tokens = documents.weight.to_numpy(float), documents.tokens.sum()
         nll, low, high = interval(documents.nll.to_numpy(float), weight_D)
         bits = nll * tokens / documents.bytes.sum() / np.log(2)
-        rows.loc[cast(Any, at), STATISTICS] = (nll, low, high, np.exp(nll), bits, len(documents), int(tokens))
+        rows.loc[cast(Any, at), STATISTICS] = (
+            nll,
+            low,
+            high,
+            np.exp(nll),
+            bits,
+            len(documents),
+            int(tokens),
+        )
     return rows.reset_index()
 
 
@@ -185,7 +222,9 @@ def warn_if_few(rows: pd.DataFrame) -> None:
 
 def dedupe_floor(curves: pd.DataFrame) -> pd.DataFrame:
     """The curves with each floor once: runs on the same targets have the same."""
-    floors = curves.loc[curves.extend == FLOOR].drop_duplicates(["protocol", "context_length", "nll"])
+    floors = curves.loc[curves.extend == FLOOR].drop_duplicates(
+        ["protocol", "context_length", "nll"]
+    )
     return pd.concat([curves.loc[curves.extend != FLOOR], floors])
 
 
@@ -199,7 +238,9 @@ def curve_label(row: Any) -> str:
     if row.train_length > row.original_length:
         name += f", trained to {row.train_length}"
     name += factor_suffix(row.factor)
-    return name + (f" [{row.protocol} {row.group}".rstrip() + "]" if row.protocol != HEADLINE else "")
+    return name + (
+        f" [{row.protocol} {row.group}".rstrip() + "]" if row.protocol != HEADLINE else ""
+    )
 
 
 def named(row: Any) -> str:
@@ -208,7 +249,9 @@ def named(row: Any) -> str:
 
 def counted(row: Any) -> str:
     return (
-        f"{row.tokens:,.0f} tokens in {row.documents:,.0f} documents" if row.documents > 0 else "where it is undefined"
+        f"{row.tokens:,.0f} tokens in {row.documents:,.0f} documents"
+        if row.documents > 0
+        else "where it is undefined"
     )
 
 
@@ -223,7 +266,9 @@ def crop_baseline(curve: pd.DataFrame, known: pd.DataFrame) -> float:
     Looked up among the `known` curves; without it, the curve's own value there, and nan where that was not measured.
     """
     first = curve.iloc[0]
-    same = (known.run == first.run) & (known.protocol == first.protocol) & (known.group == first.group)
+    same = (
+        (known.run == first.run) & (known.protocol == first.protocol) & (known.group == first.group)
+    )
     of_run = known.loc[same & (known.extend == "")]
     for rows in (of_run, curve):
         at = rows.loc[rows.context_length == first.train_length, "nll"]
@@ -273,9 +318,13 @@ def table_over_seeds(curves: pd.DataFrame, style: str = "simple") -> str:
     rows = []
     for _, of_line in dedupe_floor(curves).groupby(ONE_LINE, sort=False, dropna=False):
         at = of_line.groupby("context_length").nll.agg(["mean", "std"])
-        cells = [over_seeds_cell(at.loc[length]) if length in at.index else "" for length in lengths]
+        cells = [
+            over_seeds_cell(at.loc[length]) if length in at.index else "" for length in lengths
+        ]
         rows.append([curve_label(of_line.iloc[0]), of_line.seed.nunique(), *cells])
-    return tabulate(rows, headers=["scheme", "seeds", *map(str, lengths)], tablefmt=style, disable_numparse=True)
+    return tabulate(
+        rows, headers=["scheme", "seeds", *map(str, lengths)], tablefmt=style, disable_numparse=True
+    )
 
 
 def over_seeds_cell(row: Any) -> str:

@@ -14,7 +14,13 @@ from posext.analysis import curves
 from posext.utils.errors import PosextError
 
 SUMS = "documents.parquet"
-CURVE_KEY = ["scheme", "extend", "factor", "original_length", "train_length"]  # one curve over seeds
+CURVE_KEY = [
+    "scheme",
+    "extend",
+    "factor",
+    "original_length",
+    "train_length",
+]  # one curve over seeds
 
 
 class StoredCurve(NamedTuple):
@@ -59,11 +65,15 @@ def of_folder(
     stored = sums(folder)
     table = curves.read_curves(folder / "curves.csv") if known is None else known
     if not len(table) or stored is None:
-        raise PosextError(f"{folder} holds no curves; python -m posext.evaluate run={folder} measures a trained run")
+        raise PosextError(
+            f"{folder} holds no curves; python -m posext.evaluate run={folder} measures a trained run"
+        )
     stored = filter_or_raise(stored, "protocol", protocol, folder)
     stored = stored.assign(group=stored.group.fillna("") if "group" in stored else "")
     stored = filter_or_raise(stored, "group", group, folder)
-    table = table.loc[(table.protocol == protocol) & table.group.isin((group, ""))]  # "" where undefined, with groups
+    table = table.loc[
+        (table.protocol == protocol) & table.group.isin((group, ""))
+    ]  # "" where undefined, with groups
     parts = []
     for run, rows in table.groupby("run", sort=False):
         of_it = stored.loc[stored.run == run] if "run" in stored else stored
@@ -71,13 +81,17 @@ def of_folder(
     return parts
 
 
-def of_run(run: tuple[Path, str], table: pd.DataFrame, stored: pd.DataFrame, factor: str) -> list[StoredCurve]:
+def of_run(
+    run: tuple[Path, str], table: pd.DataFrame, stored: pd.DataFrame, factor: str
+) -> list[StoredCurve]:
     """The curves of one run, from its rows of curves.csv and its sums."""
     found, crops = [], []
     for _, rows in table.groupby(["extend", "factor"], sort=False):
         extend, own_factor = rows.extend.iloc[0], rows.factor.iloc[0]
         of_curve = stored.loc[(stored.extend == extend) & (stored.factor == own_factor)]
-        by_length = {int(str(n)): at.set_index("document") for n, at in of_curve.groupby("context_length")}
+        by_length = {
+            int(str(n)): at.set_index("document") for n, at in of_curve.groupby("context_length")
+        }
         at_train = by_length.get(rows.train_length.iloc[0])
         crops += [at_train] * (extend == "")
         found.append(StoredCurve(run, rows, by_length, at_train))
@@ -104,7 +118,9 @@ def filter_or_raise(stored: pd.DataFrame, column: str, value: str, folder: Path)
     return stored.loc[rows]
 
 
-def align_documents(frames: Sequence[pd.DataFrame], names: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
+def align_documents(
+    frames: Sequence[pd.DataFrame], names: Sequence[str] = ()
+) -> tuple[np.ndarray, np.ndarray]:
     """NLL (L, D) and weights (D,) of the documents of some frames (index document), which must be the same in all.
 
     Raises PosextError where one holds other documents or targets than the first; `names` says whose the frames are.
@@ -128,4 +144,6 @@ def align_documents(frames: Sequence[pd.DataFrame], names: Sequence[str] = ()) -
                 f"against each other: {curves.MEND}"
             )
     weight_D = first.weight.fillna(first.tokens) if "weight" in first else first.tokens
-    return np.stack([frame.loc[first.index].nll.to_numpy(float) for frame in frames]), weight_D.to_numpy(float)
+    return np.stack(
+        [frame.loc[first.index].nll.to_numpy(float) for frame in frames]
+    ), weight_D.to_numpy(float)

@@ -11,7 +11,13 @@ import pandas as pd
 from tabulate import tabulate
 
 from posext.analysis import document_sums
-from posext.analysis.curves import ONE_CURVE, curve_label, on_same_targets, read_curves, refuse_mixed_targets
+from posext.analysis.curves import (
+    ONE_CURVE,
+    curve_label,
+    on_same_targets,
+    read_curves,
+    refuse_mixed_targets,
+)
 from posext.analysis.statistics import NO_INTERVAL, Estimate, difference, gain_share
 from posext.config import HEADLINE, SYNTHETIC_SOURCES
 from posext.eval.bayes_floor import FLOOR, has_bayes_floor
@@ -43,13 +49,19 @@ def distances(sums: pd.DataFrame, train_length: int) -> pd.DataFrame:
                 difference(nll_D, floor_D, tokens_D),
                 gain_share(nll_D, floor_D, start_D, start_floor_D, tokens_D),
             ]
-    index = pd.MultiIndex.from_tuples(list(rows), names=["extend", "factor", "protocol", "context_length"])
-    return pd.DataFrame(list(rows.values()), index=index, columns=["distance", "share"], dtype=object)
+    index = pd.MultiIndex.from_tuples(
+        list(rows), names=["extend", "factor", "protocol", "context_length"]
+    )
+    return pd.DataFrame(
+        list(rows.values()), index=index, columns=["distance", "share"], dtype=object
+    )
 
 
 def at_length(nll_LD: pd.DataFrame, extend: str, length: int) -> np.ndarray:
     """The row of an extension's first curve at a length; nan where it was not measured."""
-    curve = nll_LD.loc[nll_LD.index.get_level_values("extend") == extend].droplevel(["extend", "factor"])
+    curve = nll_LD.loc[nll_LD.index.get_level_values("extend") == extend].droplevel(
+        ["extend", "factor"]
+    )
     return curve.loc[~curve.index.duplicated()].reindex([length]).to_numpy()[0]
 
 
@@ -70,7 +82,9 @@ def excess_loss_table(curves: pd.DataFrame, folders: list[Path], style: str = "s
         found = by_run[first.run]
         cells = [cell(*found.loc[key]) if key in found.index else "" for key in keys]
         rows.append([curve_label(first), int(first.seed), *cells])
-    return tabulate(rows, headers=["scheme", "seed", *map(str, lengths)], tablefmt=style, disable_numparse=True)
+    return tabulate(
+        rows, headers=["scheme", "seed", *map(str, lengths)], tablefmt=style, disable_numparse=True
+    )
 
 
 def excess_loss_of_run(measured: run.Run) -> pd.DataFrame:
@@ -83,7 +97,9 @@ def excess_loss_of_run(measured: run.Run) -> pd.DataFrame:
     rows = read_curves(measured.folder / "curves.csv")
     rows = rows.loc[rows.protocol == HEADLINE]
     kept = on_same_targets(rows, rows.loc[rows.extend == FLOOR])
-    same = pd.MultiIndex.from_frame(sums.loc[:, CURVE]).isin(pd.MultiIndex.from_frame(kept.loc[:, CURVE]))
+    same = pd.MultiIndex.from_frame(sums.loc[:, CURVE]).isin(
+        pd.MultiIndex.from_frame(kept.loc[:, CURVE])
+    )
     return distances(sums.loc[same], measured.schedule.longest)
 
 

@@ -84,7 +84,11 @@ def judged(by_documents: str, difference: float, limit: float, seeds: Seeds | No
     if by_documents not in ("lower", "higher"):
         return by_documents
     if seeds is not None:
-        return by_documents if verdict(Estimate(seeds.mean, seeds.low, seeds.high)) == by_documents else WITHIN
+        return (
+            by_documents
+            if verdict(Estimate(seeds.mean, seeds.low, seeds.high)) == by_documents
+            else WITHIN
+        )
     if np.isnan(limit):
         return ALONE
     return by_documents if abs(difference) > limit else WITHIN

@@ -43,14 +43,23 @@ def resamples(documents: int, count: int, seed: int) -> np.ndarray:
     return rng.multinomial(documents, np.full(documents, 1 / documents), size=count)
 
 
-def mean_nll(nll_LD: np.ndarray, weight_D: np.ndarray, draws_SD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mean_nll(
+    nll_LD: np.ndarray, weight_D: np.ndarray, draws_SD: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean NLL of each length, weighted by tokens (or as the protocol says): (L,), and of each resample (S, L)."""
     return nll_LD.sum(-1) / weight_D.sum(), (draws_SD @ nll_LD.T) / (draws_SD @ weight_D)[:, None]
 
 
-def interval(total_D: np.ndarray, weight_D: np.ndarray, per_D: np.ndarray | None = None) -> Estimate:
+def interval(
+    total_D: np.ndarray, weight_D: np.ndarray, per_D: np.ndarray | None = None
+) -> Estimate:
     """The sum of `total` over documents, divided by that of `per`, with its interval; see `bounds`."""
-    value, ends = bounds(total_D, weight_D, weight_D if per_D is None else per_D, np.array([1 - LEVEL, 1 + LEVEL]) / 2)
+    value, ends = bounds(
+        total_D,
+        weight_D,
+        weight_D if per_D is None else per_D,
+        np.array([1 - LEVEL, 1 + LEVEL]) / 2,
+    )
     return Estimate(value, *map(float, ends))
 
 
@@ -78,7 +87,9 @@ def bounds(
     skewness = (off_D**3 / share_D**2).sum() / (off_D**2 / share_D).sum() ** 1.5
     effective = 1 / (share_D**2).sum()
     t_quantiles = t.ppf(1 - levels, max(1.0, effective - 1))
-    return value, value - error * bent(t_quantiles, float(np.clip(skewness / documents**0.5, -1, 1)))
+    return value, value - error * bent(
+        t_quantiles, float(np.clip(skewness / documents**0.5, -1, 1))
+    )
 
 
 def bent(quantiles: np.ndarray, skew: float) -> np.ndarray:
@@ -97,7 +108,9 @@ def wilson(correct: int, trials: int) -> Estimate:
     Raises PosextError for counts that are no share.
     """
     if not 0 <= correct <= trials or trials < 1:
-        raise PosextError(f"{correct} of {trials} is no share: trials must be at least 1, correct between 0 and trials")
+        raise PosextError(
+            f"{correct} of {trials} is no share: trials must be at least 1, correct between 0 and trials"
+        )
     share, z = correct / trials, float(norm.ppf((1 + LEVEL) / 2))
     middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z / (1 + z**2 / trials) * (share * (1 - share) / trials + z**2 / (4 * trials**2)) ** 0.5
@@ -105,7 +118,11 @@ def wilson(correct: int, trials: int) -> Estimate:
 
 
 def gain_share(
-    nll_D: np.ndarray, floor_D: np.ndarray, start_nll_D: np.ndarray, start_floor_D: np.ndarray, weight_D: np.ndarray
+    nll_D: np.ndarray,
+    floor_D: np.ndarray,
+    start_nll_D: np.ndarray,
+    start_floor_D: np.ndarray,
+    weight_D: np.ndarray,
 ) -> Estimate:
     """Of what a longer context could lower the loss by, the share that it does: (start - nll) / (the same of the floor).
 
@@ -144,7 +161,9 @@ def against_crop(difference: Estimate, crop_nll: float) -> str:
     return "survives" if difference.value <= TOLERANCE * crop_nll else "fails"
 
 
-def usable_length(lengths: list[int], nll_L: np.ndarray, train_length: int, crop_nll: float) -> int | None:
+def usable_length(
+    lengths: list[int], nll_L: np.ndarray, train_length: int, crop_nll: float
+) -> int | None:
     """The largest length up to which every length from the training length on stays within 1 % of the crop baseline.
 
     None where that fails at the training length already, or where it was not measured.
@@ -159,20 +178,32 @@ def usable_length(lengths: list[int], nll_L: np.ndarray, train_length: int, crop
 
 
 def usable_share(
-    lengths: list[int], nll_SL: np.ndarray, train_length: int, crop_S: np.ndarray, usable: int | None
+    lengths: list[int],
+    nll_SL: np.ndarray,
+    train_length: int,
+    crop_S: np.ndarray,
+    usable: int | None,
 ) -> float:
     """The share of resamples in which the usable length is the given one: a length has no interval."""
-    found = [usable_length(lengths, nll_L, train_length, crop) for nll_L, crop in zip(nll_SL, crop_S, strict=True)]
+    found = [
+        usable_length(lengths, nll_L, train_length, crop)
+        for nll_L, crop in zip(nll_SL, crop_S, strict=True)
+    ]
     return sum(length == usable for length in found) / len(found)
 
 
-def gain_beyond_train(lengths: list[int], nll_LD: np.ndarray, weight_D: np.ndarray, train_length: int) -> Estimate:
+def gain_beyond_train(
+    lengths: list[int], nll_LD: np.ndarray, weight_D: np.ndarray, train_length: int
+) -> Estimate:
     """NLL at the training length less the lowest beyond it: above 0 where longer context helps.
 
     The best of several lengths leans towards a gain. So the low end allows for an error of any of them, each having its
     part of the probability (Bonferroni): the interval is at least as wide as it says.
     """
-    start, beyond = lengths.index(train_length), [i for i, length in enumerate(lengths) if length > train_length]
+    start, beyond = (
+        lengths.index(train_length),
+        [i for i, length in enumerate(lengths) if length > train_length],
+    )
     below = (1 - LEVEL) / 2
     levels = np.array([below / len(beyond), 1 - below])
     found = [bounds(nll_LD[start] - nll_LD[i], weight_D, weight_D, levels) for i in beyond]
@@ -182,7 +213,9 @@ def gain_beyond_train(lengths: list[int], nll_LD: np.ndarray, weight_D: np.ndarr
 
 def rise(lengths: list[int], nll_L: np.ndarray, train_length: int, multiple: int) -> np.ndarray:
     """NLL at a multiple of the training length less that at the training length."""
-    return nll_L[..., lengths.index(multiple * train_length)] - nll_L[..., lengths.index(train_length)]
+    return (
+        nll_L[..., lengths.index(multiple * train_length)] - nll_L[..., lengths.index(train_length)]
+    )
 
 
 def area(lengths: list[int], nll_L: np.ndarray, train_length: int) -> np.ndarray:

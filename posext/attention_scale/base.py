@@ -22,7 +22,9 @@ class AttentionScale(Modifier):
     def apply(self, tables: AttentionTables, scheme: PositionalEncoding) -> AttentionTables:
         multiplier_T = self.multiplier(len(tables.positions_T), scheme.trained_length)
         return (
-            tables if multiplier_T is None else tables._replace(multiplier=multiplier_T.to(tables.positions_T.device))
+            tables
+            if multiplier_T is None
+            else tables._replace(multiplier=multiplier_T.to(tables.positions_T.device))
         )
 
     def multiplier(self, length: int, trained_length: int) -> Tensor | None:

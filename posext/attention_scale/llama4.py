@@ -18,11 +18,15 @@ class Llama4(AttentionScale):
     Raises PosextError for a floor below 1 or a strength that is negative or not finite.
     """
 
-    def __init__(self, shape: Shape, *, strength: float = 0.1, floor: int | Literal["auto"] = "auto"):
+    def __init__(
+        self, shape: Shape, *, strength: float = 0.1, floor: int | Literal["auto"] = "auto"
+    ):
         super().__init__(shape)
         self.floor = shape.original_length if floor == "auto" else floor
         if self.floor < 1 or not 0 <= strength < math.inf:
-            raise PosextError(f"floor must be at least 1 and strength at least 0, not {floor} and {strength}")
+            raise PosextError(
+                f"floor must be at least 1 and strength at least 0, not {floor} and {strength}"
+            )
         self.strength = strength
 
     def multiplier(self, length: int, trained_length: int) -> Tensor:

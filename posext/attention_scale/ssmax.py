@@ -35,5 +35,7 @@ class Growth(nn.Module):
         self.s_H = nn.Parameter(torch.full((heads,), start))
 
     def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
-        keys_T = torch.arange(1, len(tables.positions_T) + 1, device=self.s_H.device, dtype=self.s_H.dtype)
+        keys_T = torch.arange(
+            1, len(tables.positions_T) + 1, device=self.s_H.device, dtype=self.s_H.dtype
+        )
         return tables._replace(multiplier=self.s_H[:, None] * keys_T.log())

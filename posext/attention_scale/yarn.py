@@ -25,5 +25,9 @@ class YaRNTemperature(AttentionScale):
         self.factor, self.length_dependent = factor, factor == "auto"
 
     def multiplier(self, length: int, trained_length: int) -> Tensor:
-        s = max(length, trained_length) / self.shape.original_length if self.factor == "auto" else float(self.factor)
+        s = (
+            max(length, trained_length) / self.shape.original_length
+            if self.factor == "auto"
+            else float(self.factor)
+        )
         return torch.full((length,), (0.1 * math.log(max(s, 1.0)) + 1) ** 2)

@@ -23,7 +23,9 @@ from posext.pe import CONFIGS, allow, names
 from posext.utils import signals
 from posext.utils.errors import PosextError, explain
 
-GROUPS = "|".join(("pe", *MODIFIERS))  # chosen with a plus, as they have no default; it may be left out
+GROUPS = "|".join(
+    ("pe", *MODIFIERS)
+)  # chosen with a plus, as they have no default; it may be left out
 CHOOSE = "choose a positional encoding: +pe=NAME, one of"
 
 
@@ -34,7 +36,9 @@ def entry(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     say_once()
     plain = os.environ.get("HYDRA_FULL_ERROR", "0") == "0"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra passes errors on instead of printing them
-    sys.argv[1:] = [re.sub(rf"^((?:{GROUPS})(?:@\w+)?=)", r"+\1", argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = [
+        re.sub(rf"^((?:{GROUPS})(?:@\w+)?=)", r"+\1", argument) for argument in sys.argv[1:]
+    ]
 
     def alone_or_swept(composed: DictConfig) -> Any:
         try:
@@ -46,7 +50,9 @@ def entry(config_name: str, job: Callable[[DictConfig], Any]) -> None:
             raise
 
     try:
-        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(alone_or_swept)()
+        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(
+            alone_or_swept
+        )()
     except MENDABLE as error:
         if not plain:
             raise
@@ -94,18 +100,30 @@ def say_once() -> None:
     if not logger.handlers:
         handler = Terminal()
         handler.setFormatter(logging.Formatter("posext: %(message)s"))
-        handler.addFilter(lambda record: not (record.getMessage() in said or said.add(record.getMessage())))
+        handler.addFilter(
+            lambda record: not (record.getMessage() in said or said.add(record.getMessage()))
+        )
         logger.addHandler(handler)
 
 
 MENDABLE = (HydraException, OmegaConfBaseException, PosextError, FloatingPointError, OSError)
 
-MACHINE = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of an OSError that no other command would mend
+MACHINE = (
+    None,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+)  # of an OSError that no other command would mend
 
 
 def stop(error: BaseException) -> NoReturn:
     print(f"posext: {explain(error)}", file=sys.stderr)
-    machine = isinstance(error, OSError) and not isinstance(error, HydraException) and error.errno in MACHINE
+    machine = (
+        isinstance(error, OSError)
+        and not isinstance(error, HydraException)
+        and error.errno in MACHINE
+    )
     sys.exit(1 if machine or isinstance(error, FloatingPointError) else 2)
 
 
@@ -118,14 +136,29 @@ def typed(composed: DictConfig) -> Any:
         raise PosextError(f"{CHOOSE} {', '.join(names())}")
     choices, sources = HydraConfig.get().runtime.choices, HydraConfig.get().runtime.config_sources
     if "run" not in composed and (choices.get("model") == "hf" or composed.model.path):
-        raise PosextError("a checkpoint is measured, not trained: posext.evaluate model=hf model.path=FOLDER_OR_ID")
-    allow(list(composed.own_modules), [Path(source.path) for source in sources if source.schema == "file"])
-    for key, group in (("pe", "pe"), ("extend", "pe@extend"), *((axis, axis) for axis in MODIFIERS)):
+        raise PosextError(
+            "a checkpoint is measured, not trained: posext.evaluate model=hf model.path=FOLDER_OR_ID"
+        )
+    allow(
+        list(composed.own_modules),
+        [Path(source.path) for source in sources if source.schema == "file"],
+    )
+    for key, group in (
+        ("pe", "pe"),
+        ("extend", "pe@extend"),
+        *((axis, axis) for axis in MODIFIERS),
+    ):
         if composed.get(key) is not None:
             if not OmegaConf.is_dict(composed[key]):
-                raise PosextError(f"{key}={composed[key]} is none of {', '.join(names(group.partition('@')[0]))}")
-            if choices.get(group) not in (valid := names(group.partition("@")[0])):  # as ../GROUP/NAME is
-                raise PosextError(f"unknown {group}={choices.get(group)}; choose one of {', '.join(valid)}")
+                raise PosextError(
+                    f"{key}={composed[key]} is none of {', '.join(names(group.partition('@')[0]))}"
+                )
+            if choices.get(group) not in (
+                valid := names(group.partition("@")[0])
+            ):  # as ../GROUP/NAME is
+                raise PosextError(
+                    f"unknown {group}={choices.get(group)}; choose one of {', '.join(valid)}"
+                )
             OmegaConf.update(composed, f"{key}.name", choices[group], force_add=True)
     return OmegaConf.to_object(composed)
 

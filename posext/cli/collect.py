@@ -25,10 +25,17 @@ def main() -> None:
     for run in options.runs:
         if not (run / "config.yaml").is_file():
             raise PosextError(f"{run} is not the folder of a run: it has no config.yaml")
-    sums = pd.concat([of_run for run in options.runs if (of_run := named_sums(run)) is not None], ignore_index=True)
+    sums = pd.concat(
+        [of_run for run in options.runs if (of_run := named_sums(run)) is not None],
+        ignore_index=True,
+    )
     (options.out / "configs").mkdir(parents=True, exist_ok=True)
-    joined(curves.read_curves(options.out / "curves.csv"), table).to_csv(options.out / "curves.csv", index=False)
-    joined(document_sums.sums(options.out), sums).to_parquet(options.out / document_sums.SUMS, index=False)
+    joined(curves.read_curves(options.out / "curves.csv"), table).to_csv(
+        options.out / "curves.csv", index=False
+    )
+    joined(document_sums.sums(options.out), sums).to_parquet(
+        options.out / document_sums.SUMS, index=False
+    )
     for run in options.runs:
         shutil.copyfile(run / "config.yaml", options.out / "configs" / f"{run.name}.yaml")
     print(options.out)
@@ -42,5 +49,11 @@ def named_sums(run: Path) -> pd.DataFrame | None:
 
 def joined(before: pd.DataFrame | None, rows: pd.DataFrame) -> pd.DataFrame:
     """The rows, after those of other runs that were there before; by run, in the order of their names."""
-    parts = [rows] if before is None or not len(before) else [before.loc[~before.run.isin(rows.run)], rows]
-    return pd.concat([part for part in parts if len(part)], ignore_index=True).sort_values("run", kind="stable")
+    parts = (
+        [rows]
+        if before is None or not len(before)
+        else [before.loc[~before.run.isin(rows.run)], rows]
+    )
+    return pd.concat([part for part in parts if len(part)], ignore_index=True).sort_values(
+        "run", kind="stable"
+    )

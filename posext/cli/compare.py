@@ -24,24 +24,40 @@ def main() -> None:
     parser = app.Arguments(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs")
     parser.add_argument(
-        "--at-train", action="store_true", help="against what cutting the context to train_length gives"
+        "--at-train",
+        action="store_true",
+        help="against what cutting the context to train_length gives",
     )
-    parser.add_argument("--over-seeds", action="store_true", help="one row for all the seeds of a scheme")
-    parser.add_argument("--base", help="the scheme that others are compared to, as tables name it; else the first")
+    parser.add_argument(
+        "--over-seeds", action="store_true", help="one row for all the seeds of a scheme"
+    )
+    parser.add_argument(
+        "--base", help="the scheme that others are compared to, as tables name it; else the first"
+    )
     parser.add_argument("--context", type=int, nargs="+", help="context lengths shown; else all")
     parser.add_argument("--protocol", default="fixed_target")
-    parser.add_argument("--group", default="", help="of the protocol's targets: far or rest of far_copy, a bucket")
-    parser.add_argument("--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings")
-    parser.add_argument("--bootstrap", type=int, default=1000, help="resamples, for how sure a usable length is")
+    parser.add_argument(
+        "--group", default="", help="of the protocol's targets: far or rest of far_copy, a bucket"
+    )
+    parser.add_argument(
+        "--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings"
+    )
+    parser.add_argument(
+        "--bootstrap", type=int, default=1000, help="resamples, for how sure a usable length is"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the resamples")
     options = parser.parse_args()
     if options.at_train and options.protocol not in COMPARABLE:
-        raise PosextError(f"lengths compare under {', '.join(sorted(COMPARABLE))}, not under {options.protocol}")
+        raise PosextError(
+            f"lengths compare under {', '.join(sorted(COMPARABLE))}, not under {options.protocol}"
+        )
     bootstrap = comparison.Bootstrap(options.bootstrap, options.seed)
     curves = document_sums.read(options.runs, options.protocol, options.group, options.factor)
     if options.base is not None:
         if options.base not in (known := {curve_label(curve.row) for curve in curves}):
-            raise PosextError(f"none of these is {options.base!r}: they hold {', '.join(sorted(known))}")
+            raise PosextError(
+                f"none of these is {options.base!r}: they hold {', '.join(sorted(known))}"
+            )
         curves.sort(key=lambda curve: curve_label(curve.row) != options.base)
     if options.over_seeds:
         show(only(comparison.over_seeds(curves), options.context))
@@ -52,7 +68,9 @@ def main() -> None:
         differences = comparison.to_first(curves)
     show(only(differences, options.context))
     if len(over_seeds := comparison.seeds_table(differences)):
-        print("\nThe same differences over seeds: mean, standard deviation and paired 95 % t interval\n")
+        print(
+            "\nThe same differences over seeds: mean, standard deviation and paired 95 % t interval\n"
+        )
         show(only(over_seeds, options.context))
     if about := [comparison.WEIGHTS] if options.at_train else comparison.about_seeds(curves):
         print("", *about, sep="\n")

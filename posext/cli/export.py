@@ -16,9 +16,13 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a trained run")
     parser.add_argument("out", type=Path, help="a new folder")
     parser.add_argument(
-        "--length", type=int, help="longest context (tokens) it is for: an automatic factor is fixed at what that asks"
+        "--length",
+        type=int,
+        help="longest context (tokens) it is for: an automatic factor is fixed at what that asks",
     )
     options = parser.parse_args()
     model = export(load_run(options.run), options.out, options.length)
-    print(f"{options.out}: a Llama of {model.num_parameters():,} parameters, {model.config.rope_parameters}")
+    print(
+        f"{options.out}: a Llama of {model.num_parameters():,} parameters, {model.config.rope_parameters}"
+    )
     print(f"posext evaluate model=hf model.path={options.out}")

@@ -16,7 +16,9 @@ def main() -> None:
     parser = app.Arguments(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or curves.csv files")
     parser.add_argument("--out", type=Path, default=Path("curves.png"))
-    parser.add_argument("--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings")
+    parser.add_argument(
+        "--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings"
+    )
     parser.add_argument("--protocol", default=HEADLINE)
     parser.add_argument("--title", default="")
     options = parser.parse_args()
@@ -26,6 +28,14 @@ def main() -> None:
         )
     known = curves.of_runs(options.runs)
     if options.protocol not in (measured := set(known.protocol)):
-        raise PosextError(f"no curve was measured under {options.protocol!r}, but under {', '.join(sorted(measured))}")
-    curve_plot.draw(curves.select_factor(known, options.factor), options.out, options.title, known, options.protocol)
+        raise PosextError(
+            f"no curve was measured under {options.protocol!r}, but under {', '.join(sorted(measured))}"
+        )
+    curve_plot.draw(
+        curves.select_factor(known, options.factor),
+        options.out,
+        options.title,
+        known,
+        options.protocol,
+    )
     print(options.out)

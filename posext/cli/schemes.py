@@ -56,8 +56,15 @@ def listed() -> str:
     shape = "Parameters: beyond the network's, for {n_heads} heads of {head_dim}.".format(**SHAPE)
     padded = [f"{header}  " for header in headers[:-1]]  # as tabulate does
     columns = zip(padded, *(cells[:-1] for cells in rows), strict=True)
-    used = sum(2 + max(len(line) for cell in column for line in cell.split("\n")) for column in columns)
-    table = tabulate(rows, headers=headers, maxcolwidths=[None] * 5 + [max(30, 120 - used)], disable_numparse=True)
+    used = sum(
+        2 + max(len(line) for cell in column for line in cell.split("\n")) for column in columns
+    )
+    table = tabulate(
+        rows,
+        headers=headers,
+        maxcolwidths=[None] * 5 + [max(30, 120 - used)],
+        disable_numparse=True,
+    )
     return f"{table}\n\n{classes}\n{shape}"
 
 
@@ -65,9 +72,19 @@ def row(name: str, scheme: PositionalEncoding) -> list[str]:
     file = next(f for folder in FOLDERS if (f := folder / "pe" / f"{name}.yaml").is_file())
     comment = file.read_text().partition("_target_")[0].lstrip("# ").strip()
     text = "\n".join(filter(None, (comment, inspect.getdoc(type(scheme)))))
-    papers = ["/\n".join(p.rsplit("/", 1)) if len(p) > 18 else p for p in dict.fromkeys(re.findall(SOURCE, text))]
+    papers = [
+        "/\n".join(p.rsplit("/", 1)) if len(p) > 18 else p
+        for p in dict.fromkeys(re.findall(SOURCE, text))
+    ]
     first = re.sub(rf" \([^()]*(?:{SOURCE})[^()]*\)", "", text.partition("\n")[0])
-    return [name, class_of(text), "yes" if scheme.relative else "no", parameters(scheme), "\n".join(papers), first]
+    return [
+        name,
+        class_of(text),
+        "yes" if scheme.relative else "no",
+        parameters(scheme),
+        "\n".join(papers),
+        first,
+    ]
 
 
 def class_of(docstring: str) -> str:
@@ -80,7 +97,10 @@ def parameters(scheme: PositionalEncoding) -> str:
     """How many parameters a scheme adds, and how many at most for every layer."""
     shared = sum(parameter.numel() for parameter in scheme.parameters())
     modules = [layer.make_layer_module() for layer in dict.fromkeys(scheme.layers(PATTERN))]
-    each = max(sum(parameter.numel() for parameter in module.parameters()) if module else 0 for module in modules)
+    each = max(
+        sum(parameter.numel() for parameter in module.parameters()) if module else 0
+        for module in modules
+    )
     return " + ".join([f"{shared:,}"] * bool(shared) + [f"{each:,} a layer"] * bool(each))
 
 
@@ -101,7 +121,9 @@ def show(name: str, arguments: list[str]) -> None:
         return
     for figure in drawn:
         print(scheme_render.terminal(figure), *figure.notes, sep="\n", end="\n\n")
-    scheme_render.png(drawn, path, " ".join([name, *(a for a in arguments if not a.startswith("png="))]))
+    scheme_render.png(
+        drawn, path, " ".join([name, *(a for a in arguments if not a.startswith("png="))])
+    )
     print(f"Chart: {path}")
 
 

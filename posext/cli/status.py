@@ -23,7 +23,9 @@ STATES = ("done", "running", "failed", "left")
 
 def state(run: Run) -> str:
     begun = (run.folder / MEASURING).exists()
-    if ((run.folder / "curves.csv").exists() and not begun) or (run.trained and not run.config.evaluate):
+    if ((run.folder / "curves.csv").exists() and not begun) or (
+        run.trained and not run.config.evaluate
+    ):
         return "done"
     if held(run.folder / "run.lock"):
         return "running"
@@ -62,7 +64,11 @@ def row(folder: Path) -> dict[str, Any]:
 def status(results: Path) -> pd.DataFrame:
     """A row for every run, the unfinished first."""
     rows = pd.DataFrame([row(file.parent) for file in sorted(results.glob("*/config.yaml"))])
-    return rows.sort_values("state", key=lambda s: -s.map(STATES.index), kind="stable") if len(rows) else rows
+    return (
+        rows.sort_values("state", key=lambda s: -s.map(STATES.index), kind="stable")
+        if len(rows)
+        else rows
+    )
 
 
 def main() -> None:

@@ -10,9 +10,15 @@ from posext.cli import app
 def main() -> None:
     parser = app.Arguments(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or curves.csv files")
-    parser.add_argument("--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings")
-    parser.add_argument("--floor", action="store_true", help="distance to the best possible loss, where it is known")
-    parser.add_argument("--over-seeds", action="store_true", help="one row for all seeds, with their spread in nats")
+    parser.add_argument(
+        "--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings"
+    )
+    parser.add_argument(
+        "--floor", action="store_true", help="distance to the best possible loss, where it is known"
+    )
+    parser.add_argument(
+        "--over-seeds", action="store_true", help="one row for all seeds, with their spread in nats"
+    )
     options = parser.parse_args()
     known = curves.of_runs(options.runs)
     chosen = curves.select_factor(known, options.factor)

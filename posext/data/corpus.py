@@ -67,7 +67,9 @@ def fingerprint(config: DataConfig) -> str:
     else:
         root, files = python_files() if config.source == "python" else text_files(config)
         for path in files:
-            digest.update(f"{path.relative_to(root)}".encode() + hashlib.sha256(path.read_bytes()).digest())
+            digest.update(
+                f"{path.relative_to(root)}".encode() + hashlib.sha256(path.read_bytes()).digest()
+            )
     return digest.hexdigest()
 
 
@@ -81,7 +83,9 @@ def held_out(name: str, share: float) -> bool:
 
 def python_files() -> tuple[Path, list[Path]]:
     root = Path(sysconfig.get_path("stdlib"))
-    return root, sorted(path for path in root.rglob("*.py") if not FOREIGN & set(path.relative_to(root).parts))
+    return root, sorted(
+        path for path in root.rglob("*.py") if not FOREIGN & set(path.relative_to(root).parts)
+    )
 
 
 def python_library() -> Iterator[tuple[str, str]]:
@@ -98,7 +102,11 @@ def text_files(config: DataConfig) -> tuple[Path, list[Path]]:
     path = Path(config.path or "").expanduser()
     if not path.exists():
         raise PosextError(f"data.path={config.path} does not exist")
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in FORMATS and p.is_file())
+    files = (
+        [path]
+        if path.is_file()
+        else sorted(p for p in path.rglob("*") if p.suffix in FORMATS and p.is_file())
+    )
     if not files or files[0].suffix not in FORMATS:
         raise PosextError(f"data.path={config.path} holds no {', '.join(FORMATS)} file")
     return (path.parent if path.is_file() else path), files
@@ -133,19 +141,25 @@ def synthetic_documents(config: DataConfig) -> Iterator[Document]:
     letters = np.frombuffer(LETTERS.encode(), dtype=np.uint8)
     for index, tokens in enumerate(synthetic.documents(config)):
         name = f"{config.source}#{index}"
-        yield Document(name, letters[tokens].tobytes().decode(), held_out(name, config.validation_share))
+        yield Document(
+            name, letters[tokens].tobytes().decode(), held_out(name, config.validation_share)
+        )
 
 
 def halves(name: str, text: str, share: float) -> Iterator[Document]:
     cut = round(len(text) * (1 - share))
-    yield from (Document(name, part, end) for part, end in ((text[:cut], False), (text[cut:], True)) if part)
+    yield from (
+        Document(name, part, end) for part, end in ((text[:cut], False), (text[cut:], True)) if part
+    )
 
 
 def plain_text(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise PosextError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+        raise PosextError(
+            f"{path} is not UTF-8 text: {error.reason} at byte {error.start}"
+        ) from error
     if "\0" in text:
         raise PosextError(f"{path} is not text: it holds a zero at character {text.index(chr(0))}")
     return text
@@ -167,10 +181,14 @@ def table_rows(path: Path, kind: str, column: str) -> Iterator[str]:
 def texts_of(rows: Any, column: str, where: str) -> Iterator[str]:
     """A column of a data set. Raises PosextError where there is none, or it holds anything but texts."""
     if column not in rows.column_names:
-        raise PosextError(f"{where} has no column {column!r}; it has {', '.join(rows.column_names)} (data.column)")
+        raise PosextError(
+            f"{where} has no column {column!r}; it has {', '.join(rows.column_names)} (data.column)"
+        )
     for index, row in enumerate(rows):
         if not isinstance(row[column], str):
-            raise PosextError(f"{where} holds {row[column]!r} in row {index} of column {column!r}, which is no text")
+            raise PosextError(
+                f"{where} holds {row[column]!r} in row {index} of column {column!r}, which is no text"
+            )
         yield row[column]
 
 
@@ -178,7 +196,9 @@ def from_hub(config: DataConfig) -> Iterator[Document]:
     from datasets import load_dataset
 
     if not re.fullmatch(HUB_ID, str(config.path)) or Path(str(config.path)).exists():
-        raise PosextError(f"data.path={config.path} is no id on the hub, OWNER/NAME; data=text reads local files")
+        raise PosextError(
+            f"data.path={config.path} is no id on the hub, OWNER/NAME; data=text reads local files"
+        )
     for split in ("train", "validation"):
         try:
             rows: Any = load_dataset(str(config.path), config.subset, split=split)

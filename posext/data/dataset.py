@@ -47,7 +47,9 @@ class Split:
 
     def document(self, index: int) -> np.ndarray:
         """The tokens of one document: int64 (n,)."""
-        return self.tokens[self.starts[index] : self.starts[index] + self.lengths[index]].astype(np.int64)
+        return self.tokens[self.starts[index] : self.starts[index] + self.lengths[index]].astype(
+            np.int64
+        )
 
     def batch(self, seed: int, step: int, length: int, count: int) -> tuple[Tensor, list[str]]:
         """`count` windows of length + 1 tokens, int64 (count, length + 1), and where each was cut, as name:offset.
@@ -68,7 +70,9 @@ class Split:
         offsets = picks - (ends_D[documents] - choices_D[documents])
         firsts = self.starts[documents] + offsets
         windows = self.tokens[firsts[:, None] + np.arange(length + 1)].astype(np.int64)
-        return torch.from_numpy(windows), [f"{self.names[d]}:{o}" for d, o in zip(documents, offsets, strict=True)]
+        return torch.from_numpy(windows), [
+            f"{self.names[d]}:{o}" for d, o in zip(documents, offsets, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,9 @@ class Data:
     """A tokenized corpus."""
 
     folder: Path
-    cut: tuple[int, int] | None = None  # `longest` and `room` of `pieces`, where held-out documents are cut
+    cut: tuple[int, int] | None = (
+        None  # `longest` and `room` of `pieces`, where held-out documents are cut
+    )
 
     @property
     def fingerprint(self) -> str:
@@ -121,7 +127,9 @@ class Data:
         table["start"] = table.tokens.cumsum() - table.tokens
         table = table.loc[table.validation == validation]
         tokens = np.memmap(self.folder / "tokens.bin", dtype=token_type(self.vocab_size), mode="r")
-        return Split(tokens, table.start.to_numpy(), table.tokens.to_numpy(), table["name"].tolist())
+        return Split(
+            tokens, table.start.to_numpy(), table.tokens.to_numpy(), table["name"].tolist()
+        )
 
 
 def pieces(documents: Split, longest: int, room: int) -> Split:
@@ -175,7 +183,9 @@ def whole(folder: Path) -> bool:
     """Whether a cache folder holds what was written to it, by its hashes."""
     file = folder / DIGESTS
     try:
-        return json.loads(file.read_text()) == {k: v for k, v in digests(folder).items() if k != DIGESTS}
+        return json.loads(file.read_text()) == {
+            k: v for k, v in digests(folder).items() if k != DIGESTS
+        }
     except (OSError, ValueError):
         return False
 
@@ -185,22 +195,33 @@ def tokenizer_key(config: DataConfig) -> list[str]:
     path = Path(config.tokenizer).expanduser()
     file = path / "tokenizer.json" if path.is_dir() else path
     content = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
-    return [config.tokenizer, str(config.vocab_size) if config.tokenizer in ("bpe", "letters") else "", content]
+    return [
+        config.tokenizer,
+        str(config.vocab_size) if config.tokenizer in ("bpe", "letters") else "",
+        content,
+    ]
 
 
 def tokenize(config: DataConfig, folder: Path, progress: bool) -> None:
     """Fill a cache folder: train or load the tokenizer, then write every document's tokens as they come."""
     groups = corpus.near_copies(config)
-    texts = (document.text for document in corpus.documents(config, groups) if not document.validation)
+    texts = (
+        document.text for document in corpus.documents(config, groups) if not document.validation
+    )
     made = tokenizer.make(config.tokenizer, config.vocab_size, texts)
     made.save(str(folder / "tokenizer.json"))
     table = []
-    lines: dict[bool, list[np.ndarray]] = {False: [], True: []}  # of every document, by whether it is held out
+    lines: dict[bool, list[np.ndarray]] = {
+        False: [],
+        True: [],
+    }  # of every document, by whether it is held out
     remaining = corpus.documents(config, groups)
     bar = tqdm(desc="tokenizing", unit=" documents", disable=None if progress else True)
     with open(folder / "tokens.bin", "wb") as file, bar:
         while chunk := list(islice(remaining, DOCUMENTS_AT_ONCE)):
-            encoded = made.encode_batch_fast([document.text for document in chunk], add_special_tokens=False)
+            encoded = made.encode_batch_fast(
+                [document.text for document in chunk], add_special_tokens=False
+            )
             for document, encoding in zip(chunk, encoded, strict=True):
                 np.asarray(encoding.ids, dtype=token_type(made.get_vocab_size())).tofile(file)
                 table.append((document.name, len(encoding.ids), document.validation))
@@ -209,7 +230,9 @@ def tokenize(config: DataConfig, folder: Path, progress: bool) -> None:
     documents = pd.DataFrame(table, columns=["name", "tokens", "validation"])
     if documents.validation.nunique() < 2:
         side = "validation" if not documents.validation.any() else "training"
-        raise PosextError(f"the {len(documents)} documents of {config.path or config.source} leave none for {side}")
+        raise PosextError(
+            f"the {len(documents)} documents of {config.path or config.source} leave none for {side}"
+        )
     documents.to_parquet(folder / "documents.parquet", index=False)
     overlap = near_duplicates.overlap(lines[True], lines[False])
     write_text(folder / "overlap.json", json.dumps(overlap))

@@ -23,7 +23,10 @@ LINES_AT_ONCE = 2**14  # of a signature, for which each line takes half a kiloby
 def lines(text: str) -> np.ndarray:
     """Hashes of the lines that count, as often as they stand: uint64 (N,). The same on all machines."""
     long = [line for raw in text.splitlines() if len(line := raw.strip()) >= SHORTEST_LINE]
-    hashes = b"".join(hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=8).digest() for line in long)
+    hashes = b"".join(
+        hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        for line in long
+    )
     return np.frombuffer(hashes, dtype="<u8").astype(np.uint64)
 
 

@@ -47,4 +47,6 @@ def copy(config: DataConfig, rng: np.random.Generator) -> np.ndarray:
     """
     periods_D = rng.integers(config.period_min, config.period_max + 1, size=AT_ONCE)
     blocks_DP = rng.integers(config.symbols, size=(AT_ONCE, config.period_max), dtype=np.uint8)
-    return np.take_along_axis(blocks_DP, np.arange(config.document_tokens) % periods_D[:, None], axis=1)
+    return np.take_along_axis(
+        blocks_DP, np.arange(config.document_tokens) % periods_D[:, None], axis=1
+    )

@@ -20,7 +20,9 @@ def make(kind: str, vocab_size: int, texts: Iterator[str]) -> Tokenizer:
     if kind == "bytes":
         return byte_level(models.BPE(vocab={c: i for i, c in enumerate(alphabet())}, merges=[]))
     if kind == "letters":
-        tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(LETTERS[:vocab_size])}, merges=[]))
+        tokenizer = Tokenizer(
+            models.BPE(vocab={c: i for i, c in enumerate(LETTERS[:vocab_size])}, merges=[])
+        )
         tokenizer.decoder = decoders.Fuse()
         return tokenizer
     tokenizer = loaded(kind)
@@ -36,10 +38,14 @@ def loaded(kind: str) -> Tokenizer:
     path = Path(kind).expanduser()
     file = path / "tokenizer.json" if path.is_dir() else path
     refusal = f"data.tokenizer={kind!r} is neither bpe, bytes, a tokenizer.json or its folder, nor an id on the hub"
-    if not file.is_file() and (file.suffix == ".json" or not re.fullmatch(rf"\w[\w.-]*|{HUB_ID}", kind)):
+    if not file.is_file() and (
+        file.suffix == ".json" or not re.fullmatch(rf"\w[\w.-]*|{HUB_ID}", kind)
+    ):
         raise PosextError(refusal)
     try:
-        loaded = Tokenizer.from_file(str(file)) if file.is_file() else Tokenizer.from_pretrained(kind)
+        loaded = (
+            Tokenizer.from_file(str(file)) if file.is_file() else Tokenizer.from_pretrained(kind)
+        )
         loaded.no_truncation()  # which the file may ask for
         loaded.no_padding()
         return loaded
@@ -52,7 +58,9 @@ def trained_bpe(vocab_size: int, texts: Iterator[str]) -> Tokenizer:
     if vocab_size < 256:
         raise PosextError(f"data.vocab_size must be at least 256, the bytes, not {vocab_size}")
     tokenizer = byte_level(models.BPE())
-    trainer = trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=alphabet(), show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, initial_alphabet=alphabet(), show_progress=False
+    )
     tokenizer.train_from_iterator(up_to(texts, TRAINING_CHARACTERS), trainer)
     return tokenizer
 
@@ -84,7 +92,9 @@ def bytes_per_token(tokenizer: Tokenizer) -> np.ndarray:
     """
     special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     bytelike, counts = set(alphabet()), np.zeros(tokenizer.get_vocab_size(), dtype=np.int64)
-    byte_level_vocabulary = all(set(t) <= bytelike for t, i in tokenizer.get_vocab().items() if i not in special)
+    byte_level_vocabulary = all(
+        set(t) <= bytelike for t, i in tokenizer.get_vocab().items() if i not in special
+    )
     for token, index in tokenizer.get_vocab().items():
         if index in special:
             continue

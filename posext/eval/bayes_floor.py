@@ -22,7 +22,9 @@ from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
 FLOOR = "floor"  # as an extension: the best possible loss on a run's targets, where it is known
-MISSED = 0.2  # of what the context gives at the training length, above which a model does not use it yet
+MISSED = (
+    0.2  # of what the context gives at the training length, above which a model does not use it yet
+)
 
 
 def has_bayes_floor(config: DataConfig) -> bool:
@@ -80,7 +82,9 @@ def copy(window_W: np.ndarray, symbols: int, low: int, high: int) -> np.ndarray:
     W, log_V = len(window_W), math.log(symbols)
     n = np.arange(W + 1)
     with np.errstate(divide="ignore"):
-        log_z = np.log(np.clip(high + 1 - np.maximum(n, low), 0, None)) - n * log_V  # the periods not below n
+        log_z = (
+            np.log(np.clip(high + 1 - np.maximum(n, low), 0, None)) - n * log_V
+        )  # the periods not below n
     for period in range(low, min(high, W - 1) + 1):
         broken = window_W[period:] != window_W[:-period]
         first = int(broken.argmax())
@@ -94,7 +98,10 @@ def copy(window_W: np.ndarray, symbols: int, low: int, high: int) -> np.ndarray:
 def score(plan: EvalPlan, config: DataConfig, windows: list[Window]) -> list[np.ndarray]:
     """The floor of the scored labels of each window, as posext.eval.scoring.score_windows scores a model."""
     document = plan.tokens.validation.document
-    return [window_nll(document(w.document)[w.end - w.length : w.end + 1], config)[-w.scored :] for w in windows]
+    return [
+        window_nll(document(w.document)[w.end - w.length : w.end + 1], config)[-w.scored :]
+        for w in windows
+    ]
 
 
 def curve(plan: EvalPlan, config: DataConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -103,7 +110,9 @@ def curve(plan: EvalPlan, config: DataConfig) -> tuple[pd.DataFrame, pd.DataFram
     for name, made in plan.protocols.items():
         for length, windows in made.windows.items():
             nll = score(plan, config, windows)
-            part = document_sums(tokens.validation, made, length, windows, nll, tokens.bytes_per_token)
+            part = document_sums(
+                tokens.validation, made, length, windows, nll, tokens.bytes_per_token
+            )
             sums.append(part.assign(protocol=name))
     return pd.concat(sums, ignore_index=True).loc[:, SUMS], pd.DataFrame(columns=COST)
 

@@ -12,7 +12,9 @@ from accelerate.utils import broadcast_object_list
 
 from posext.utils.atomic import replacing
 
-MEASURING = "measuring"  # the folder, in that of a run; it goes once all is written that measuring leaves
+MEASURING = (
+    "measuring"  # the folder, in that of a run; it goes once all is written that measuring leaves
+)
 Scored = tuple[list[np.ndarray], float, int]  # NLL of every window's labels, seconds, peak bytes
 
 
@@ -23,7 +25,9 @@ class EvalCache:
         self.folder, self.main, self.about = folder, main, about
 
     def file(self, scheme: Any, protocol: str, length: int, windows: list[Any]) -> Path:
-        key = json.dumps([self.about, scheme, protocol, length, repr(windows)], sort_keys=True, default=str)
+        key = json.dumps(
+            [self.about, scheme, protocol, length, repr(windows)], sort_keys=True, default=str
+        )
         return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
 
     def read(self, file: Path) -> Scored | None:
@@ -37,7 +41,9 @@ class EvalCache:
             self.folder.mkdir(exist_ok=True)
             with replacing(file) as beside, open(beside, "wb") as open_file:
                 sizes = np.array([len(values) for values in nll])
-                np.savez(open_file, nll=np.concatenate(nll), sizes=sizes, cost=np.array([seconds, peak]))
+                np.savez(
+                    open_file, nll=np.concatenate(nll), sizes=sizes, cost=np.array([seconds, peak])
+                )
 
     def drop(self) -> None:
         """Forget them all."""
@@ -50,5 +56,11 @@ def load(file: Path) -> Scored | None:
         with np.load(file, allow_pickle=False) as kept:
             nll = np.split(kept["nll"], np.cumsum(kept["sizes"])[:-1])
             return nll, float(kept["cost"][0]), int(kept["cost"][1])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # the archive checks its own sums
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        zipfile.BadZipFile,
+    ):  # the archive checks its own sums
         return None

@@ -23,7 +23,14 @@ from posext.utils.errors import PosextError
 from posext.utils.memory import PeakMemory
 
 log = logging.getLogger(__name__)
-COST = ["protocol", "context_length", "logit_multiplier", "seconds", "tokens_per_second", "peak_memory_bytes"]
+COST = [
+    "protocol",
+    "context_length",
+    "logit_multiplier",
+    "seconds",
+    "tokens_per_second",
+    "peak_memory_bytes",
+]
 SUMS = ["protocol", *protocols.SUMS]
 
 
@@ -37,7 +44,11 @@ class EvalPlan:
 
 
 def make_plan(
-    tokens: dataset.Data, lengths: list[int], names: list[str], train_length: int, config: EvaluationConfig
+    tokens: dataset.Data,
+    lengths: list[int],
+    names: list[str],
+    train_length: int,
+    config: EvaluationConfig,
 ) -> EvalPlan:
     """The windows of every protocol in the held-out documents, which are cut into pieces where few are long enough.
 
@@ -45,13 +56,23 @@ def make_plan(
     """
     size = config.targets or min(64, lengths[0] // 2)
     if size > lengths[0] // 2:
-        raise PosextError(f"evaluation.targets={size} exceeds half the shortest context length, {lengths[0]}")
+        raise PosextError(
+            f"evaluation.targets={size} exceeds half the shortest context length, {lengths[0]}"
+        )
     tokens = in_pieces(tokens, lengths[-1], room=config.blocks * size)
     settings = protocols.ProtocolSettings(
-        train_length, size, config.blocks, config.seed, config.documents, config.stride, config.ngram
+        train_length,
+        size,
+        config.blocks,
+        config.seed,
+        config.documents,
+        config.stride,
+        config.ngram,
     )
     made = {
-        name: protocols.PROTOCOLS[name](tokens.validation, lengths, settings) for name in names if name not in RETRIEVAL
+        name: protocols.PROTOCOLS[name](tokens.validation, lengths, settings)
+        for name in names
+        if name not in RETRIEVAL
     }
     return EvalPlan(lengths, made, tokens)
 
@@ -73,7 +94,9 @@ def in_pieces(tokens: dataset.Data, longest: int, room: int) -> dataset.Data:
 def plan_of(run: Run, tokens: dataset.Data) -> EvalPlan:
     """What a run's curves are measured on."""
     config = run.config
-    return make_plan(tokens, context_lengths(run), config.protocols, run.schedule.longest, config.evaluation)
+    return make_plan(
+        tokens, context_lengths(run), config.protocols, run.schedule.longest, config.evaluation
+    )
 
 
 def context_lengths(run: Run) -> list[int]:
@@ -119,13 +142,22 @@ def measure_curve(
     scheme: PositionalEncoding | None = getattr(model, "pe", None)
     longest = None if scheme is None else scheme.max_length
     sums, costs = [pd.DataFrame(columns=SUMS)], []
-    passes = [(name, n) for name, made in plan.protocols.items() for n in made.windows if not longest or n <= longest]
-    bar = tqdm(passes, desc=title, unit=" lengths", disable=None if accelerator.is_main_process else True)
+    passes = [
+        (name, n)
+        for name, made in plan.protocols.items()
+        for n in made.windows
+        if not longest or n <= longest
+    ]
+    bar = tqdm(
+        passes, desc=title, unit=" lengths", disable=None if accelerator.is_main_process else True
+    )
     for name, length in bar:
         bar.set_postfix(context=length)
         windows = plan.protocols[name].windows[length]
         same = (
-            m for m in known if (m.protocol, m.length) == (name, length) and same_rotation(m.scheme, scheme, length)
+            m
+            for m in known
+            if (m.protocol, m.length) == (name, length) and same_rotation(m.scheme, scheme, length)
         )
         if (at := next(same, None)) is None:
             file = partial.file(drawn, name, length, windows)
@@ -137,22 +169,43 @@ def measure_curve(
         multiplier = model.logit_multiplier(length) if scheme is not None else np.nan
         rate = sum(window.length for window in windows) / at.seconds
         costs.append((name, length, multiplier, at.seconds, rate, at.peak_bytes))
-        made = (plan.tokens.validation, plan.protocols[name], length, windows, at.nll, plan.tokens.bytes_per_token)
+        made = (
+            plan.tokens.validation,
+            plan.protocols[name],
+            length,
+            windows,
+            at.nll,
+            plan.tokens.bytes_per_token,
+        )
         sums.append(protocols.document_sums(*made).assign(protocol=name))
     filled = [frame for frame in sums if len(frame)] or sums[:1]
     return pd.concat(filled, ignore_index=True).loc[:, SUMS], pd.DataFrame(costs, columns=COST)
 
 
-def same_rotation(one: PositionalEncoding | None, other: PositionalEncoding | None, length: int) -> bool:
+def same_rotation(
+    one: PositionalEncoding | None, other: PositionalEncoding | None, length: int
+) -> bool:
     """Whether two schemes of one class, which have no parameters, give the same rotation at a length."""
-    if one is None or other is None or type(one) is not type(other) or one.state_dict() or other.state_dict():
+    if (
+        one is None
+        or other is None
+        or type(one) is not type(other)
+        or one.state_dict()
+        or other.state_dict()
+    ):
         return False
     turns = [scheme.rotation(scheme.positions(length), length) for scheme in (one, other)]
-    return None not in turns and all(torch.equal(a, b) for a, b in zip(*(t[:2] for t in turns if t), strict=True))
+    return None not in turns and all(
+        torch.equal(a, b) for a, b in zip(*(t[:2] for t in turns if t), strict=True)
+    )
 
 
 def measure_windows(
-    model: Any, plan: EvalPlan, windows: list[Window], config: EvaluationConfig, accelerator: Accelerator
+    model: Any,
+    plan: EvalPlan,
+    windows: list[Window],
+    config: EvaluationConfig,
+    accelerator: Accelerator,
 ) -> tuple[list[np.ndarray], float, int]:
     """NLL of the scored labels of every window, the wall time, and the largest process's peak memory.
 
@@ -163,7 +216,9 @@ def measure_windows(
     document = plan.tokens.validation.document
     begin = time.perf_counter()
     with PeakMemory(accelerator.device) as peak, torch.inference_mode(), accelerator.autocast():
-        scored = score_windows(model, document, [windows[i] for i in mine], budget, accelerator.device)
+        scored = score_windows(
+            model, document, [windows[i] for i in mine], budget, accelerator.device
+        )
     seconds = time.perf_counter() - begin
     gathered = gather_object([(mine, scored, seconds, peak.bytes)])
     nll: list[np.ndarray] = [np.empty(0)] * len(windows)

@@ -49,17 +49,28 @@ def score_windows(
     """
     for w in windows:
         if not 1 <= w.scored <= w.length:
-            raise PosextError(f"a block of {w.scored} targets does not fit a context of {w.length} tokens")
+            raise PosextError(
+                f"a block of {w.scored} targets does not fit a context of {w.length} tokens"
+            )
         if w.end < w.length:
-            raise PosextError(f"a context of {w.length} tokens does not fit before token {w.end} of a document")
+            raise PosextError(
+                f"a context of {w.length} tokens does not fit before token {w.end} of a document"
+            )
     document = lru_cache(32)(document)
     nll: list[np.ndarray] = [np.empty(0)] * len(windows)
     shapes = [(w.length, w.scored) for w in windows]
-    for (length, scored), same in groupby(sorted(range(len(windows)), key=shapes.__getitem__), shapes.__getitem__):
+    for (length, scored), same in groupby(
+        sorted(range(len(windows)), key=shapes.__getitem__), shapes.__getitem__
+    ):
         for batch in batches(list(same), max(1, tokens_per_batch // length)):
-            tokens = [document(w.document)[w.end - length : w.end + 1] for w in (windows[i] for i in batch)]
+            tokens = [
+                document(w.document)[w.end - length : w.end + 1]
+                for w in (windows[i] for i in batch)
+            ]
             tokens_BT = torch.from_numpy(np.stack(tokens)).to(device)
-            nll_BK = target_nll(model, tokens_BT[:, :-1], tokens_BT[:, -scored:]).double().cpu().numpy()
+            nll_BK = (
+                target_nll(model, tokens_BT[:, :-1], tokens_BT[:, -scored:]).double().cpu().numpy()
+            )
             for index, row in zip(batch, nll_BK, strict=True):
                 nll[index] = row
     return nll

@@ -43,7 +43,12 @@ def long_documents(
 
 
 def fixed_targets(
-    lengths: Sequence[int], longest: int, size: int, blocks: int, seed: int, documents: int | None = None
+    lengths: Sequence[int],
+    longest: int,
+    size: int,
+    blocks: int,
+    seed: int,
+    documents: int | None = None,
 ) -> list[Target]:
     """Up to `blocks` disjoint blocks of `size` targets in every document (given by its tokens) of over `longest` tokens.
 

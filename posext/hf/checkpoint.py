@@ -23,7 +23,12 @@ from posext.utils.atomic import write_text
 from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
-MULTIPLES = (0.5, 1, 2, 4)  # of the original length: where a checkpoint is measured unless told otherwise
+MULTIPLES = (
+    0.5,
+    1,
+    2,
+    4,
+)  # of the original length: where a checkpoint is measured unless told otherwise
 RECORDED = (
     "pe", "model", "data", "train_length", "context_lengths", "protocols", "evaluation", "learning_rate", "name", "results",
 )  # fmt: skip
@@ -45,10 +50,15 @@ class Checkpoint(Run):
 
         Raises PosextError where that is anything but rotary frequencies for all its pairs, or the checkpoint has none.
         """
-        if config is None or (config.pe, config.modifiers()) == (self.config.pe, self.config.modifiers()):
+        if config is None or (config.pe, config.modifiers()) == (
+            self.config.pe,
+            self.config.modifiers(),
+        ):
             return self.own
         if self.own.family != RoPE.family:
-            raise PosextError(f"{self.path} has no rotary frequencies to replace: measure it without an extension")
+            raise PosextError(
+                f"{self.path} has no rotary frequencies to replace: measure it without an extension"
+            )
         if not config.modifiers():
             scheme = from_config(config.pe, self.own.shape)
             alone = isinstance(scheme, RoPE) and type(scheme).rotation is RoPE.rotation
@@ -107,7 +117,9 @@ def as_trained(config: EvaluateConfig, path: str, described: Any) -> TrainConfig
     text, rope = described.get_text_config(), rope_parameters(described)
     length = config.train_length or original_length(described)
     if not length:
-        raise PosextError(f"the config of {path} does not say how long its contexts were: give train_length=TOKENS")
+        raise PosextError(
+            f"the config of {path} does not say how long its contexts were: give train_length=TOKENS"
+        )
     kind = rope.get("rope_type", "").replace("default", "rope")
     width, last, corpus = text.hidden_size, Path(load.place(path)).resolve().name, config.data
     shape = {
@@ -120,7 +132,10 @@ def as_trained(config: EvaluateConfig, path: str, described: Any) -> TrainConfig
         corpus = replace(corpus, tokenizer=path)
     name = "-".join(filter(None, (last, corpus.source, Path(corpus.path or "").stem)))
     return TrainConfig(
-        pe={"name": f"{described.model_type} {kind}".strip(), **({"base": rope["rope_theta"]} if rope else {})},
+        pe={
+            "name": f"{described.model_type} {kind}".strip(),
+            **({"base": rope["rope_theta"]} if rope else {}),
+        },
         model=ModelConfig(last, **shape, learning_rate=0.0, path=path),
         data=corpus,
         train_length=length,
@@ -144,7 +159,9 @@ def check_tokenizer(config: DataConfig, described: Any) -> None:
     size = tokenizer.make(config.tokenizer, config.vocab_size, iter(())).get_vocab_size()
     has = described.get_text_config().vocab_size
     if size > has or (config.source in SYNTHETIC_SOURCES and size != has):
-        raise PosextError(f"data.tokenizer={config.tokenizer} has {size} tokens, but the vocabulary of the model {has}")
+        raise PosextError(
+            f"data.tokenizer={config.tokenizer} has {size} tokens, but the vocabulary of the model {has}"
+        )
 
 
 def context_lengths(original: int, tokens: dataset.Data, end: int | None) -> list[int]:
@@ -154,12 +171,20 @@ def context_lengths(original: int, tokens: dataset.Data, end: int | None) -> lis
     """
     held_out = sorted(tokens.validation.lengths.tolist())
     longest = held_out[-min(ENOUGH, len(held_out))] - 1
-    lengths = [max(2, int(multiple * original)) for multiple in MULTIPLES if end is None or multiple * original <= end]
+    lengths = [
+        max(2, int(multiple * original))
+        for multiple in MULTIPLES
+        if end is None or multiple * original <= end
+    ]
     kept = [length for length in lengths if length <= longest]
     if not kept:
         raise PosextError(
             f"fewer than {ENOUGH} held-out documents have {lengths[0] + 1} tokens: give context_lengths, or other data"
         )
     if kept != lengths:
-        log.warning("contexts of up to %d tokens: longer ones have fewer than %d held-out documents", kept[-1], ENOUGH)
+        log.warning(
+            "contexts of up to %d tokens: longer ones have fewer than %d held-out documents",
+            kept[-1],
+            ENOUGH,
+        )
     return kept

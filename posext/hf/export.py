@@ -26,14 +26,18 @@ def export(run: Run, folder: Path, length: int | None = None) -> LlamaForCausalL
     or whose scheme transformers does not know, and unless both networks give the same logits.
     """
     if isinstance(run, Checkpoint) or not run.trained:
-        raise PosextError(f"{run.folder} is not a run that was trained to its end here: it has no weights to export")
+        raise PosextError(
+            f"{run.folder} is not a run that was trained to its end here: it has no weights to export"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise PosextError(f"{folder} is not an empty folder")
     state = load_file(run.folder / "model.safetensors")
     ours: GPT = run.network(run.config, len(state["embedding.weight"])).eval()
     trained = ours.pe.trained_length
     if length is not None and length < trained:
-        raise PosextError(f"the length must be at least {trained}, the longest trained, not {length}")
+        raise PosextError(
+            f"the length must be at least {trained}, the longest trained, not {length}"
+        )
     ours.pe.stage(trained_length=length or trained)
     theirs = LlamaForCausalLM(config_of(run, ours)).eval()
     theirs.load_state_dict(to_llama(state, run.config.model.n_layers))
@@ -47,7 +51,11 @@ def export(run: Run, folder: Path, length: int | None = None) -> LlamaForCausalL
 def config_of(run: Run, model: GPT) -> LlamaConfig:
     """The config of the same network. Raises PosextError where transformers' Llama has no such positions."""
     settings, shape = settings_of_llama(model.pe), run.config.model
-    beside = [f"{group}={axis['name']}" for group, axis in run.config.modifiers().items() if group != "position_ids"]
+    beside = [
+        f"{group}={axis['name']}"
+        for group, axis in run.config.modifiers().items()
+        if group != "position_ids"
+    ]
     if settings is None or beside:
         raise PosextError(
             f"transformers' Llama has no form of {' '.join(beside) or run.config.title()} as set in {run.folder}; "
@@ -81,7 +89,8 @@ def known() -> list[str]:
     return [
         name
         for name in names()
-        if "llama_settings" in vars(class_of(settings_of("pe", name)["_target_"], PositionalEncoding))
+        if "llama_settings"
+        in vars(class_of(settings_of("pe", name)["_target_"], PositionalEncoding))
     ]
 
 
@@ -89,7 +98,9 @@ def known() -> list[str]:
 def compare(ours: GPT, theirs: LlamaForCausalLM, lengths: list[int], title: str) -> None:
     """Raise PosextError unless both networks give the same logits in contexts of these lengths (tokens)."""
     for length in lengths:
-        tokens = torch.randint(ours.embedding.num_embeddings, (1, length), generator=torch.Generator().manual_seed(0))
+        tokens = torch.randint(
+            ours.embedding.num_embeddings, (1, length), generator=torch.Generator().manual_seed(0)
+        )
         logits, others = ours(tokens, last=ROWS), theirs(tokens, logits_to_keep=ROWS).logits
         apart = float((logits - others).abs().max() / logits.abs().max())
         if not apart <= MOST:

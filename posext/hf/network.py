@@ -18,7 +18,13 @@ LOGITS = 2**28  # numbers that are held at once, unless one window alone has mor
 class AsItIs(PositionalEncoding):
     """The positions that a model comes with: no tables, only what the evaluator must know of them."""
 
-    def __init__(self, shape: Shape, family: str, attention_factor: float = 1.0, max_length: int | None = None):
+    def __init__(
+        self,
+        shape: Shape,
+        family: str,
+        attention_factor: float = 1.0,
+        max_length: int | None = None,
+    ):
         super().__init__(shape)
         self.family = family
         self.inherited_settings = RoPE.inherited_settings if family == RoPE.family else ()  # type: ignore[misc]
@@ -47,14 +53,18 @@ class Network(nn.Module):
                 inv_freq, module.attention_scaling = self.pe.frequencies(tokens_BT.shape[1])
                 module.inv_freq = inv_freq.to(module.inv_freq)
             else:
-                module.max_seq_len_cached = 0  # else dynamic scaling remembers the longest context it has seen
+                module.max_seq_len_cached = (
+                    0  # else dynamic scaling remembers the longest context it has seen
+                )
         some = {} if last is None else last_positions(self.model, last)
         logits_BTV = self.model(tokens_BT, **some).logits
         return logits_BTV if last is None else logits_BTV[:, -last:]
 
     def target_nll(self, tokens_BT: Tensor, labels_BK: Tensor) -> Tensor:
         """The NLL in nats of the labels of the last K positions: float32 (B, K)."""
-        rows = max(1, LOGITS // (labels_BK.shape[1] * self.model.config.get_text_config().vocab_size))
+        rows = max(
+            1, LOGITS // (labels_BK.shape[1] * self.model.config.get_text_config().vocab_size)
+        )
         parts = zip(tokens_BT.split(rows), labels_BK.split(rows), strict=True)
         return torch.cat([target_nll(self.forward, tokens, labels) for tokens, labels in parts])
 
@@ -64,7 +74,9 @@ class Network(nn.Module):
 
 def rotary(model: nn.Module) -> list[Any]:
     """The modules that hold a table of rotary frequencies and the factor on cos and sin."""
-    return [m for m in model.modules() if hasattr(m, "inv_freq") and hasattr(m, "attention_scaling")]
+    return [
+        m for m in model.modules() if hasattr(m, "inv_freq") and hasattr(m, "attention_scaling")
+    ]
 
 
 def rope_parameters(config: Any) -> dict[str, Any]:
@@ -82,9 +94,16 @@ def as_it_is(skeleton: Any, original_length: int) -> AsItIs:
     if len(pairs) == 1 and rope_parameters(config):
         shape = Shape(2 * pairs.pop(), heads, width, original_length)
         return AsItIs(shape, RoPE.family, float(turning[0].attention_scaling))
-    shape, end = Shape(width // heads, heads, width, original_length), getattr(config, "max_position_embeddings", None)
+    shape, end = (
+        Shape(width // heads, heads, width, original_length),
+        getattr(config, "max_position_embeddings", None),
+    )
     words = skeleton.get_input_embeddings()
-    learned = [m.num_embeddings for m in skeleton.modules() if isinstance(m, nn.Embedding) and m is not words]
+    learned = [
+        m.num_embeddings
+        for m in skeleton.modules()
+        if isinstance(m, nn.Embedding) and m is not words
+    ]
     stored = [size for buffer in skeleton.buffers() for size in buffer.shape]
     ends = not turning and end is not None and (max(learned, default=0) >= end or end in stored)
     return AsItIs(shape, config.model_type, max_length=end if ends else None)

@@ -38,7 +38,10 @@ def prepare(tables: AttentionTables) -> AttentionTables:
 
 
 def bias_rows(
-    tables: AttentionTables, bias: KeyBias | DistanceBias | PairBias | DenseBias, start: int, stop: int
+    tables: AttentionTables,
+    bias: KeyBias | DistanceBias | PairBias | DenseBias,
+    start: int,
+    stop: int,
 ) -> Tensor:
     """The bias of the queries `start` to `stop` and all keys up to there: (H, stop - start, stop), 0 at the query's own
     key where it is one of the key alone.
@@ -54,7 +57,9 @@ def bias_rows(
         return bias.rows(positions_Q, positions_K)
 
 
-def apply_rotary(x_BHTD: Tensor, rotation: Rotation | None, exponent: int, gain_D: Tensor | None = None) -> Tensor:
+def apply_rotary(
+    x_BHTD: Tensor, rotation: Rotation | None, exponent: int, gain_D: Tensor | None = None
+) -> Tensor:
     """Turn the half-split pairs (i, i + R) of the first 2 R dimensions, times its gain^exponent, times `gain_D`.
 
     Computed in float32, returned in the dtype that came in.
@@ -71,7 +76,9 @@ def apply_rotary(x_BHTD: Tensor, rotation: Rotation | None, exponent: int, gain_
     return (turned if gain_D is None else turned * gain_D).to(x_BHTD.dtype)
 
 
-def attend(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: AttentionTables, last: int | None = None) -> Tensor:
+def attend(
+    q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: AttentionTables, last: int | None = None
+) -> Tensor:
     """Causal attention of every token, or of the `last` ones, to itself and those before it: (B, H, `last` or T, D), logits
     scaled by 1/sqrt(D).
     """
@@ -82,7 +89,8 @@ def attend(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: AttentionTabl
     if tables.views:
         return chunk_queries(attend_key_groups, q_BHTD, k_BHTD, v_BHTD, tables, first)
     q_BHTD, k_BHTD = (
-        apply_rotary(x, tables.rotation, exponent, tables.gain_D) for x, exponent in ((q_BHTD, 1), (k_BHTD, -1))
+        apply_rotary(x, tables.rotation, exponent, tables.gain_D)
+        for x, exponent in ((q_BHTD, 1), (k_BHTD, -1))
     )
     of_the_key = tables.bias is None or isinstance(tables.bias, KeyBias)
     few = first >= length / 2 or (on_cpu and length <= EXPLICIT_LENGTH)
@@ -105,7 +113,12 @@ AttentionKernel = Callable[[Tensor, Tensor, Tensor, AttentionTables], Callable[[
 
 
 def chunk_queries(
-    path: AttentionKernel, q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: AttentionTables, first: int
+    path: AttentionKernel,
+    q_BHTD: Tensor,
+    k_BHTD: Tensor,
+    v_BHTD: Tensor,
+    tables: AttentionTables,
+    first: int,
 ) -> Tensor:
     """A path gives the queries `start` to `stop`: all from `first` on at once, or a chunk at a time where that would be too
     large.
@@ -115,7 +128,9 @@ def chunk_queries(
         return path(q_BHTD, k_BHTD, v_BHTD, tables)(first, length)
     with torch.autocast(q_BHTD.device.type, enabled=False):
         part = path(*promote(q_BHTD, k_BHTD, v_BHTD), tables)
-        starts = reversed(range(first, length, CHUNK))  # the largest first: what it frees, the others fit in
+        starts = reversed(
+            range(first, length, CHUNK)
+        )  # the largest first: what it frees, the others fit in
         chunks = [part(start, min(start + CHUNK, length)) for start in starts]
         return torch.cat(chunks[::-1], dim=2).to(v_BHTD.dtype)
 
@@ -123,7 +138,10 @@ def chunk_queries(
 def scores(q_BHQD: Tensor, k_BHKD: Tensor) -> Tensor:
     """q k / sqrt(head_dim): (B, H, Q, K), at least float32."""
     products_BHQK = q_BHQD @ k_BHKD.transpose(-1, -2)
-    return products_BHQK.to(torch.promote_types(products_BHQK.dtype, torch.float32)) * q_BHQD.shape[-1] ** -0.5
+    return (
+        products_BHQK.to(torch.promote_types(products_BHQK.dtype, torch.float32))
+        * q_BHQD.shape[-1] ** -0.5
+    )
 
 
 def attend_dense(
@@ -134,13 +152,17 @@ def attend_dense(
     def part(start: int, stop: int) -> Tensor:
         q_BHQD, bias = q_BHTD[:, :, start:stop], tables.bias
         scores_BHQK = scores(q_BHQD, k_BHTD[:, :, :stop])
-        hidden_QK = torch.ones(scores_BHQK.shape[-2:], dtype=torch.bool, device=q_BHTD.device).triu(start + 1)
+        hidden_QK = torch.ones(scores_BHQK.shape[-2:], dtype=torch.bool, device=q_BHTD.device).triu(
+            start + 1
+        )
         if tables.weights is not None:
             bias_HQK = None if bias is None else bias_rows(tables, bias, start, stop)
             weights_BHQK = tables.weights(q_BHQD, scores_BHQK, bias_HQK, hidden_QK)
         else:
             if isinstance(bias, KeyBias):  # what is constant along a row drops out
-                scores_BHQK = scores_BHQK + relative_to_last_key(bias).to(scores_BHQK.dtype)[..., None, :stop]
+                scores_BHQK = (
+                    scores_BHQK + relative_to_last_key(bias).to(scores_BHQK.dtype)[..., None, :stop]
+                )
             elif bias is not None:
                 scores_BHQK = scores_BHQK + bias_rows(tables, bias, start, stop)
             weights_BHQK = scores_BHQK.masked_fill(hidden_QK, -math.inf).softmax(dim=-1)
@@ -155,8 +177,12 @@ def attend_key_groups(
     """The scores of every view's keys beside each other, one softmax over all of them. Memory: queries times keys seen."""
     turned = [
         (
-            apply_rotary(q_BHTD, tables.rotation if view.queries is None else view.queries, 1, tables.gain_D),
-            apply_rotary(k_BHTD, tables.rotation if view.keys is None else view.keys, -1, tables.gain_D),
+            apply_rotary(
+                q_BHTD, tables.rotation if view.queries is None else view.queries, 1, tables.gain_D
+            ),
+            apply_rotary(
+                k_BHTD, tables.rotation if view.keys is None else view.keys, -1, tables.gain_D
+            ),
         )
         for view in tables.views
     ]
@@ -175,7 +201,9 @@ def attend_key_groups(
                 scores_BHQK = scores_BHQK + bias_HQK[..., begin:end]
             all_scores.append(scores_BHQK.masked_fill(~seen_QK, -math.inf))
             all_values.append(v_BHTD[:, :, begin:end])
-        return torch.cat(all_scores, dim=-1).softmax(dim=-1).to(v_BHTD.dtype) @ torch.cat(all_values, dim=2)
+        return torch.cat(all_scores, dim=-1).softmax(dim=-1).to(v_BHTD.dtype) @ torch.cat(
+            all_values, dim=2
+        )
 
     return part
 
@@ -184,8 +212,12 @@ def attend_folded_bias(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, bias: Key
     """A bias of the key alone, as extra head dimensions: queries carry ones, keys the bias in parts that sum to it."""
     batch, heads, length, dim = q_BHTD.shape
     parts_HKP = split_mantissa(relative_to_last_key(bias) * math.sqrt(dim), q_BHTD.dtype)
-    room = -(dim + parts_HKP.shape[-1]) % 8 + parts_HKP.shape[-1]  # fused kernels want a multiple of 8
-    ones = F.pad(torch.ones_like(parts_HKP), (0, room - parts_HKP.shape[-1])).expand(batch, heads, length, room)
+    room = (
+        -(dim + parts_HKP.shape[-1]) % 8 + parts_HKP.shape[-1]
+    )  # fused kernels want a multiple of 8
+    ones = F.pad(torch.ones_like(parts_HKP), (0, room - parts_HKP.shape[-1])).expand(
+        batch, heads, length, room
+    )
     parts = F.pad(parts_HKP, (0, room - parts_HKP.shape[-1])).expand(batch, heads, length, room)
     attended = F.scaled_dot_product_attention(
         torch.cat((q_BHTD, ones), dim=-1),

@@ -97,7 +97,9 @@ class GPT(nn.Module):
         self.config, self.pe = config, pe
         self.embedding = nn.Embedding(vocab_size, config.d_model)
         self.schemes = pe.layers(config.n_layers)
-        self.blocks = nn.ModuleList(Block(config, scheme.make_layer_modules()) for scheme in self.schemes)
+        self.blocks = nn.ModuleList(
+            Block(config, scheme.make_layer_modules()) for scheme in self.schemes
+        )
         self.norm = RMSNorm(config.d_model)
         self.summed_nll = summed_nll
 
@@ -131,12 +133,16 @@ class GPT(nn.Module):
         self.summed_nll = torch.compile(summed_nll, dynamic=False)
         return self
 
-    def forward(self, tokens_BT: Tensor, targets_BT: Tensor | None = None, *, last: int | None = None) -> Tensor:
+    def forward(
+        self, tokens_BT: Tensor, targets_BT: Tensor | None = None, *, last: int | None = None
+    ) -> Tensor:
         """Given targets, their summed NLL (scalar, nats); otherwise logits (B, `last` or T, V), float32."""
         x_BTC = self.norm(self.hidden(tokens_BT, last))
         if targets_BT is not None:
             return self.summed_nll(x_BTC, self.embedding.weight, targets_BT)
-        with torch.autocast(x_BTC.device.type, enabled=False):  # half-precision logits would round away 1e-2 nats
+        with torch.autocast(
+            x_BTC.device.type, enabled=False
+        ):  # half-precision logits would round away 1e-2 nats
             return x_BTC.float() @ self.embedding.weight.float().T
 
     def target_nll(self, tokens_BT: Tensor, labels_BK: Tensor) -> Tensor:
@@ -148,7 +154,9 @@ class GPT(nn.Module):
         """What the last layer leaves: (B, `last` or T, C). It computes no more positions than these, beyond keys and values."""
         positions_T = self.pe.positions(tokens_BT.shape[1], tokens_BT.device)
         x_BTC = self.pe.embed(self.embedding(tokens_BT), positions_T)
-        tables = {scheme: prepare(scheme.tables(positions_T)) for scheme in dict.fromkeys(self.schemes)}
+        tables = {
+            scheme: prepare(scheme.tables(positions_T)) for scheme in dict.fromkeys(self.schemes)
+        }
         *before, (final, scheme_of_final) = zip(self.blocks, self.schemes, strict=True)
         for block, scheme in before:
             x_BTC = block(x_BTC, tables[scheme])
@@ -170,7 +178,9 @@ class GPT(nn.Module):
                 if tables.rotation is None
                 else float((tables.rotation.cos_TR**2 + tables.rotation.sin_TR**2)[-1, 0])
             )
-            total += turned * (1.0 if tables.multiplier is None else float(tables.multiplier[..., -1].mean()))
+            total += turned * (
+                1.0 if tables.multiplier is None else float(tables.multiplier[..., -1].mean())
+            )
         return total / len(self.schemes)
 
     def n_parameters(self) -> int:

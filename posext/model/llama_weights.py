@@ -7,7 +7,11 @@ from torch import Tensor
 
 PER_LAYER = {
     "attention_norm.weight": ("input_layernorm.weight",),
-    "attention.qkv.weight": ("self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight"),
+    "attention.qkv.weight": (
+        "self_attn.q_proj.weight",
+        "self_attn.k_proj.weight",
+        "self_attn.v_proj.weight",
+    ),
     "attention.out.weight": ("self_attn.o_proj.weight",),
     "mlp_norm.weight": ("post_attention_layernorm.weight",),
     "mlp.gate_up.weight": ("mlp.gate_proj.weight", "mlp.up_proj.weight"),
@@ -23,7 +27,10 @@ def to_llama(state: Mapping[str, Tensor], n_layers: int) -> dict[str, Tensor]:
     for layer in range(n_layers):
         for ours, names in PER_LAYER.items():
             parts = state[f"blocks.{layer}.{ours}"].chunk(len(names))
-            theirs |= {f"model.layers.{layer}.{n}": p.contiguous() for n, p in zip(names, parts, strict=True)}
+            theirs |= {
+                f"model.layers.{layer}.{n}": p.contiguous()
+                for n, p in zip(names, parts, strict=True)
+            }
     return theirs
 
 
@@ -32,5 +39,7 @@ def from_llama(state: Mapping[str, Tensor], n_layers: int) -> dict[str, Tensor]:
     ours = {name: state[theirs] for name, theirs in WHOLE.items()}
     for layer in range(n_layers):
         for name, parts in PER_LAYER.items():
-            ours[f"blocks.{layer}.{name}"] = torch.cat([state[f"model.layers.{layer}.{part}"] for part in parts])
+            ours[f"blocks.{layer}.{name}"] = torch.cat(
+                [state[f"model.layers.{layer}.{part}"] for part in parts]
+            )
     return ours

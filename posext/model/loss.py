@@ -12,9 +12,13 @@ ROWS = 8192  # of logits that are turned into likelihoods at once
 
 def chunked_nll(x_BKC: Tensor, weight_VC: Tensor, labels_BK: Tensor) -> Tensor:
     """The NLL in nats of labels, from what the head reads and its matrix: float32 (B, K); few rows of logits at once."""
-    with torch.autocast(x_BKC.device.type, enabled=False):  # half-precision logits would round away 1e-2 nats
+    with torch.autocast(
+        x_BKC.device.type, enabled=False
+    ):  # half-precision logits would round away 1e-2 nats
         parts = zip(split(x_BKC), split(labels_BK), strict=True)
-        return torch.cat([nll_of(x.float() @ weight_VC.float().T, labels) for x, labels in parts], dim=1)
+        return torch.cat(
+            [nll_of(x.float() @ weight_VC.float().T, labels) for x, labels in parts], dim=1
+        )
 
 
 def nll_of(logits_BKV: Tensor, labels_BK: Tensor) -> Tensor:

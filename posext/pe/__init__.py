@@ -20,7 +20,9 @@ from posext.utils.errors import PosextError
 PACKAGE = Path(__file__).resolve().parent.parent
 CONFIGS = next(p for p in (PACKAGE / "configs", PACKAGE.parent / "configs") if (p / "pe").is_dir())
 FOLDERS = [CONFIGS]  # where choices are looked up: the package's, then any given by --config-dir
-OWN_MODULES: set[str] = set()  # top-level modules outside posext whose schemes are allowed: see `allow`
+OWN_MODULES: set[str] = (
+    set()
+)  # top-level modules outside posext whose schemes are allowed: see `allow`
 
 __all__ = [
     "CONFIGS",
@@ -63,7 +65,11 @@ def build(
     """
     axes = modifiers_of(overrides)
     settings = {key: value for key, value in overrides.items() if key not in axes}
-    return from_config({**settings_of("pe", name), **settings}, Shape(head_dim, n_heads, d_model, train_length), axes)
+    return from_config(
+        {**settings_of("pe", name), **settings},
+        Shape(head_dim, n_heads, d_model, train_length),
+        axes,
+    )
 
 
 def settings_of(group: str, name: str) -> dict[str, Any]:
@@ -87,7 +93,9 @@ def modifiers_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             raise PosextError(f"{group}={choice} is neither the name of a choice nor a mapping")
         if choice is not None:
             chosen[group] = (
-                choice if "_target_" in choice else {**settings_of(group, str(choice.get("name"))), **choice}
+                choice
+                if "_target_" in choice
+                else {**settings_of(group, str(choice.get("name"))), **choice}
             )
     return chosen
 
@@ -109,17 +117,23 @@ def instance(config: Mapping[str, Any], shape: Shape, kind: type[Part]) -> Part:
     """
     made = class_of(str(config.get("_target_")), kind)
     hints = typing.get_type_hints(made.__init__)
-    admitted = [p for p in inspect.signature(made.__init__).parameters if p not in ("self", "shape")]
+    admitted = [
+        p for p in inspect.signature(made.__init__).parameters if p not in ("self", "shape")
+    ]
     settings = {}
     for key, value in config.items():
         if key in ("_target_", "name"):
             continue
         if key not in admitted:
-            raise PosextError(f"unknown setting {key!r} of {made.__name__}; it has {', '.join(admitted) or 'none'}")
+            raise PosextError(
+                f"unknown setting {key!r} of {made.__name__}; it has {', '.join(admitted) or 'none'}"
+            )
         try:
             settings[key] = TypeAdapter(hints[key]).validate_python(value)
         except ValidationError as error:
-            admits = str(hints[key]).removeprefix("<class '").removesuffix("'>").replace("typing.", "")
+            admits = (
+                str(hints[key]).removeprefix("<class '").removesuffix("'>").replace("typing.", "")
+            )
             raise PosextError(f"{key}={value!r} of {made.__name__} is not {admits}") from error
     return made(shape, **settings)
 
@@ -133,7 +147,9 @@ def class_of(target: str, kind: type[Part]) -> type[Part]:
     try:
         made = get_class(target)
     except (ImportError, ValueError) as error:
-        raise PosextError(f"_target_ {target!r} cannot be found: {str(error).splitlines()[0]}") from error
+        raise PosextError(
+            f"_target_ {target!r} cannot be found: {str(error).splitlines()[0]}"
+        ) from error
     if not issubclass(made, kind):
         raise PosextError(f"_target_ {target!r} is refused: it is no {kind.__name__}")
     return made

@@ -16,7 +16,9 @@ class ALiBi(PositionalEncoding):
     family = "bias"
 
     def bias(self, positions_K: Tensor) -> KeyBias:
-        slopes_H = torch.tensor(slopes(self.shape.n_heads), dtype=torch.float64, device=positions_K.device)
+        slopes_H = torch.tensor(
+            slopes(self.shape.n_heads), dtype=torch.float64, device=positions_K.device
+        )
         return KeyBias(slopes_H[:, None] * positions_K.double())
 
 

@@ -44,12 +44,16 @@ class PositionalEncoding(nn.Module):
     """The interface of a scheme. Every method's default does nothing, so as it stands this is a model without positions."""
 
     family: str = "none"  # an extension replaces a scheme of its own family
-    relative: bool = True  # logits depend on distances only: shifting every position changes nothing
+    relative: bool = (
+        True  # logits depend on distances only: shifting every position changes nothing
+    )
     inherited_settings: ClassVar[
         tuple[str, ...]
     ] = ()  # settings an extension inherits from the run unless told otherwise
     length_dependent = False  # logits at a position depend on the length of the whole context
-    max_length: int | None = None  # longest context (tokens) at which the scheme is defined; None: every length
+    max_length: int | None = (
+        None  # longest context (tokens) at which the scheme is defined; None: every length
+    )
     embedding_std: float | None = (
         None  # at which token embeddings start, for a scheme that adds to them; None: the network's
     )
@@ -57,10 +61,18 @@ class PositionalEncoding(nn.Module):
     def __init__(self, shape: Shape):
         super().__init__()
         self.shape = shape
-        self.modifiers = nn.ModuleDict()  # what varies independently of the scheme: see configs/window and its like
-        self.trained_length, self.progress, self.draw = shape.original_length, 1.0, cast("tuple[int, int] | None", None)
+        self.modifiers = (
+            nn.ModuleDict()
+        )  # what varies independently of the scheme: see configs/window and its like
+        self.trained_length, self.progress, self.draw = (
+            shape.original_length,
+            1.0,
+            cast("tuple[int, int] | None", None),
+        )
 
-    def stage(self, *, trained_length: int, progress: float = 1.0, draw: tuple[int, int] | None = None) -> None:
+    def stage(
+        self, *, trained_length: int, progress: float = 1.0, draw: tuple[int, int] | None = None
+    ) -> None:
         """Say where training stands, as the trainer does at every step; until then a scheme is as at its end.
 
         `trained_length`: the longest length reached, in tokens; `progress`: the share of the steps done; `draw`: (seed,
@@ -75,7 +87,11 @@ class PositionalEncoding(nn.Module):
     def positions(self, length: int, device: torch.device | None = None) -> Tensor:
         """The position of every token of a context of `length` tokens: int64 (T,), increasing."""
         if "position_ids" in self.modifiers:
-            return cast("PositionIds", self.modifiers["position_ids"]).positions(length, self.draw).to(device)
+            return (
+                cast("PositionIds", self.modifiers["position_ids"])
+                .positions(length, self.draw)
+                .to(device)
+            )
         return torch.arange(length, device=device)
 
     def reach(self, length: int) -> int:
@@ -106,12 +122,17 @@ class PositionalEncoding(nn.Module):
 
     def make_layer_modules(self) -> list[nn.Module]:
         """New modules for one layer: the scheme's and its axes'."""
-        made = [part.make_layer_module() for part in (self, *cast("list[Modifier]", self.modifiers.values()))]
+        made = [
+            part.make_layer_module()
+            for part in (self, *cast("list[Modifier]", self.modifiers.values()))
+        ]
         return [module for module in made if module is not None]
 
     def tables(self, positions_T: Tensor) -> AttentionTables:
         """Everything attention needs for one forward pass over these positions."""
-        made = AttentionTables(positions_T, self.rotation(positions_T, len(positions_T)), self.bias(positions_T))
+        made = AttentionTables(
+            positions_T, self.rotation(positions_T, len(positions_T)), self.bias(positions_T)
+        )
         for axis in cast("list[Modifier]", self.modifiers.values()):
             made = axis.apply(made, self)
         return made

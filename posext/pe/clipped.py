@@ -27,5 +27,8 @@ class Clipped(RoPE):
         inv_freq_R = self.inv_freq(self.base)
         damping = (1 + torch.cos(torch.linspace(0, math.pi, self.damped, dtype=torch.float64))) / 2
         return torch.cat(
-            (inv_freq_R[: len(inv_freq_R) - self.damped], inv_freq_R[len(inv_freq_R) - self.damped :] * damping)
+            (
+                inv_freq_R[: len(inv_freq_R) - self.damped],
+                inv_freq_R[len(inv_freq_R) - self.damped :] * damping,
+            )
         ), 1.0

@@ -37,7 +37,9 @@ class ContextualPositions(nn.Module):
     def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
         return tables._replace(weights=self.weights)
 
-    def weights(self, q_BHQD: Tensor, scores_BHQK: Tensor, bias_HQK: Tensor | None, hidden_QK: Tensor) -> Tensor:
+    def weights(
+        self, q_BHQD: Tensor, scores_BHQK: Tensor, bias_HQK: Tensor | None, hidden_QK: Tensor
+    ) -> Tensor:
         scores_BHQK = scores_BHQK + self.logits(q_BHQD, scores_BHQK, hidden_QK)
         return scores_BHQK.masked_fill(hidden_QK, -math.inf).softmax(dim=-1)
 
@@ -50,4 +52,7 @@ class ContextualPositions(nn.Module):
             below_BHQK = back_BHQK.long()
             above_BHQK = (below_BHQK + 1).clamp(max=len(self.table_PD) - 1)
             share_BHQK = back_BHQK - below_BHQK
-            return whole_BHQP.gather(-1, below_BHQK) * (1 - share_BHQK) + whole_BHQP.gather(-1, above_BHQK) * share_BHQK
+            return (
+                whole_BHQP.gather(-1, below_BHQK) * (1 - share_BHQK)
+                + whole_BHQP.gather(-1, above_BHQK) * share_BHQK
+            )

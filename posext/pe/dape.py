@@ -53,13 +53,17 @@ class Adaptation(nn.Module):
         super().__init__()
         self.static = static
         self.own = static.make_layer_module()
-        self.mlp = nn.Sequential(nn.Linear(2 * heads, width), nn.LeakyReLU(), nn.Linear(width, heads))
+        self.mlp = nn.Sequential(
+            nn.Linear(2 * heads, width), nn.LeakyReLU(), nn.Linear(width, heads)
+        )
 
     def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
         tables = tables._replace(bias=self.static.bias(tables.positions_T), weights=self.weights)
         return tables if self.own is None else self.own(x_BTC, tables)
 
-    def weights(self, q_BHQD: Tensor, scores_BHQK: Tensor, bias_HQK: Tensor | None, hidden_QK: Tensor) -> Tensor:
+    def weights(
+        self, q_BHQD: Tensor, scores_BHQK: Tensor, bias_HQK: Tensor | None, hidden_QK: Tensor
+    ) -> Tensor:
         assert bias_HQK is not None
         with torch.autocast(q_BHQD.device.type, enabled=False):
             both_BHQK = torch.cat((scores_BHQK, bias_HQK.expand_as(scores_BHQK)), dim=1)

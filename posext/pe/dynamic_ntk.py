@@ -44,4 +44,7 @@ class DynamicNTK(RoPE):
 
     def llama_settings(self) -> dict[str, Any]:
         rope = {"rope_type": "dynamic", "rope_theta": self.base, "factor": self.hf_factor}
-        return {"rope_parameters": rope, "max_position_embeddings": self.shape.original_length}  # counted from there
+        return {
+            "rope_parameters": rope,
+            "max_position_embeddings": self.shape.original_length,
+        }  # counted from there

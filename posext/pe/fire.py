@@ -23,13 +23,22 @@ class FIRE(PositionalEncoding):
     family = "bias"
     relative = False
 
-    def __init__(self, shape: Shape, *, width: int = 32, c: float = 0.1, threshold: float | Literal["auto"] = "auto"):
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        width: int = 32,
+        c: float = 0.1,
+        threshold: float | Literal["auto"] = "auto",
+    ):
         super().__init__(shape)
         self.width = width
         self.c = c
         self.threshold = shape.original_length / 4 if threshold == "auto" else threshold
         if width < 1 or not self.threshold >= 1:
-            raise PosextError(f"width and threshold must be at least 1, not {width} and {self.threshold}")
+            raise PosextError(
+                f"width and threshold must be at least 1, not {width} and {self.threshold}"
+            )
         if not math.isfinite(c):
             raise PosextError(f"c must be a finite number, not {c}")
 

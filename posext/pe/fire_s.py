@@ -11,7 +11,14 @@ from posext.pe.fire import FIRE, Interpolation
 class FIREShared(FIRE):
     """FIRE whose function is shared by the layers (Li et al. 2023, arXiv:2310.04418, section 4, "FIRE-S"). Class T."""
 
-    def __init__(self, shape: Shape, *, width: int = 32, c: float = 0.1, threshold: float | Literal["auto"] = "auto"):
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        width: int = 32,
+        c: float = 0.1,
+        threshold: float | Literal["auto"] = "auto",
+    ):
         super().__init__(shape, width=width, c=c, threshold=threshold)
         self.shared = Interpolation(shape.n_heads, width, c, self.threshold)
 

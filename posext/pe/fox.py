@@ -28,5 +28,9 @@ class ForgetGate(nn.Module):
 
     def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
         with torch.autocast(x_BTC.device.type, enabled=False):
-            log_forget_BTH = F.logsigmoid(F.linear(x_BTC.to(self.bias_H.dtype), self.weight_HC, self.bias_H))
-            return tables._replace(bias=KeyBias(-log_forget_BTH.double().cumsum(dim=1).transpose(1, 2)))
+            log_forget_BTH = F.logsigmoid(
+                F.linear(x_BTC.to(self.bias_H.dtype), self.weight_HC, self.bias_H)
+            )
+            return tables._replace(
+                bias=KeyBias(-log_forget_BTH.double().cumsum(dim=1).transpose(1, 2))
+            )

@@ -26,7 +26,9 @@ class KERPLELog(PositionalEncoding):
         clamp_stored(self.height_H, LEAST)
         clamp_stored(self.rate_H, LEAST)
         distances_L = distances(positions_K).to(self.rate_H.dtype)
-        return DistanceBias(-self.height_H[:, None] * torch.log1p(self.rate_H[:, None] * distances_L))
+        return DistanceBias(
+            -self.height_H[:, None] * torch.log1p(self.rate_H[:, None] * distances_L)
+        )
 
 
 @torch.no_grad()

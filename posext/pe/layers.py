@@ -37,20 +37,32 @@ class Layers(PositionalEncoding):
             self.repeats.append(repeat)
             self.titles.append(title_of(entry))
         if not self.repeats:
-            raise PosextError("pe.layers must name at least one layer, as in [{pe: rope, repeat: 3}, {pe: none}]")
+            raise PosextError(
+                "pe.layers must name at least one layer, as in [{pe: rope, repeat: 3}, {pe: none}]"
+            )
         kinds = self.schemes()
-        families = [kind.family for kind, count in zip(kinds, self.repeats, strict=True) for _ in range(count)]
+        families = [
+            kind.family
+            for kind, count in zip(kinds, self.repeats, strict=True)
+            for _ in range(count)
+        ]
         self.family = "/".join(families)
         self.relative = all(kind.relative for kind in kinds)
         self.length_dependent = any(kind.length_dependent for kind in kinds)
-        self.max_length = min((kind.max_length for kind in kinds if kind.max_length is not None), default=None)
+        self.max_length = min(
+            (kind.max_length for kind in kinds if kind.max_length is not None), default=None
+        )
 
     def schemes(self) -> list[PositionalEncoding]:
         return list(self.kinds)  # type: ignore[arg-type]
 
     def layers(self, count: int) -> list[PositionalEncoding]:
         repeats = self.fitted(count)
-        pattern = [kind for kind, repeat in zip(self.schemes(), repeats, strict=True) for _ in range(repeat)]
+        pattern = [
+            kind
+            for kind, repeat in zip(self.schemes(), repeats, strict=True)
+            for _ in range(repeat)
+        ]
         return [pattern[layer % len(pattern)] for layer in range(count)]
 
     def fitted(self, count: int) -> list[int]:
@@ -59,16 +71,24 @@ class Layers(PositionalEncoding):
         Raises PosextError where there are more entries than layers.
         """
         if len(self.repeats) > count:
-            raise PosextError(f"pe.layers has {len(self.repeats)} entries, more than the {count} layers of the network")
+            raise PosextError(
+                f"pe.layers has {len(self.repeats)} entries, more than the {count} layers of the network"
+            )
         repeats = list(self.repeats)
         while sum(repeats) > count:
             repeats[repeats.index(max(repeats))] -= 1
         if repeats != self.repeats:
-            said = ", ".join(f"{repeat} x {title}" for title, repeat in zip(self.titles, repeats, strict=True))
-            log.warning("a pattern of %d layers is fitted to %d: %s", sum(self.repeats), count, said)
+            said = ", ".join(
+                f"{repeat} x {title}" for title, repeat in zip(self.titles, repeats, strict=True)
+            )
+            log.warning(
+                "a pattern of %d layers is fitted to %d: %s", sum(self.repeats), count, said
+            )
         return repeats
 
-    def stage(self, *, trained_length: int, progress: float = 1.0, draw: tuple[int, int] | None = None) -> None:
+    def stage(
+        self, *, trained_length: int, progress: float = 1.0, draw: tuple[int, int] | None = None
+    ) -> None:
         for part in (super(), *self.kinds):
             part.stage(trained_length=trained_length, progress=progress, draw=draw)  # type: ignore[operator]
 
@@ -86,7 +106,9 @@ class Layers(PositionalEncoding):
 def entry_of(entry: Mapping[str, Any], shape: Shape) -> tuple[PositionalEncoding, int]:
     """The scheme of one entry of the pattern, and for how many layers it stands."""
     if "pe" not in entry:
-        raise PosextError(f"an entry of pe.layers names its scheme, as in {{pe: rope}}; got {dict(entry)}")
+        raise PosextError(
+            f"an entry of pe.layers names its scheme, as in {{pe: rope}}; got {dict(entry)}"
+        )
     axes = modifiers_of(entry)
     rest = {key: value for key, value in entry.items() if key not in ("pe", "repeat", *axes)}
     repeat = entry.get("repeat", 1)
@@ -98,6 +120,8 @@ def entry_of(entry: Mapping[str, Any], shape: Shape) -> tuple[PositionalEncoding
 def title_of(entry: Mapping[str, Any]) -> str:
     """An entry in words, as in rope(base=10000.0)+window."""
     axes = modifiers_of(entry)
-    settings = ", ".join(f"{key}={value}" for key, value in entry.items() if key not in ("pe", "repeat", *axes))
+    settings = ", ".join(
+        f"{key}={value}" for key, value in entry.items() if key not in ("pe", "repeat", *axes)
+    )
     scheme = entry["pe"] + (f"({settings})" if settings else "")
     return "+".join([scheme, *(str(axis["name"]) for axis in axes.values())])

@@ -20,7 +20,9 @@ class Learned(PositionalEncoding):
     family = "absolute"
     relative = False
 
-    def __init__(self, shape: Shape, *, max_length: int | Literal["auto"] = "auto", std: float = 0.01):
+    def __init__(
+        self, shape: Shape, *, max_length: int | Literal["auto"] = "auto", std: float = 0.01
+    ):
         super().__init__(shape)
         self.max_length = shape.original_length if max_length == "auto" else max_length
         if self.max_length < 1:

@@ -18,4 +18,6 @@ class Linear(ScaledRoPE):
 
     def llama_settings(self) -> dict[str, Any]:
         factor = self.scale(self.trained_length)
-        return {"rope_parameters": {"rope_type": "linear", "rope_theta": self.base, "factor": factor}}
+        return {
+            "rope_parameters": {"rope_type": "linear", "rope_theta": self.base, "factor": factor}
+        }

@@ -26,6 +26,8 @@ class Llama3(NTKByParts):
             raise PosextError(
                 f"high_freq_factor must exceed low_freq_factor, and both 0: got {high_freq_factor} and {low_freq_factor}"
             )
-        super().__init__(shape, base=base, factor=factor, beta_fast=high_freq_factor, beta_slow=low_freq_factor)
+        super().__init__(
+            shape, base=base, factor=factor, beta_fast=high_freq_factor, beta_slow=low_freq_factor
+        )
 
     llama_settings = NTKByParts.llama_settings

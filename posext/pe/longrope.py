@@ -40,13 +40,19 @@ class LongRoPE(ScaledRoPE):
         super().__init__(shape, base=base, factor=factor)
         for key, given in (("short_factor", short_factor), ("long_factor", long_factor)):
             numbers = [] if isinstance(given, str) else given
-            if given != "auto" and (len(given) != shape.head_dim // 2 or not all(0 < n < math.inf for n in numbers)):
-                raise PosextError(f"{key} must hold {shape.head_dim // 2} numbers above 0, one a pair, not {given}")
+            if given != "auto" and (
+                len(given) != shape.head_dim // 2 or not all(0 < n < math.inf for n in numbers)
+            ):
+                raise PosextError(
+                    f"{key} must hold {shape.head_dim // 2} numbers above 0, one a pair, not {given}"
+                )
         self.short_factor, self.long_factor = short_factor, long_factor
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
         divisors_R = self.divisors(self.scale(length), long=length > self.shape.original_length)
-        attention_factor = math.sqrt(1 + math.log(self.scale(length)) / math.log(self.shape.original_length))
+        attention_factor = math.sqrt(
+            1 + math.log(self.scale(length)) / math.log(self.shape.original_length)
+        )
         return self.inv_freq(self.base) / divisors_R, attention_factor
 
     def divisors(self, s: float, long: bool) -> Tensor:
@@ -54,7 +60,11 @@ class LongRoPE(ScaledRoPE):
         given = self.long_factor if long else self.short_factor
         if given != "auto":
             return torch.tensor(given, dtype=torch.float64)
-        return s ** self.powers() if long else torch.ones(self.shape.head_dim // 2, dtype=torch.float64)
+        return (
+            s ** self.powers()
+            if long
+            else torch.ones(self.shape.head_dim // 2, dtype=torch.float64)
+        )
 
     def llama_settings(self) -> dict[str, Any]:
         s = self.scale(self.trained_length)

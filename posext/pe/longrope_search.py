@@ -60,7 +60,11 @@ def search(
         alive = [divisors for _, divisors in ranked]
         for child in range(population - parents):
             one, other = rng.choice(parents, size=2, replace=False)
-            made = mutated(alive[one], top, rng) if child % 2 else crossed(alive[one], alive[other], top, rng)
+            made = (
+                mutated(alive[one], top, rng)
+                if child % 2
+                else crossed(alive[one], alive[other], top, rng)
+            )
             ranked.append((objective(made), made))
         history.append(min(value for value, _ in ranked))
     value, divisors = min(ranked, key=lambda pair: pair[0])

@@ -35,7 +35,9 @@ class MrRoPEUni(YaRN):
         )
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
-        return self.inv_freq(self.base) / self.scale(length) ** self.exponents(), self.temperature(length)
+        return self.inv_freq(self.base) / self.scale(length) ** self.exponents(), self.temperature(
+            length
+        )
 
     def exponents(self) -> Tensor:
         """The power of s that divides each pair's frequency, 0 to 1: float64 (R,)."""

@@ -28,10 +28,14 @@ class NoteNTKPoly(RoPE):
     ):
         super().__init__(shape, base=base)
         if not (0 <= alpha < float("inf") and 0 <= beta < float("inf")):
-            raise PosextError(f"alpha and beta must be numbers of at least 0, not {alpha} and {beta}")
+            raise PosextError(
+                f"alpha and beta must be numbers of at least 0, not {alpha} and {beta}"
+            )
         self.alpha, self.beta = alpha, beta
         self.width = shape.d_model if denominator == "d_model" else shape.head_dim
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
         pairs_R = torch.arange(self.shape.head_dim // 2, dtype=torch.float64)
-        return self.inv_freq(self.base) * (1 + self.alpha * (pairs_R / self.width) ** self.beta), 1.0
+        return self.inv_freq(self.base) * (
+            1 + self.alpha * (pairs_R / self.width) ** self.beta
+        ), 1.0

@@ -31,8 +31,15 @@ class NoteRoPEPower(RoPE):
         return self.inv_freq(self.base) ** (1 / self.alpha), 1.0
 
     def direction(self) -> str:
-        turns = "speeds up every pair but the first" if self.alpha > 1 else "slows down every pair but the first"
+        turns = (
+            "speeds up every pair but the first"
+            if self.alpha > 1
+            else "slows down every pair but the first"
+        )
         return f"is RoPE with base {self.base ** (1 / self.alpha):.6g} and {turns if self.alpha != 1 else 'changes nothing'}"
 
     def describe(self) -> dict[str, Any]:
-        return super().describe() | {"effective_base": self.base ** (1 / self.alpha), "direction": self.direction()}
+        return super().describe() | {
+            "effective_base": self.base ** (1 / self.alpha),
+            "direction": self.direction(),
+        }

@@ -16,7 +16,9 @@ class NTK(ScaledRoPE):
     Raises PosextError for a head_dim of 2, as `ntk_base` does.
     """
 
-    def __init__(self, shape: Shape, *, base: float = 10000.0, factor: float | Literal["auto"] = "auto"):
+    def __init__(
+        self, shape: Shape, *, base: float = 10000.0, factor: float | Literal["auto"] = "auto"
+    ):
         super().__init__(shape, base=base, factor=factor)
         ntk_base(base, 1.0, shape.head_dim)  # refuses a head_dim of 2
 
@@ -27,4 +29,9 @@ class NTK(ScaledRoPE):
         return ntk_base(self.base, self.scale(length), self.shape.head_dim)
 
     def llama_settings(self) -> dict[str, Any]:
-        return {"rope_parameters": {"rope_type": "default", "rope_theta": self.scaled_base(self.trained_length)}}
+        return {
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": self.scaled_base(self.trained_length),
+            }
+        }

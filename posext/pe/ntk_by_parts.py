@@ -21,7 +21,12 @@ class NTKByParts(YaRN):
         beta_fast: float | Literal["auto"] = 32.0,
         beta_slow: float = 1.0,
     ):
-        parts = {"beta_fast": beta_fast, "beta_slow": beta_slow, "ramp": "rotations", "attention_factor": 1.0}
+        parts = {
+            "beta_fast": beta_fast,
+            "beta_slow": beta_slow,
+            "ramp": "rotations",
+            "attention_factor": 1.0,
+        }
         super().__init__(shape, base=base, factor=factor, **parts)
 
     def llama_settings(self) -> dict[str, Any]:

@@ -12,5 +12,7 @@ class NTKFixed(NTKMixed):
     Class Z.
     """
 
-    def __init__(self, shape: Shape, *, base: float = 10000.0, factor: float | Literal["auto"] = "auto"):
+    def __init__(
+        self, shape: Shape, *, base: float = 10000.0, factor: float | Literal["auto"] = "auto"
+    ):
         super().__init__(shape, base=base, factor=factor, power=1.0)

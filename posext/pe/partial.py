@@ -19,7 +19,9 @@ class Partial(RoPE):
         super().__init__(shape, base=base)
         self.rotary_dim = int(share * shape.head_dim) if 0 < share <= 1 else 0
         if self.rotary_dim < 2 or self.rotary_dim % 2:
-            raise PosextError(f"share={share} of a head_dim of {shape.head_dim} is not an even number of dimensions")
+            raise PosextError(
+                f"share={share} of a head_dim of {shape.head_dim} is not an even number of dimensions"
+            )
 
     def inv_freq(self, base: float) -> Tensor:
         return base ** (-torch.arange(0, self.rotary_dim, 2, dtype=torch.float64) / self.rotary_dim)

@@ -38,5 +38,11 @@ class Proportional(ScaledRoPE):
 
     def llama_settings(self) -> dict[str, Any]:
         s = self.scale(self.trained_length)
-        rope = {"rope_type": "proportional", "rope_theta": self.base, "partial_rotary_factor": self.share}
-        return {"rope_parameters": rope if s == 1 else {**rope, "factor": s}}  # which is read, but warned of
+        rope = {
+            "rope_type": "proportional",
+            "rope_theta": self.base,
+            "partial_rotary_factor": self.share,
+        }
+        return {
+            "rope_parameters": rope if s == 1 else {**rope, "factor": s}
+        }  # which is read, but warned of

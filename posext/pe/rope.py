@@ -40,7 +40,10 @@ class RoPE(PositionalEncoding):
     def rotation(self, positions_T: Tensor, length: int) -> Rotation:
         inv_freq_R, attention_factor = self.frequencies(length)
         phases_TR = positions_T.double()[:, None] * inv_freq_R.to(positions_T.device)
-        return Rotation((phases_TR.cos() * attention_factor).float(), (phases_TR.sin() * attention_factor).float())
+        return Rotation(
+            (phases_TR.cos() * attention_factor).float(),
+            (phases_TR.sin() * attention_factor).float(),
+        )
 
     def logit_factor(self, length: int) -> float:
         return self.frequencies(length)[1] ** 2
@@ -64,5 +67,7 @@ def ntk_base(base: float, scale: float, head_dim: int) -> float:
     Raises PosextError for a head_dim of 2, whose only pair is both.
     """
     if head_dim == 2:
-        raise PosextError("a change of base cannot scale a head_dim of 2: it has one pair, which turns once a token")
+        raise PosextError(
+            "a change of base cannot scale a head_dim of 2: it has one pair, which turns once a token"
+        )
     return base * scale ** (head_dim / (head_dim - 2))

@@ -24,8 +24,12 @@ class Sandwich(PositionalEncoding):
 
     def bias(self, positions_K: Tensor) -> DistanceBias:
         distances_L = distances(positions_K).double()
-        pairs_J = torch.arange(1, self.width // 2 + 1, dtype=torch.float64, device=positions_K.device)
+        pairs_J = torch.arange(
+            1, self.width // 2 + 1, dtype=torch.float64, device=positions_K.device
+        )
         phases_LJ = distances_L[:, None] * 10000.0 ** (-2 * pairs_J / self.width)
         decay_L = phases_LJ.cos().sum(-1) - self.width / 2
-        heads_H = torch.arange(1, self.shape.n_heads + 1, dtype=torch.float64, device=positions_K.device)
+        heads_H = torch.arange(
+            1, self.shape.n_heads + 1, dtype=torch.float64, device=positions_K.device
+        )
         return DistanceBias((decay_L / (8 * heads_H / self.shape.n_heads)[:, None]).float())

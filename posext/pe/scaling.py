@@ -18,10 +18,14 @@ class ScaledRoPE(RoPE):
 
     rope_at_factor_one = True
 
-    def __init__(self, shape: Shape, *, base: float = 10000.0, factor: float | Literal["auto"] = "auto"):
+    def __init__(
+        self, shape: Shape, *, base: float = 10000.0, factor: float | Literal["auto"] = "auto"
+    ):
         super().__init__(shape, base=base)
         if factor != "auto" and not (1 <= factor < math.inf):
-            raise PosextError(f"factor must be a finite number of at least 1, or auto, not {factor}")
+            raise PosextError(
+                f"factor must be a finite number of at least 1, or auto, not {factor}"
+            )
         self.factor = factor
         self.length_dependent = factor == "auto"
 

@@ -26,7 +26,9 @@ class Sinusoidal(PositionalEncoding):
         super().__init__(shape)
         std = shape.d_model**-0.5 if embedding_std == "auto" else float(embedding_std)
         if not 0 < std < float("inf"):
-            raise PosextError(f"embedding_std must be a number above 0, or auto, not {embedding_std}")
+            raise PosextError(
+                f"embedding_std must be a number above 0, or auto, not {embedding_std}"
+            )
         self.embedding_std = std
 
     def embed(self, x_BTC: Tensor, positions_T: Tensor) -> Tensor:

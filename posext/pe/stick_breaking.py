@@ -35,10 +35,14 @@ class Stick(nn.Module):
     def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
         return tables._replace(weights=self.weights)
 
-    def weights(self, q_BHQD: Tensor, scores_BHQK: Tensor, bias_HQK: Tensor | None, hidden_QK: Tensor) -> Tensor:
+    def weights(
+        self, q_BHQD: Tensor, scores_BHQK: Tensor, bias_HQK: Tensor | None, hidden_QK: Tensor
+    ) -> Tensor:
         own_Q1 = (~hidden_QK).sum(-1, keepdim=True) - 1
         before_QK = torch.arange(hidden_QK.shape[-1], device=hidden_QK.device) < own_Q1
-        kept_BHQK = F.logsigmoid(-scores_BHQK).masked_fill(~before_QK, 0)  # ln of what key m leaves of the stick
+        kept_BHQK = F.logsigmoid(-scores_BHQK).masked_fill(
+            ~before_QK, 0
+        )  # ln of what key m leaves of the stick
         left_BHQK = kept_BHQK.flip(-1).cumsum(-1).flip(-1) - kept_BHQK
         taken_BHQK = (F.logsigmoid(scores_BHQK) + left_BHQK).exp().masked_fill(~before_QK, 0)
         if not self.to_self:

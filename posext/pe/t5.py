@@ -33,6 +33,8 @@ class T5(PositionalEncoding):
     def bucket(self, distances_L: Tensor) -> Tensor:
         """The bucket of every distance (tokens back): int64."""
         exact = self.buckets // 2
-        octaves = (distances_L.clamp(min=1).double() / exact).log() / math.log(self.max_distance / exact)
+        octaves = (distances_L.clamp(min=1).double() / exact).log() / math.log(
+            self.max_distance / exact
+        )
         far = (exact + (octaves * (self.buckets - exact)).long()).clamp(max=self.buckets - 1)
         return torch.where(distances_L < exact, distances_L, far)

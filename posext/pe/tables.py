@@ -70,6 +70,10 @@ class AttentionTables(NamedTuple):
     bias: KeyBias | DistanceBias | PairBias | DenseBias | None = None
     multiplier: Tensor | None = None  # of the scores, by query: float32 (T,) or (H, T)
     gain_D: Tensor | None = None  # of queries and of keys, after they turned: float32 (D,)
-    views: tuple[KeyGroup, ...] = ()  # no key in more than one of them; none: every key up to the query's own
-    weights: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor] | None = None  # None: softmax of scores + bias
+    views: tuple[
+        KeyGroup, ...
+    ] = ()  # no key in more than one of them; none: every key up to the query's own
+    weights: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor] | None = (
+        None  # None: softmax of scores + bias
+    )
     # (q_BHQD turned, scores_BHQK scaled, bias_HQK, hidden_QK where a key lies after the query) to weights_BHQK

@@ -44,10 +44,16 @@ class YaRN(ScaledRoPE):
         most_turns = shape.original_length / (2 * math.pi)
         fast = math.sqrt(max(beta_slow, 0) * most_turns) if beta_fast == "auto" else beta_fast
         if not 0 < beta_slow < fast < math.inf:
-            raise PosextError(f"beta_fast must exceed beta_slow, and both 0: got {beta_fast} and {beta_slow}")
+            raise PosextError(
+                f"beta_fast must exceed beta_slow, and both 0: got {beta_fast} and {beta_slow}"
+            )
         if attention_factor != "auto" and not 0 < attention_factor < math.inf:
-            raise PosextError(f"attention_factor must be a number above 0, or auto, not {attention_factor}")
-        if (mscale is None) != (mscale_all_dim is None) or (mscale is not None and attention_factor != "auto"):
+            raise PosextError(
+                f"attention_factor must be a number above 0, or auto, not {attention_factor}"
+            )
+        if (mscale is None) != (mscale_all_dim is None) or (
+            mscale is not None and attention_factor != "auto"
+        ):
             raise PosextError("mscale and mscale_all_dim go together, and without attention_factor")
         if not all(0 <= number < math.inf for number in (mscale or 0, mscale_all_dim or 0)):
             raise PosextError(
@@ -56,11 +62,21 @@ class YaRN(ScaledRoPE):
         if fast > most_turns:
             message = "yarn: no pair turns beta_fast=%g times in %d tokens, so the ramp starts at once; try auto"
             log.warning(message, fast, shape.original_length)
-        self.beta_fast, self.beta_slow, self.truncate, self.ramp_over = fast, beta_slow, truncate, ramp
-        self.attention_factor, self.mscales = attention_factor, (mscale or 1.0, mscale_all_dim or 0.0)
+        self.beta_fast, self.beta_slow, self.truncate, self.ramp_over = (
+            fast,
+            beta_slow,
+            truncate,
+            ramp,
+        )
+        self.attention_factor, self.mscales = (
+            attention_factor,
+            (mscale or 1.0, mscale_all_dim or 0.0),
+        )
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
-        return self.inv_freq(self.base) * (1 - self.ramp() * (1 - 1 / self.scale(length))), self.temperature(length)
+        return self.inv_freq(self.base) * (
+            1 - self.ramp() * (1 - 1 / self.scale(length))
+        ), self.temperature(length)
 
     def temperature(self, length: int) -> float:
         """The factor on cos and sin, whose square is on the logits."""
@@ -91,13 +107,18 @@ class YaRN(ScaledRoPE):
             turns_R = length * self.inv_freq(self.base) / (2 * math.pi)
             return 1 - ((turns_R - self.beta_slow) / (self.beta_fast - self.beta_slow)).clamp(0, 1)
         low, high = self.ramp_ends()
-        return ((torch.arange(d // 2, dtype=torch.float64) - low) / max(high - low, 1e-3)).clamp(0, 1)
+        return ((torch.arange(d // 2, dtype=torch.float64) - low) / max(high - low, 1e-3)).clamp(
+            0, 1
+        )
 
     def ramp_ends(self) -> tuple[float, float]:
         """The pairs, in fractions unless truncated, that turn beta_fast and beta_slow times in the original length."""
         d, length = self.shape.head_dim, self.shape.original_length
         betas = (self.beta_fast, self.beta_slow)
-        low, high = (d * math.log(length / (2 * math.pi * beta)) / (2 * math.log(self.base)) for beta in betas)
+        low, high = (
+            d * math.log(length / (2 * math.pi * beta)) / (2 * math.log(self.base))
+            for beta in betas
+        )
         if self.truncate:
             low, high = math.floor(low), math.ceil(high)
         return max(low, 0), min(high, d - 1)

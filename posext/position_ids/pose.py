@@ -27,7 +27,10 @@ class PoSE(PositionIds):
         positions_T = torch.arange(length)
         if draw is not None and length > 1:
             rng = generator(draw)
-            cut, skip = int(rng.integers(1, length)), int(rng.integers(0, max(self.limit - length, 0) + 1))
+            cut, skip = (
+                int(rng.integers(1, length)),
+                int(rng.integers(0, max(self.limit - length, 0) + 1)),
+            )
             positions_T[cut:] += skip
         return positions_T
 

@@ -23,7 +23,9 @@ class Randomized(PositionIds):
         self.limit = round(multiple * shape.original_length)
 
     def positions(self, length: int, draw: tuple[int, int] | None) -> Tensor:
-        drawn = generator(draw or (0, length)).choice(max(self.limit, length), size=length, replace=False)
+        drawn = generator(draw or (0, length)).choice(
+            max(self.limit, length), size=length, replace=False
+        )
         return torch.from_numpy(np.sort(drawn))
 
     def reach(self, length: int) -> int:

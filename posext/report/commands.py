@@ -28,7 +28,10 @@ def train(run: Run) -> str | None:
     except PosextError:
         return None
     known, own = flat(composed), flat(asdict(config))
-    settings = [f"{'' if key in known else '+'}{key}={value(now)}" for key, now in differing(known, own).items()]
+    settings = [
+        f"{'' if key in known else '+'}{key}={value(now)}"
+        for key, now in differing(known, own).items()
+    ]
     if config.name != name_of(config, [*chosen, *settings]):
         settings.append(f"name={value(config.name)}")
     return joined("python -m posext.train", [*chosen, *settings])
@@ -40,17 +43,26 @@ def closest(config: TrainConfig) -> tuple[list[str], dict[str, Any]]:
     nearest = {}
     for group in ("data", "length"):
         own = flat(asdict(getattr(config, group)))
-        nearest[group] = min(pe.names(group), key=lambda name: len(differing(flat(section(group, name)), own)))
+        nearest[group] = min(
+            pe.names(group), key=lambda name: len(differing(flat(section(group, name)), own))
+        )
     sections: dict[str, Any] = {
-        group: pe.settings_of(group, name) for group, name in {"pe": config.pe["name"], **axes}.items()
+        group: pe.settings_of(group, name)
+        for group, name in {"pe": config.pe["name"], **axes}.items()
     }
     sections |= {"model": pe.settings_of("model", config.model.name)}
     sections |= {group: section(group, name) for group, name in nearest.items()}
-    composed = asdict(TrainConfig(pe=None)) | sections | {"learning_rate": sections["model"]["learning_rate"]}
+    composed = (
+        asdict(TrainConfig(pe=None))
+        | sections
+        | {"learning_rate": sections["model"]["learning_rate"]}
+    )
     chosen = [f"+{group}={name}" for group, name in {"pe": config.pe["name"], **axes}.items()]
     defaults = {"model": "tiny", "data": "python", "length": "fixed"}
     named = {"model": config.model.name, **nearest}
-    return chosen + [f"{group}={name}" for group, name in named.items() if name != defaults[group]], composed
+    return chosen + [
+        f"{group}={name}" for group, name in named.items() if name != defaults[group]
+    ], composed
 
 
 def section(group: str, name: str) -> dict[str, Any]:
@@ -93,7 +105,9 @@ def evaluate(run: Run, rows: pd.DataFrame) -> list[str]:
     protocols = rows.protocol.drop_duplicates().tolist()
     if protocols != getattr(run.config, "protocols", [HEADLINE]):
         common.append(f"protocols={value(protocols)}")
-    return [joined("python -m posext.evaluate", [folder, *typed, *common]) for typed in extensions(rows)]
+    return [
+        joined("python -m posext.evaluate", [folder, *typed, *common]) for typed in extensions(rows)
+    ]
 
 
 def extensions(rows: pd.DataFrame) -> Iterator[list[str]]:
@@ -101,10 +115,16 @@ def extensions(rows: pd.DataFrame) -> Iterator[list[str]]:
     seen = list(dict.fromkeys(zip(rows.extend, rows.factor, strict=True)))
     for extend, factor in seen:
         own_fixed = ("", "auto") in seen and extend == rows.scheme.iloc[0].split("+")[0]
-        if extend == FLOOR or own_fixed or (factor not in ("", "auto") and (extend, "auto") in seen):
+        if (
+            extend == FLOOR
+            or own_fixed
+            or (factor not in ("", "auto") and (extend, "auto") in seen)
+        ):
             continue
         typed = []
-        for index, (name, settings) in enumerate(re.findall(r"([^()+]+)(?:\(([^()]*)\))?(?:\+|$)", extend)):
+        for index, (name, settings) in enumerate(
+            re.findall(r"([^()+]+)(?:\(([^()]*)\))?(?:\+|$)", extend)
+        ):
             groups = ("pe", "window", "attention_scale")[index > 0 :]
             group = next((group for group in groups if name in pe.names(group)), "pe")
             prefix = "extend" if group == "pe" else group

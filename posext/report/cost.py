@@ -29,7 +29,9 @@ def growth(lengths: Sequence[float], values: Sequence[float]) -> Growth:
 
     Lengths without a value above 0 are left out first. nan where fewer than two are left in that half.
     """
-    found = sorted((n, v) for n, v in zip(lengths, values, strict=True) if math.isfinite(v) and v > 0)
+    found = sorted(
+        (n, v) for n, v in zip(lengths, values, strict=True) if math.isfinite(v) and v > 0
+    )
     longer = np.log(np.array(found[len(found) // 2 :], dtype=float).reshape(-1, 2))
     if len(longer) < 2:
         return Growth(math.nan, math.nan)
@@ -59,7 +61,10 @@ def table(lines: Sequence[Line]) -> list[dict[str, str]]:
     rows = []
     for line in lines:
         values = line.values().astype(float)
-        time, memory = (growth(values.index.tolist(), values[c].tolist()) for c in ("seconds", "peak_memory_bytes"))
+        time, memory = (
+            growth(values.index.tolist(), values[c].tolist())
+            for c in ("seconds", "peak_memory_bytes")
+        )
         speed = values.tokens_per_second.dropna()
         rows.append(
             {"name": line.name, "colour": line.style.colour, "time": worded(time), "memory": worded(memory),

@@ -20,7 +20,11 @@ ONE_LINE = ["scheme", "extend", "factor", "original_length", "train_length", "gr
 
 
 def draw(
-    curves: pd.DataFrame, path: Path, title: str = "", known: pd.DataFrame | None = None, protocol: str = HEADLINE
+    curves: pd.DataFrame,
+    path: Path,
+    title: str = "",
+    known: pd.DataFrame | None = None,
+    protocol: str = HEADLINE,
 ) -> None:
     """Write the chart of a protocol's curves: one colour a scheme, a fixed factor dashed; several seeds as mean and range.
 
@@ -37,7 +41,13 @@ def draw(
         if first.extend == FLOOR:
             one_curve(axes, group, "black", "--")
             continue
-        scheme = (first.scheme, first.extend or first.scheme, first.original_length, first.train_length, first.group)
+        scheme = (
+            first.scheme,
+            first.extend or first.scheme,
+            first.original_length,
+            first.train_length,
+            first.group,
+        )
         colour = colours.setdefault(scheme, f"C{len(colours) % 10}")
         one_curve(axes, group, colour, "-" if first.factor in ("", "auto") else "--")
         crop_lines(axes, group, curves if known is None else known, colour)
@@ -53,7 +63,11 @@ def draw(
     axes.xaxis.set_major_locator(FixedLocator(lengths))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     plain_log_ticks(axes)
-    same = "; the same target tokens at every length" if protocol in COMPARABLE else f" under {protocol}"
+    same = (
+        "; the same target tokens at every length"
+        if protocol in COMPARABLE
+        else f" under {protocol}"
+    )
     axes.set_xlabel(f"context length (tokens){same}")
     axes.set_ylabel("perplexity")
     axes.grid(axis="y", which="major", color="0.92", linewidth=0.8)
@@ -75,7 +89,13 @@ def one_curve(axes: Axes, group: pd.DataFrame, colour: str, style: str) -> None:
     seeds = "" if alone else f" ({group.seed.nunique()} seeds)"
     first = group.iloc[0]
     axes.plot(
-        lengths, np.exp(nll), style, color=colour, marker="o", markersize=3, curve_label=curve_label(first) + seeds
+        lengths,
+        np.exp(nll),
+        style,
+        color=colour,
+        marker="o",
+        markersize=3,
+        curve_label=curve_label(first) + seeds,
     )
     axes.fill_between(lengths, np.exp(low), np.exp(high), color=colour, alpha=0.12, linewidth=0)
 

@@ -60,7 +60,11 @@ def traces(lines: Sequence[Line], view: ChartView, beside: Sequence[Line]) -> li
         shade, curve = of_line(line, view.values(line), i)
         state = {} if line in shown else hidden
         drawn += [{**shade, **state}] * (len(lines) <= BANDS) + [{**curve, **state}]
-    faint = [faintly(of_line(line, view.values(line), i)[1]) for i, line in enumerate(beside) if not view.signed]
+    faint = [
+        faintly(of_line(line, view.values(line), i)[1])
+        for i, line in enumerate(beside)
+        if not view.signed
+    ]
     return [*faint, *crops(shown, view), *drawn]
 
 
@@ -68,10 +72,14 @@ def visible(lines: Sequence[Line]) -> list[Line]:
     """The lines drawn at first: all, or of many the floors and the lowest at the longest length that most of them have."""
     if len(lines) <= MANY:
         return list(lines)
-    lengths = pd.concat([line.curves.context_length.drop_duplicates() for line in lines]).value_counts()
+    lengths = pd.concat(
+        [line.curves.context_length.drop_duplicates() for line in lines]
+    ).value_counts()
     at = int(lengths.index[lengths == lengths.max()].max())
     ends = [line.values().nll.get(at, math.nan) for line in lines]
-    order = sorted(range(len(lines)), key=lambda i: (not lines[i].floor, math.isnan(ends[i]), ends[i]))
+    order = sorted(
+        range(len(lines)), key=lambda i: (not lines[i].floor, math.isnan(ends[i]), ends[i])
+    )
     kept = set(order[:SHOWN])
     return [line for i, line in enumerate(lines) if i in kept]
 
@@ -84,7 +92,12 @@ def of_line(line: Line, values: pd.DataFrame, number: int) -> list[dict]:
     name = html.escape(line.name, quote=False)  # plotly reads tags in names
     same = {"type": "scatter", "name": name, "legendgroup": name}
     band_x, band_y = band(values)
-    shade = {"fill": "toself", "fillcolor": shaded(line.style.colour), "line": {"width": 0}, "mode": "lines"}
+    shade = {
+        "fill": "toself",
+        "fillcolor": shaded(line.style.colour),
+        "line": {"width": 0},
+        "mode": "lines",
+    }
     dash = "dash" if line.style.dashed else "solid"
     curve = {
         "x": [int(n) for n in values.index], "y": numbers(values.value), "text": values.said.tolist(),
@@ -95,7 +108,15 @@ def of_line(line: Line, values: pd.DataFrame, number: int) -> list[dict]:
         "hovertemplate": "%{fullData.name}<br>%{x:,} tokens: %{text}<extra></extra>",
     }  # fmt: skip
     return [
-        {**same, "uid": f"band{number}", "x": band_x, "y": band_y, **shade, "showlegend": False, "hoverinfo": "skip"},
+        {
+            **same,
+            "uid": f"band{number}",
+            "x": band_x,
+            "y": band_y,
+            **shade,
+            "showlegend": False,
+            "hoverinfo": "skip",
+        },
         {**same, "uid": f"line{number}", **curve},
     ]
 
@@ -143,13 +164,17 @@ def numbers(values: pd.Series) -> list[float | None]:
 
 
 def shaded(colour: str) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5)) if colour else (128, 128, 128)
+    red, green, blue = (
+        (int(colour[i : i + 2], 16) for i in (1, 3, 5)) if colour else (128, 128, 128)
+    )
     return f"rgba({red},{green},{blue},0.13)"
 
 
 def share_scale(charts: Sequence[dict]) -> None:
     """Let charts that stand side by side have the same reach of y in each view."""
     for views in zip(*(chart["views"] for chart in charts), strict=True):
-        found = [y for view in views for trace in view["traces"] for y in trace["y"] if y is not None]
+        found = [
+            y for view in views for trace in view["traces"] for y in trace["y"] if y is not None
+        ]
         for view in views:
             view["reach"] = [min(found), max(found)] if found else None

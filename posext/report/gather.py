@@ -30,7 +30,11 @@ class Source:
     def bootstrap(self) -> comparison.Bootstrap:
         """How the run's documents are resampled."""
         config = self.run.config.evaluation if self.run else None
-        return comparison.Bootstrap(config.bootstrap, config.seed) if config else comparison.Bootstrap()
+        return (
+            comparison.Bootstrap(config.bootstrap, config.seed)
+            if config
+            else comparison.Bootstrap()
+        )
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,9 @@ class Paired:
 
 def read(paths: Sequence[Path]) -> list[Source]:
     """Everything that some runs have. Raises PosextError where none holds curves."""
-    return [source(path, rows) for path in paths if len(rows := measured(path, alone=len(paths) == 1))]
+    return [
+        source(path, rows) for path in paths if len(rows := measured(path, alone=len(paths) == 1))
+    ]
 
 
 def measured(path: Path, alone: bool) -> pd.DataFrame:
@@ -60,7 +66,12 @@ def measured(path: Path, alone: bool) -> pd.DataFrame:
 
 def source(path: Path, rows: pd.DataFrame) -> Source:
     known = path.is_dir() and (path / "config.yaml").is_file()
-    return Source(path, rows, run.load_run(path) if known else None, retrieval.read_retrieval(path / retrieval.FILE))
+    return Source(
+        path,
+        rows,
+        run.load_run(path) if known else None,
+        retrieval.read_retrieval(path / retrieval.FILE),
+    )
 
 
 def on_same_targets(sources: Sequence[Source]) -> tuple[list[Source], list[str]]:
@@ -76,10 +87,14 @@ def on_same_targets(sources: Sequence[Source]) -> tuple[list[Source], list[str]]
         left = curves.left_out(before, kept)
         return [replace(sources[0], rows=kept)], [f"{left[0].upper()}{left[1:]}."] if left else []
     curves.refuse_mixed_targets(rows)
-    corpora = {source.run.record["data"]: source for source in sources if source.run and source.run.trained}
+    corpora = {
+        source.run.record["data"]: source for source in sources if source.run and source.run.trained
+    }
     if len(corpora) > 1 and (rows.targets == "").any():  # then the counts alone would have to tell
         one, two = (source.path for source in list(corpora.values())[:2])
-        raise PosextError(f"{one} and {two} are measured on different corpora, so they cannot stand on one page")
+        raise PosextError(
+            f"{one} and {two} are measured on different corpora, so they cannot stand on one page"
+        )
     return list(sources), []
 
 

@@ -48,7 +48,9 @@ class Line:
 
     def crop(self, known: pd.DataFrame) -> float:
         """The crop baseline in nats, over the runs of the line."""
-        return float(np.mean([crop_baseline(curve, known) for _, curve in self.curves.groupby("run")]))
+        return float(
+            np.mean([crop_baseline(curve, known) for _, curve in self.curves.groupby("run")])
+        )
 
 
 class Styles:
@@ -61,7 +63,9 @@ class Styles:
 
     def of(self, rows: pd.DataFrame) -> list[Line]:
         """The lines of some rows, a floor last."""
-        groups = dedupe_floor(rows).groupby([*LINE, "run"] if self.by_run else LINE, sort=False, dropna=False)
+        groups = dedupe_floor(rows).groupby(
+            [*LINE, "run"] if self.by_run else LINE, sort=False, dropna=False
+        )
         lines = [self.line(curves) for _, curves in groups]
         return sorted(lines, key=lambda line: line.floor)
 
@@ -77,12 +81,22 @@ class Styles:
         if first.extend == FLOOR:
             return Line(FLOOR, Style("", "circle", dashed=True), curves, floor=True)
         first["protocol"] = HEADLINE  # a label may name any other, but that stands above the chart
-        parts = [curve_label(first)] + [first.model] * self.several_models + [first.run] * self.by_run
+        parts = (
+            [curve_label(first)] + [first.model] * self.several_models + [first.run] * self.by_run
+        )
         name = " · ".join(parts) + (f" ({seeds} seeds)" if seeds > 1 else "")
-        key = first.scheme, first.extend or first.scheme, first.original_length, first.train_length, *parts[1:]
+        key = (
+            first.scheme,
+            first.extend or first.scheme,
+            first.original_length,
+            first.train_length,
+            *parts[1:],
+        )
         number = self.numbers.setdefault(key, len(self.numbers))
         colour, symbol = COLOURS[number % len(COLOURS)], SYMBOLS[number % len(SYMBOLS)]
-        return Line(name, Style(colour, symbol, first.factor not in ("", "auto")), curves, floor=False)
+        return Line(
+            name, Style(colour, symbol, first.factor not in ("", "auto")), curves, floor=False
+        )
 
 
 def repeated(rows: pd.DataFrame) -> bool:

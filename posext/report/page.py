@@ -30,7 +30,11 @@ def write(paths: Sequence[Path], out: Path) -> Path:
     made = content(gather.read(paths))
     charts = [chart for section in made["sections"] for chart in section["charts"]]
     environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     text = environment.get_template("page.html").render(
         **made,
@@ -67,18 +71,48 @@ def content(sources: Sequence[Source]) -> dict[str, Any]:
         made["table"] = tables.rows(headline, paired, styles)
         over = seeds.over(headline, styles)
         made["seeds"] = seeds.table(headline, over, styles)
-        made["answers"] = words.answers(made["table"], made["lengths"], over, seeds.lowest(headline, styles))
+        made["answers"] = words.answers(
+            made["table"], made["lengths"], over, seeds.lowest(headline, styles)
+        )
         made["answers"] += seeds.sentences(headline, styles)
-        about = words.MANY if any(trace.get("visible") for trace in charts[0]["views"][0]["traces"]) else ""
-        sections.append({"kind": "headline", "title": "Extrapolation", "about": about, "charts": charts, "table": []})
+        about = (
+            words.MANY
+            if any(trace.get("visible") for trace in charts[0]["views"][0]["traces"])
+            else ""
+        )
+        sections.append(
+            {
+                "kind": "headline",
+                "title": "Extrapolation",
+                "about": about,
+                "charts": charts,
+                "table": [],
+            }
+        )
         sections += [costs(headline, styles)] if headline.seconds.notna().any() else []
     for name in rows.protocol.drop_duplicates():
         if name != HEADLINE:
             charts, _ = compared(sources, styles, rows, name, notes)
             title = words.TITLES.get(name, name)
-            sections.append({"kind": "", "title": title, "about": words.protocol(name), "charts": charts, "table": []})
+            sections.append(
+                {
+                    "kind": "",
+                    "title": title,
+                    "about": words.protocol(name),
+                    "charts": charts,
+                    "table": [],
+                }
+            )
     if heat := retrieval.figures(sources):
-        sections.append({"kind": "heat", "title": "Retrieval", "about": words.RETRIEVAL, "charts": heat, "table": []})
+        sections.append(
+            {
+                "kind": "heat",
+                "title": "Retrieval",
+                "about": words.RETRIEVAL,
+                "charts": heat,
+                "table": [],
+            }
+        )
     return {**made, "sections": sections}
 
 
@@ -89,8 +123,15 @@ def compared(
     of_protocol, fixed = rows.loc[rows.protocol == protocol], rows.loc[rows.protocol == HEADLINE]
     x = ""
     if protocol == "per_position":  # one pass: a bucket of positions is what a length is elsewhere
-        bucket = of_protocol.group.where(of_protocol.group != "", of_protocol.context_length).astype(float).astype(int)
-        of_protocol, x = of_protocol.assign(context_length=bucket, group=""), "largest context in the bucket (tokens)"
+        bucket = (
+            of_protocol.group.where(of_protocol.group != "", of_protocol.context_length)
+            .astype(float)
+            .astype(int)
+        )
+        of_protocol, x = (
+            of_protocol.assign(context_length=bucket, group=""),
+            "largest context in the bucket (tokens)",
+        )
     beside = styles.of(fixed) if protocol not in (HEADLINE, "far_copy") and len(fixed) else []
     charts, everything = [], []
     for group, known in of_protocol.groupby("group", sort=False):
@@ -111,15 +152,29 @@ def compared(
 def costs(headline: pd.DataFrame, styles: Styles) -> dict[str, Any]:
     lines = [line for line in styles.of(headline) if not line.floor]
     table = cost.table(lines)
-    return {"kind": "cost", "title": "Cost", "about": words.COST, "charts": [cost.figure(lines)], "table": table}
+    return {
+        "kind": "cost",
+        "title": "Cost",
+        "about": words.COST,
+        "charts": [cost.figure(lines)],
+        "table": table,
+    }
 
 
 def described(rows: pd.DataFrame) -> list[tuple[str, str]]:
     """What stands under the title."""
     by_model = rows.loc[rows.parameters.notna()].groupby("model", sort=False).parameters
     models = [f"{model}, {words.span(counts, 'parameters')}" for model, counts in by_model]
-    found: dict[str, Any] = {"study": rows.study, "model": models, "seed": rows.seed.astype(int), "code": rows.commit}
-    said = {name: "; ".join(str(v) for v in dict.fromkeys(values) if str(v)) for name, values in found.items()}
+    found: dict[str, Any] = {
+        "study": rows.study,
+        "model": models,
+        "seed": rows.seed.astype(int),
+        "code": rows.commit,
+    }
+    said = {
+        name: "; ".join(str(v) for v in dict.fromkeys(values) if str(v))
+        for name, values in found.items()
+    }
     return [(name, text) for name, text in said.items() if text]
 
 

@@ -10,7 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from posext.pe.base import AttentionTables, DistanceBias, KeyBias, PairBias, PositionalEncoding, Rotation
+from posext.pe.base import (
+    AttentionTables,
+    DistanceBias,
+    KeyBias,
+    PairBias,
+    PositionalEncoding,
+    Rotation,
+)
 from posext.pe.rope import RoPE
 from posext.pe.scaling import ScaledRoPE
 from posext.utils.errors import PosextError
@@ -46,7 +53,9 @@ def figures(name: str, scheme: PositionalEncoding, length: int) -> list[Figure]:
     Raises PosextError for a length at which the scheme is undefined.
     """
     if scheme.max_length is not None and length > scheme.max_length:
-        raise PosextError(f"{name} is defined up to {scheme.max_length} tokens, so not at length={length}")
+        raise PosextError(
+            f"{name} is defined up to {scheme.max_length} tokens, so not at length={length}"
+        )
     layers = scheme.layers(PATTERN)
     kinds = dict.fromkeys(layers)
     with torch.no_grad():
@@ -60,11 +69,16 @@ def figures(name: str, scheme: PositionalEncoding, length: int) -> list[Figure]:
 def of_layer(name: str, scheme: PositionalEncoding, length: int) -> list[Figure]:
     """The figures of one layer's scheme."""
     drawn, positions_T = [], torch.arange(length)
-    rotation, bias = scheme.rotation(torch.arange(2), length), bias_without_text(scheme, positions_T)
+    rotation, bias = (
+        scheme.rotation(torch.arange(2), length),
+        bias_without_text(scheme, positions_T),
+    )
     encoding_TC = scheme.embed(torch.zeros(1, length, scheme.shape.d_model), positions_T)[0]
     if rotation is not None:
         drawn.append(of_rotation(name, scheme, rotation, length))
-    if isinstance(bias, DistanceBias | PairBias) or (isinstance(bias, KeyBias) and bias.values_HK.ndim == 2):
+    if isinstance(bias, DistanceBias | PairBias) or (
+        isinstance(bias, KeyBias) and bias.values_HK.ndim == 2
+    ):
         drawn.append(of_distance(scheme, "bias on the logit", bias_by_distance(bias, positions_T)))
     if encoding_TC.any():
         similarity_HT = similarity_by_distance(encoding_TC)[None]
@@ -77,7 +91,9 @@ def bias_without_text(scheme: PositionalEncoding, positions_T: Tensor) -> Any:
     own = scheme.make_layer_module() if scheme.family == "bias" else None
     if own is None:
         return scheme.bias(positions_T)
-    return own(torch.zeros(1, len(positions_T), scheme.shape.d_model), AttentionTables(positions_T)).bias
+    return own(
+        torch.zeros(1, len(positions_T), scheme.shape.d_model), AttentionTables(positions_T)
+    ).bias
 
 
 def numbered(layers: list[PositionalEncoding], kind: PositionalEncoding) -> str:
@@ -87,8 +103,14 @@ def numbered(layers: list[PositionalEncoding], kind: PositionalEncoding) -> str:
 
 def nothing_to_draw(name: str, scheme: PositionalEncoding) -> str:
     """Why a scheme has no figures, in a sentence."""
-    content = any(layer.make_layer_module() is not None for layer in dict.fromkeys(scheme.layers(PATTERN)))
-    reason = "acts on the content, layer by layer" if content else "adds nothing that positions alone decide"
+    content = any(
+        layer.make_layer_module() is not None for layer in dict.fromkeys(scheme.layers(PATTERN))
+    )
+    reason = (
+        "acts on the content, layer by layer"
+        if content
+        else "adds nothing that positions alone decide"
+    )
     return f"{name} {reason}, so without text there is nothing to draw."
 
 
@@ -109,7 +131,10 @@ def of_rotation(name: str, scheme: PositionalEncoding, rotation: Rotation, lengt
         notes.append(f"{still} of {len(own_R)} pairs stand still.")
     if rotation.gain_TR is not None:
         notes.append("Queries and keys also have a gain by position, which is not drawn.")
-    lines = [FigureLine(f"rope, base {base:,.10g}", counted(ropes_R), ropes_R), FigureLine(name, counted(own_R), own_R)]
+    lines = [
+        FigureLine(f"rope, base {base:,.10g}", counted(ropes_R), ropes_R),
+        FigureLine(name, counted(own_R), own_R),
+    ]
     marks = {"original length": original, "length": length}
     return Figure("", "pair", "wavelength (tokens)", lines, marks, "y", True, notes)
 
@@ -117,8 +142,14 @@ def of_rotation(name: str, scheme: PositionalEncoding, rotation: Rotation, lengt
 def of_distance(scheme: PositionalEncoding, what: str, values_HT: Tensor) -> Figure:
     """A value by distance from the last position, a curve a head."""
     heads = [f"head {h + 1}" for h in range(len(values_HT))] if len(values_HT) > 1 else [what]
-    lines = [FigureLine(label, counted(row), row) for label, row in zip(heads, values_HT, strict=True)]
-    notes = ["Learned: as initialised, before any training."] if any(True for _ in scheme.parameters()) else []
+    lines = [
+        FigureLine(label, counted(row), row) for label, row in zip(heads, values_HT, strict=True)
+    ]
+    notes = (
+        ["Learned: as initialised, before any training."]
+        if any(True for _ in scheme.parameters())
+        else []
+    )
     marks = {"original length": scheme.shape.original_length}
     return Figure("", "distance (tokens)", what, lines, marks, "x", False, notes)
 

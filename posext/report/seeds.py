@@ -48,7 +48,11 @@ def over(headline: pd.DataFrame, styles: Styles) -> Over:
         for row in longer.itertuples():
             if math.isfinite(difference := float(row.nll) - crop):
                 values.setdefault((name, int(row.context_length)), {})[int(row.seed)] = difference
-    return {key: seed_spread.over_seeds(list(found.values())) for key, found in values.items() if len(found) > 1}
+    return {
+        key: seed_spread.over_seeds(list(found.values()))
+        for key, found in values.items()
+        if len(found) > 1
+    }
 
 
 def table(headline: pd.DataFrame, found: Over, styles: Styles) -> list[dict[str, Any]]:
@@ -67,7 +71,10 @@ def table(headline: pd.DataFrame, found: Over, styles: Styles) -> list[dict[str,
 def cell(seeds: Seeds | None) -> dict[str, str]:
     if seeds is None:
         return BLANK
-    return {"value": f"{seeds.mean:+.3f} ± {seeds.sd:.3f}", "between": f"{seeds.low:+.3f} to {seeds.high:+.3f}"}
+    return {
+        "value": f"{seeds.mean:+.3f} ± {seeds.sd:.3f}",
+        "between": f"{seeds.low:+.3f} to {seeds.high:+.3f}",
+    }
 
 
 def lowest(headline: pd.DataFrame, styles: Styles) -> str:
@@ -81,7 +88,9 @@ def lowest(headline: pd.DataFrame, styles: Styles) -> str:
     length = int(headline.context_length.max())
     said = f"Lowest perplexity at {length:,} tokens: {best.perplexity} ({best.between}), {listed(same)}"
     return (
-        f"{said}; within seed noise of it, so no higher as far as this tells: {listed(tied)}." if tied else f"{said}."
+        f"{said}; within seed noise of it, so no higher as far as this tells: {listed(tied)}."
+        if tied
+        else f"{said}."
     )
 
 
@@ -91,7 +100,10 @@ def at_the_end(headline: pd.DataFrame, styles: Styles) -> list[End]:
     found: dict[str, list[pd.DataFrame]] = {}
     for _, curve in rows.groupby(ONE_CURVE, sort=False, dropna=False):
         found.setdefault(styles.line(curve).name, []).append(curve)
-    return [End(name, pd.concat(parts).drop_duplicates("seed").set_index("seed")) for name, parts in found.items()]
+    return [
+        End(name, pd.concat(parts).drop_duplicates("seed").set_index("seed"))
+        for name, parts in found.items()
+    ]
 
 
 def within_seeds(end: End, best: End) -> bool:
@@ -102,7 +114,9 @@ def within_seeds(end: End, best: End) -> bool:
         return seed_spread.over_seeds(differences.tolist()).low <= 0
     if set(end.rows.run) == set(best.rows.run):
         return False
-    of_each = [seed_spread.known(each.rows.model.iloc[0], each.rows.scheme.iloc[0]) for each in (end, best)]
+    of_each = [
+        seed_spread.known(each.rows.model.iloc[0], each.rows.scheme.iloc[0]) for each in (end, best)
+    ]
     return end.nll - best.nll <= seed_spread.noise(*of_each)
 
 
@@ -113,7 +127,9 @@ def sentences(headline: pd.DataFrame, styles: Styles) -> list[str]:
     for _, curve in rows.groupby(ONE_CURVE, sort=False, dropna=False):
         names[curve.index] = styles.line(curve).name
     alone = rows.loc[rows.groupby(names).seed.transform("nunique") == 1]
-    said = seed_spread.sentences(alone[["model", "scheme"]].drop_duplicates().itertuples(index=False, name=None))
+    said = seed_spread.sentences(
+        alone[["model", "scheme"]].drop_duplicates().itertuples(index=False, name=None)
+    )
     several = alone.drop_duplicates(ONE_CURVE).run.duplicated().any()
     return [*said, WEIGHTS] if several else said
 

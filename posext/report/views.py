@@ -38,7 +38,11 @@ def of_curves(known: pd.DataFrame, differences: Sequence[Paired], protocol: str)
     if differences:
         table = of_runs(differences)
         name, axis = "Difference to crop", "nats a token above the crop baseline"
-        views.append(ChartView(name, axis, lambda line: to_crop(line, table), lambda _: 0.0, log=False, signed=True))
+        views.append(
+            ChartView(
+                name, axis, lambda line: to_crop(line, table), lambda _: 0.0, log=False, signed=True
+            )
+        )
     return views
 
 
@@ -46,7 +50,10 @@ def shown(values: pd.DataFrame, line: Line) -> pd.DataFrame:
     """Values with what is said of each where the pointer rests."""
     frame = values.astype(float).set_axis(["value", "low", "high"], axis=1)
     between = "" if line.seeds == 1 else "mean of seeds, range "
-    said = [f"<b>{v:.4g}</b> {ends(lo, hi, '.4g', between)}" for v, lo, hi in frame.itertuples(index=False)]
+    said = [
+        f"<b>{v:.4g}</b> {ends(lo, hi, '.4g', between)}"
+        for v, lo, hi in frame.itertuples(index=False)
+    ]
     return frame.assign(said=said)
 
 
@@ -58,7 +65,10 @@ def ends(low: float, high: float, form: str, between: str) -> str:
 def of_runs(differences: Sequence[Paired]) -> pd.DataFrame:
     """The differences of several curves as one table, with the run, extension and factor of each."""
     names = ("run", "extend", "factor")
-    return pd.concat([d.table.assign(**{name: d.row[name] for name in names}) for d in differences], ignore_index=True)
+    return pd.concat(
+        [d.table.assign(**{name: d.row[name] for name in names}) for d in differences],
+        ignore_index=True,
+    )
 
 
 def to_crop(line: Line, table: pd.DataFrame) -> pd.DataFrame:
@@ -69,13 +79,23 @@ def to_crop(line: Line, table: pd.DataFrame) -> pd.DataFrame:
     trained = int(line.curves.train_length.iloc[0])
     lengths = sorted(int(n) for n in line.curves.context_length.unique() if n >= trained)
     alone = line.seeds == 1
-    low, high = (mine.low.mean(), mine.high.mean()) if alone else (mine.difference.min(), mine.difference.max())
-    frame = pd.DataFrame({"value": mine.difference.mean(), "low": low, "high": high}, dtype=float).reindex(lengths)
-    verdicts = mine.verdict.agg(lambda found: found.iloc[0] if found.nunique() == 1 else "seeds disagree")
+    low, high = (
+        (mine.low.mean(), mine.high.mean())
+        if alone
+        else (mine.difference.min(), mine.difference.max())
+    )
+    frame = pd.DataFrame(
+        {"value": mine.difference.mean(), "low": low, "high": high}, dtype=float
+    ).reindex(lengths)
+    verdicts = mine.verdict.agg(
+        lambda found: found.iloc[0] if found.nunique() == 1 else "seeds disagree"
+    )
     between = "" if alone else "mean of seeds, range "
     said = [
         f"<b>{v:+.3f}</b> {ends(lo, hi, '+.3f', between)}"
         + ("" if line.floor or word == NO_INTERVAL else f", {SAID.get(word, word)}")
-        for (v, lo, hi), word in zip(frame.itertuples(index=False), verdicts.reindex(lengths), strict=True)
+        for (v, lo, hi), word in zip(
+            frame.itertuples(index=False), verdicts.reindex(lengths), strict=True
+        )
     ]
     return frame.assign(said=said)

@@ -27,9 +27,7 @@ TITLES = {
     "far_copy": "Far copies",
 }
 LENGTHS = "Its targets are the same at every length, so lengths are comparable."
-NO_LENGTHS = (
-    "Its lengths are not comparable: part of any difference between two of them is the protocol's, not the model's."
-)
+NO_LENGTHS = "Its lengths are not comparable: part of any difference between two of them is the protocol's, not the model's."
 
 COST = (
     "Wall time and speed of measuring the same targets at each length, and the largest process's peak memory above what it "
@@ -47,12 +45,17 @@ MANY = "Of so many curves, those that end lowest are drawn; a click in the legen
 
 
 def answers(
-    table: Sequence[dict[str, Any]], lengths: Sequence[int], over: Mapping[tuple[str, int], Seeds], lowest: str
+    table: Sequence[dict[str, Any]],
+    lengths: Sequence[int],
+    over: Mapping[tuple[str, int], Seeds],
+    lowest: str,
 ) -> list[str]:
     """What the table of a page comes to, in sentences: of several seeds, what all of them reach and their interval shows."""
     usable: dict[str, list[int]] = {}
     for row in table:
-        usable.setdefault(row["name"], []).append(0 if row["usable"] == "nowhere" else number(row["usable"]))
+        usable.setdefault(row["name"], []).append(
+            0 if row["usable"] == "nowhere" else number(row["usable"])
+        )
     reach = {name: min(found) for name, found in usable.items() if min(found)}
     found = ["No curve stays within 1 % of its crop baseline, not even at its training length."]
     if reach:
@@ -60,16 +63,26 @@ def answers(
         longest = ", the longest measured" if furthest == lengths[-1] else ""
         names = listed([name for name, at in reach.items() if at == furthest])
         found = [f"Usable furthest, to {furthest:,} tokens{longest}: {names}."]
-    verdicts = {(row["name"], cell["verdict"]) for row in table for cell in row["cells"] if cell["verdict"]}
-    refuted = {name for name, _ in over} - {name for (name, _), seeds in over.items() if seeds.high < 0}
+    verdicts = {
+        (row["name"], cell["verdict"]) for row in table for cell in row["cells"] if cell["verdict"]
+    }
+    refuted = {name for name, _ in over} - {
+        name for (name, _), seeds in over.items() if seeds.high < 0
+    }
     using = [name for name in usable if (name, "uses") in verdicts and name not in refuted]
     if using:
-        found.append(f"At some longer length, better than cropping to the training length: {listed(using)}.")
+        found.append(
+            f"At some longer length, better than cropping to the training length: {listed(using)}."
+        )
     elif NO_INTERVAL in {word for _, word in verdicts}:
-        found.append("One held-out document gives no interval: whether any length uses its context is not said.")
+        found.append(
+            "One held-out document gives no interval: whether any length uses its context is not said."
+        )
     elif verdicts:
         seeds = ", by intervals over seeds" if refuted else ""
-        found.append(f"At no longer length is any better than cropping to the training length{seeds}.")
+        found.append(
+            f"At no longer length is any better than cropping to the training length{seeds}."
+        )
     return [*found, lowest] if lowest else found
 
 
@@ -80,7 +93,9 @@ def number(length: str) -> int:
 def listed(names: Sequence[str]) -> str:
     """Some names as a list in a sentence; of many, the first four and how many more."""
     names = [*names[:4], f"{len(names) - 4} more"] if len(names) > 5 else list(names)
-    names = [f"“{name}”" for name in names[:-1]] + [names[-1] if names[-1].endswith(" more") else f"“{names[-1]}”"]
+    names = [f"“{name}”" for name in names[:-1]] + [
+        names[-1] if names[-1].endswith(" more") else f"“{names[-1]}”"
+    ]
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
@@ -138,6 +153,10 @@ def facts(rows: pd.DataFrame, sources: Sequence[Source]) -> list[tuple[str, str]
     ]  # fmt: skip
     if (rows.extend == "floor").any():
         found.insert(
-            4, ("Floor", "The best possible loss on these targets, given the same context; dashed, without a colour.")
+            4,
+            (
+                "Floor",
+                "The best possible loss on these targets, given the same context; dashed, without a colour.",
+            ),
         )
     return found

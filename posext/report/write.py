@@ -85,7 +85,9 @@ def groups_to_lengths(plan: EvalPlan, rows: pd.DataFrame) -> pd.DataFrame:
         if plan.protocols[str(name)].groups_are_lengths and part.group.any():
             cost = ["seconds", "tokens_per_second", "peak_memory_bytes"]
             longest = part.context_length
-            part = part.assign(context_length=part.group.astype(int), group="").sort_values("context_length")
+            part = part.assign(context_length=part.group.astype(int), group="").sort_values(
+                "context_length"
+            )
             part.loc[part.context_length != longest, cost] = np.nan
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
@@ -102,21 +104,34 @@ def write_outputs(run: Run, measured: pd.DataFrame, found: pd.DataFrame, wandb_r
     figure = run.folder / "curve.png"
     curve_plot.draw(everything, figure, title=run.name)
     written = page.write([run.folder], run.folder / "report.html")
-    for key, curve in measured.loc[measured.extend != FLOOR].groupby(["extend", "factor"], sort=False):
+    for key, curve in measured.loc[measured.extend != FLOOR].groupby(
+        ["extend", "factor"], sort=False
+    ):
         extend, factor = cast(tuple[str, str], key)
         extension = f"{extend}-{factor}".strip("-") if extend else ""
-        started = wandb_run if wandb_run is not None and not extension else tracking.start(run, extension)
+        started = (
+            wandb_run if wandb_run is not None and not extension else tracking.start(run, extension)
+        )
         headline = curve.loc[curve.protocol == HEADLINE]
         summary = curves.summary(headline, everything) if len(headline) else {}
         answers = found.loc[(found.extend == extend) & (found.factor == factor)]
-        images = {"curve": figure, **{task: run.folder / f"{task}.png" for task in answers.task.unique()}}
+        images = {
+            "curve": figure,
+            **{task: run.folder / f"{task}.png" for task in answers.task.unique()},
+        }
         tracking.mirror_curve(started, curve, retrieval.scalars(answers), images, written, summary)
     print(f"\n{curves.table(measured, known=everything)}\n")
     if len(found):
         print(f"{retrieval.retrieval_table(found)}\n")
     for protocol, part in measured.groupby("protocol", sort=False):
-        print(f"{protocol}: {int(part.tokens.max()):,} tokens in {int(part.documents.max())} held-out documents.")
+        print(
+            f"{protocol}: {int(part.tokens.max()):,} tokens in {int(part.documents.max())} held-out documents."
+        )
     half = "± half the 95 % interval over documents"
-    said = "without an interval: one document says nothing of others" if measured.documents.max() == 1 else half
+    said = (
+        "without an interval: one document says nothing of others"
+        if measured.documents.max() == 1
+        else half
+    )
     print(f"Perplexity {said}. Chart: {figure}, page: {written}")
     curves.warn_if_few(measured)

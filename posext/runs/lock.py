@@ -26,7 +26,9 @@ def run_lock(run: Run, main: bool = True) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise PosextError(f"another process is at work on {run.folder}: wait for it, or choose another name=") from None
+        raise PosextError(
+            f"another process is at work on {run.folder}: wait for it, or choose another name="
+        ) from None
     try:
         yield
     finally:

@@ -32,7 +32,12 @@ BESIDE = {
     "name", "study", "results", "evaluate", "context_lengths", "protocols", "evaluation", "tracking", "validate_every",
     "checkpoint_every", "own_modules",
 }  # fmt: skip
-NEEDED = ("pe", "model", "data", "train_length")  # what a stored config must say: no default could stand for it
+NEEDED = (
+    "pe",
+    "model",
+    "data",
+    "train_length",
+)  # what a stored config must say: no default could stand for it
 IN_THE_NAME = ("pe", *MODIFIERS, "model", "train_length", "seed", "length")
 
 
@@ -62,12 +67,17 @@ class Run:
         except ValueError as error:
             raise PosextError(f"{file} is damaged: {error}") from error
         if lacking := {"parameters", "data"} - record.keys():
-            raise PosextError(f"{file} lacks {' and '.join(sorted(lacking))}, which training leaves there")
+            raise PosextError(
+                f"{file} lacks {' and '.join(sorted(lacking))}, which training leaves there"
+            )
         return record
 
     def weights(self) -> dict[str, Tensor]:
         """What was trained, by name. Raises PosextError where the file is damaged, or anything but safetensors."""
-        file, written = self.folder / "model.safetensors", self.record.get("weights", {}).get("sha256")
+        file, written = (
+            self.folder / "model.safetensors",
+            self.record.get("weights", {}).get("sha256"),
+        )
         try:
             if written not in (None, digest(file)):
                 raise OSError("not what training wrote, by its hash in run.json")
@@ -89,7 +99,9 @@ class Run:
         try:
             model.load_state_dict(self.weights())
         except RuntimeError as error:
-            raise PosextError(f"the weights of {self.folder} do not fit {config.title()}: {error}") from error
+            raise PosextError(
+                f"the weights of {self.folder} do not fit {config.title()}: {error}"
+            ) from error
         return model
 
 
@@ -102,7 +114,9 @@ def prepare_run(config: TrainConfig, write: bool = True) -> Run:
     folder = Path(config.results) / str(config.name)
     scheme, longest = Run(folder, config).scheme(), Run(folder, config).schedule.longest
     if scheme.max_length is not None and scheme.max_length < longest:
-        raise PosextError(f"{config.pe['name']} ends at {scheme.max_length}, but training goes to {longest} tokens")
+        raise PosextError(
+            f"{config.pe['name']} ends at {scheme.max_length}, but training goes to {longest} tokens"
+        )
     claim(Run(folder, config), asdict(config), write)
     return Run(folder, config)
 
@@ -113,10 +127,14 @@ def claim(run: Run, settings: dict[str, Any], write: bool = True) -> None:
     if file.exists():
         before, now = flat(asdict(load_run(folder).config)), flat(asdict(run.config))
         differing = sorted(
-            key for key in before | now if key.split(".")[0] not in BESIDE and before.get(key) != now.get(key)
+            key
+            for key in before | now
+            if key.split(".")[0] not in BESIDE and before.get(key) != now.get(key)
         )
         if differing:
-            changes = ", ".join(f"{key} was {before.get(key)}, is {now.get(key)}" for key in differing[:5])
+            changes = ", ".join(
+                f"{key} was {before.get(key)}, is {now.get(key)}" for key in differing[:5]
+            )
             raise PosextError(f"{folder} holds another config ({changes}); choose another name=")
     if write:
         folder.mkdir(parents=True, exist_ok=True)
@@ -137,12 +155,16 @@ def load_run(folder: Path | str) -> Run:
         merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), stored_config(file))
         config = cast(TrainConfig, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
-        raise PosextError(f"{file} is not a config of this version: {str(error).splitlines()[0]}") from error
+        raise PosextError(
+            f"{file} is not a config of this version: {str(error).splitlines()[0]}"
+        ) from error
     if config.model.path is not None:
         return Run(folder, config)
     for part in (config.pe, *config.modifiers().values()):
         if not isinstance(part, dict) or not {"name", "_target_"} <= part.keys():
-            raise PosextError(f"{file} is no config of a run: {part} has not both a name and a _target_")
+            raise PosextError(
+                f"{file} is no config of a run: {part} has not both a name and a _target_"
+            )
     return Run(folder, config)
 
 
@@ -159,19 +181,25 @@ def stored_config(file: Path) -> DictConfig:
     if lacking:
         raise PosextError(f"{file} is no config of a run: it lacks {', '.join(lacking)}")
     if "${" in json.dumps(OmegaConf.to_container(stored, resolve=False), default=str):
-        raise PosextError(f"{file} is refused: it holds an interpolation (${{..}}), which no run stores")
+        raise PosextError(
+            f"{file} is refused: it holds an interpolation (${{..}}), which no run stores"
+        )
     return stored
 
 
 def name_of(config: TrainConfig, overrides: list[str]) -> str:
     """A run's name: scheme, model, length and seed, then whatever else was asked for that changes what is trained."""
     lengths = schedule(config.length, config.train_length, config.steps)
-    length = str(config.train_length) + (f"to{lengths.longest}" if lengths.longest > config.train_length else "")
+    length = str(config.train_length) + (
+        f"to{lengths.longest}" if lengths.longest > config.train_length else ""
+    )
     extra = []
     for override in sorted(overrides):
         key, _, value = override.lstrip("+~").partition("=")
         if key not in IN_THE_NAME and key.split(".")[0] not in BESIDE and key != "data.cache":
-            extra.append(f"{key.removeprefix('pe.')}-{Path(value).name}")  # of a path, what it ends in
+            extra.append(
+                f"{key.removeprefix('pe.')}-{Path(value).name}"
+            )  # of a path, what it ends in
     parts = [config.title(), config.model.name, length, f"seed{config.seed}", *extra]
     return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))[:200]
 
@@ -180,14 +208,20 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     """Nested dictionaries as one, with dotted keys."""
     if not isinstance(tree, dict):
         return {prefix: tree}
-    return {k: v for key, value in tree.items() for k, v in flat(value, f"{prefix}.{key}" if prefix else key).items()}
+    return {
+        k: v
+        for key, value in tree.items()
+        for k, v in flat(value, f"{prefix}.{key}" if prefix else key).items()
+    }
 
 
 @cache
 def commit() -> str:
     """The commit of the code that runs, marked -dirty where it has changes; empty outside a checkout."""
     checkout = Path(__file__).resolve().parents[2]
-    if not (checkout / ".git").exists():  # an installed package may lie inside somebody else's checkout
+    if not (
+        checkout / ".git"
+    ).exists():  # an installed package may lie inside somebody else's checkout
         return ""
     command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=10"]
     try:

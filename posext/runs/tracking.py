@@ -23,7 +23,9 @@ class Metrics:
 
     def __init__(self, path: Path, step: int):
         self.path = path
-        write_text(path, "".join(json.dumps(row) + "\n" for row in read(path) if row["step"] <= step))
+        write_text(
+            path, "".join(json.dumps(row) + "\n" for row in read(path) if row["step"] <= step)
+        )
 
     def write(self, row: dict[str, Any]) -> None:
         with open(self.path, "a") as file:
@@ -102,7 +104,9 @@ def mirror(started: Any, row: dict[str, Any]) -> None:
     part = "validation" if "validation_loss" in row else "train"
     axes = {key: row[key] for key in ("step", "tokens")}
     with never_failing():
-        started.log(axes | {f"{part}/{key}": value for key, value in row.items() if key not in axes})
+        started.log(
+            axes | {f"{part}/{key}": value for key, value in row.items() if key not in axes}
+        )
 
 
 def mirror_curve(
@@ -121,8 +125,14 @@ def mirror_curve(
     with never_failing():
         for row in curve.dropna(subset=["nll"]).to_dict("records"):
             headline = row["protocol"] == HEADLINE
-            part = "eval/" if headline else "/".join(filter(None, ("eval", row["protocol"], row["group"], "")))
-            values = {f"{part}{key}": row[key] for key in ("nll", "nll_low", "nll_high", "perplexity")}
+            part = (
+                "eval/"
+                if headline
+                else "/".join(filter(None, ("eval", row["protocol"], row["group"], "")))
+            )
+            values = {
+                f"{part}{key}": row[key] for key in ("nll", "nll_low", "nll_high", "perplexity")
+            }
             started.log({"eval/context_length": row["context_length"], **values})
             if headline:
                 started.summary[f"perplexity_{row['context_length']}"] = row["perplexity"]

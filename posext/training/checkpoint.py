@@ -38,7 +38,9 @@ def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optim
         write(folder, step, *state)
 
 
-def write(folder: Path, step: int, model: dict[str, torch.Tensor], optimizer: dict[str, torch.Tensor]) -> None:
+def write(
+    folder: Path, step: int, model: dict[str, torch.Tensor], optimizer: dict[str, torch.Tensor]
+) -> None:
     final = folder / name_of(step)
     unfinished = final.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -59,7 +61,9 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
     for path in sorted(folder.glob("step-????????"), reverse=True):
         try:
             state = json.loads((path / "state.json").read_text())
-            if digests(path, "*.safetensors") != state["sha256"] or path.name != name_of(state["step"]):
+            if digests(path, "*.safetensors") != state["sha256"] or path.name != name_of(
+                state["step"]
+            ):
                 raise PosextError("its content does not match its hash")
             model_state, tensors = (
                 load_file(path / "model.safetensors"),
@@ -84,17 +88,27 @@ def weights(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.contiguous() for name, tensor in state.items()}
 
 
-def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def optimizer_tensors(
+    model: nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, torch.Tensor]:
     """The optimizer's state by the parameter's name, as in "exp_avg.blocks.0.mlp.down.weight"; where weights are shared out,
     the main process has all of it and the others none."""
-    state = cast(dict[str, Any], get_optimizer_state_dict(model, optimizer, options=WHOLE).get("state", {}))
-    return {f"{key}.{name}": value for name, values in state.items() for key, value in values.items()}
+    state = cast(
+        dict[str, Any], get_optimizer_state_dict(model, optimizer, options=WHOLE).get("state", {})
+    )
+    return {
+        f"{key}.{name}": value for name, values in state.items() for key, value in values.items()
+    }
 
 
-def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+def load_optimizer(
+    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
+) -> None:
     state: dict[str, Any] = {name: {} for name, _ in model.named_parameters()}
     for key, value in tensors.items():
         part, _, name = key.partition(".")
         state[name][part] = value
     groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
-    set_optimizer_state_dict(model, optimizer, {"state": state, "param_groups": groups}, options=WHOLE)
+    set_optimizer_state_dict(
+        model, optimizer, {"state": state, "param_groups": groups}, options=WHOLE
+    )

@@ -36,8 +36,12 @@ def should_compile(choice: str, steps: int) -> bool:
     torch.compiler.reset()  # jobs of a sweep share one interpreter, and its compiled versions of a function are limited
     try:
         torch.compile(torch.sin)(torch.zeros(8))
-    except Exception as error:  # no C++ compiler, no Python headers: inductor has many ways to say so
+    except (
+        Exception
+    ) as error:  # no C++ compiler, no Python headers: inductor has many ways to say so
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        log.warning("this machine cannot compile (%s), so training runs without, more slowly", reason)
+        log.warning(
+            "this machine cannot compile (%s), so training runs without, more slowly", reason
+        )
         return False
     return True

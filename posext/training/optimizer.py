@@ -27,5 +27,10 @@ def adamw(model: nn.Module, learning_rate: float, config: OptimizerConfig) -> to
     named = list(model.named_parameters())
     decayed = [p for n, p in named if p.ndim >= 2 and not belongs_to_scheme(n)]
     rest = [p for n, p in named if p.ndim < 2 or belongs_to_scheme(n)]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=(config.beta1, config.beta2), fused=True)
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups, lr=learning_rate, betas=(config.beta1, config.beta2), fused=True
+    )

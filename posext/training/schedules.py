@@ -18,7 +18,9 @@ class LengthSchedule:
     def trained_length_at(self, step: int) -> int:
         """The longest length trained once this step's stage has begun: what a scheme takes its factor from."""
         return max(
-            length for index, (_, length) in enumerate(self.stages) if index == 0 or step >= self.stages[index - 1][0]
+            length
+            for index, (_, length) in enumerate(self.stages)
+            if index == 0 or step >= self.stages[index - 1][0]
         )
 
     @property

@@ -22,15 +22,25 @@ def explain(error: BaseException) -> str:
     if plugin := re.search(r"Could not (?:find|load) 'hydra/(launcher|sweeper)/(\w+)'", text):
         extras = "launchers and sweepers are extras: pip install 'posext[joblib,slurm,ray,optuna]'"
         return f"there is no {' '.join(plugin.groups())}; {extras}"
-    choice = re.search(r"Could not find '([\w@]+)/(.+?)'\s+Available options in .+?:\s+(.+)", text, re.DOTALL)
+    choice = re.search(
+        r"Could not find '([\w@]+)/(.+?)'\s+Available options in .+?:\s+(.+)", text, re.DOTALL
+    )
     if choice:
         group, name, options = choice.groups()
         return f"unknown {group}={name}; choose one of {', '.join(options.split())}"
-    if isinstance(cause, OmegaConfBaseException) and cause.key is not None and "not in" in str(cause):
+    if (
+        isinstance(cause, OmegaConfBaseException)
+        and cause.key is not None
+        and "not in" in str(cause)
+    ):
         return unknown_key(cause)
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{cause.full_key}: {str(cause).splitlines()[0]}"
-    if isinstance(error, HydraException) and cause is not error and not isinstance(cause, OmegaConfBaseException):
+    if (
+        isinstance(error, HydraException)
+        and cause is not error
+        and not isinstance(cause, OmegaConfBaseException)
+    ):
         text = f"{text}: {cause}"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
 

@@ -21,13 +21,23 @@ class DualChunk(Window):
 
     remaps = True
 
-    def __init__(self, shape: Shape, *, longest: int | Literal["auto"] = "auto", local: int | Literal["auto"] = "auto"):
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        longest: int | Literal["auto"] = "auto",
+        local: int | Literal["auto"] = "auto",
+    ):
         super().__init__(shape)
-        self.longest = self.tokens("window.longest", longest, max(2, shape.original_length * 3 // 4))
+        self.longest = self.tokens(
+            "window.longest", longest, max(2, shape.original_length * 3 // 4)
+        )
         self.local = self.tokens("window.local", local, max(1, shape.original_length // 8))
         self.chunk = self.longest - self.local
         if self.chunk < 1:
-            raise PosextError(f"window.local={self.local} leaves no chunk of window.longest={self.longest}")
+            raise PosextError(
+                f"window.local={self.local} leaves no chunk of window.longest={self.longest}"
+            )
 
     def views(self, positions_T: Tensor, turn: Turn) -> tuple[KeyGroup, ...]:
         chunk = self.chunk
@@ -36,8 +46,16 @@ class DualChunk(Window):
 
         def back(*chunks: int) -> KeyGroup:
             """The keys that lie so many chunks back; the last number stands for all beyond."""
-            at_T = (inside_T + chunks[0] * chunk).clamp(max=self.longest - 1) if chunks[0] < 2 else None
-            queries = keys if not chunks[0] else turn(inside_T * 0 + self.longest - 1 if at_T is None else at_T)
+            at_T = (
+                (inside_T + chunks[0] * chunk).clamp(max=self.longest - 1)
+                if chunks[0] < 2
+                else None
+            )
+            queries = (
+                keys
+                if not chunks[0]
+                else turn(inside_T * 0 + self.longest - 1 if at_T is None else at_T)
+            )
             if chunks[0] == 2:
                 return KeyGroup(lambda n, m: n // chunk - m // chunk >= 2, queries, keys)
             return KeyGroup(lambda n, m: n // chunk - m // chunk == chunks[0], queries, keys)

@@ -26,7 +26,10 @@ class LambdaMask(Window):
 
     def views(self, positions_T: Tensor, turn: Turn) -> tuple[KeyGroup, ...]:
         size, first = self.size, self.first
-        capped, start = turn(torch.full_like(positions_T, size)), turn(torch.zeros_like(positions_T))
+        capped, start = (
+            turn(torch.full_like(positions_T, size)),
+            turn(torch.zeros_like(positions_T)),
+        )
         return (
             KeyGroup(near(size), span=size),
             KeyGroup(lambda n, m: (n - m >= size) & (m < first), capped, start, first=first),

@@ -20,7 +20,13 @@ class LeakyReRoPE(Window):
 
     remaps = True
 
-    def __init__(self, shape: Shape, *, w: int | Literal["auto"] = "auto", k: float | Literal["auto"] = "auto"):
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        w: int | Literal["auto"] = "auto",
+        k: float | Literal["auto"] = "auto",
+    ):
         super().__init__(shape)
         self.w = self.tokens("window.w", w, max(1, shape.original_length // 2))
         if k != "auto" and not 1 <= k < math.inf:

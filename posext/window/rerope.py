@@ -23,5 +23,8 @@ class ReRoPE(Window):
         self.w = self.tokens("window.w", w, max(1, shape.original_length // 2))
 
     def views(self, positions_T: Tensor, turn: Turn) -> tuple[KeyGroup, ...]:
-        rectified, start = turn(torch.full_like(positions_T, self.w)), turn(torch.zeros_like(positions_T))
+        rectified, start = (
+            turn(torch.full_like(positions_T, self.w)),
+            turn(torch.zeros_like(positions_T)),
+        )
         return KeyGroup(near(self.w), span=self.w), KeyGroup(far(self.w), rectified, start)

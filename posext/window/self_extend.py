@@ -19,7 +19,13 @@ class SelfExtend(Window):
 
     remaps = True
 
-    def __init__(self, shape: Shape, *, window: int | Literal["auto"] = "auto", group: int | Literal["auto"] = "auto"):
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        window: int | Literal["auto"] = "auto",
+        group: int | Literal["auto"] = "auto",
+    ):
         super().__init__(shape)
         self.window = self.tokens("window.window", window, max(1, shape.original_length // 2))
         self.group = None if group == "auto" else self.tokens("window.group", group, 1)
@@ -29,11 +35,15 @@ class SelfExtend(Window):
         group = self.group or self.least_group(len(positions_T))
         keys_T = positions_T // group
         shifted_T = keys_T + self.window - self.window // group
-        return KeyGroup(near(self.window), span=self.window), KeyGroup(far(self.window), turn(shifted_T), turn(keys_T))
+        return KeyGroup(near(self.window), span=self.window), KeyGroup(
+            far(self.window), turn(shifted_T), turn(keys_T)
+        )
 
     def least_group(self, length: int) -> int:
         """The smallest G at which the largest distance stays within the original length; the length itself if none does."""
         for group in range(1, length):
-            if (length - 1) // group + self.window - self.window // group < self.shape.original_length:
+            if (
+                length - 1
+            ) // group + self.window - self.window // group < self.shape.original_length:
                 return group
         return length

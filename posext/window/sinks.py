@@ -28,6 +28,9 @@ class Sinks(Window):
         return (
             KeyGroup(lambda n, m: (n - m < size) & (m >= sinks), span=size),
             KeyGroup(
-                lambda n, m: m < sinks, turn(positions_T.clamp(max=sinks + size - 1)), turn(positions_T), first=sinks
+                lambda n, m: m < sinks,
+                turn(positions_T.clamp(max=sinks + size - 1)),
+                turn(positions_T),
+                first=sinks,
             ),
         )

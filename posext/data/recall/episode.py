@@ -18,11 +18,19 @@ from posext.utils.errors import PosextError
 
 @dataclass(frozen=True)
 class RecallSettings:
-    depths: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the pair: 0 begins the context, 1 is next to the query
+    depths: tuple[float, ...] = (
+        0.0,
+        0.25,
+        0.5,
+        0.75,
+        1.0,
+    )  # of the pair: 0 begins the context, 1 is next to the query
     trials: int = 32  # for each length, depth and condition
     key: int = 2  # tokens
     value: int = 2  # tokens
-    pairs: int = 4  # at most, with the one that is asked for: without others the only value there would do
+    pairs: int = (
+        4  # at most, with the one that is asked for: without others the only value there would do
+    )
     seed: int = 0  # of the episodes; never the model's
 
     def __post_init__(self) -> None:
@@ -51,14 +59,14 @@ class Episode(NamedTuple):
     """A context and its query, then the value, whose tokens are scored; all but the last token are read."""
 
     needle: np.ndarray  # int64 (L + 1,)
-    control: (
-        np.ndarray
-    )  # the same, but the pair has another key: the value is there, and nothing says that it is the answer
+    control: np.ndarray  # the same, but the pair has another key: the value is there, and nothing says that it is the answer
     start: int  # where the pair begins
     distance: int  # tokens from the pair's value to the value that is asked for
 
 
-def episode(split: Split, pool: Pool, settings: RecallSettings, length: int, depth: float, index: int) -> Episode:
+def episode(
+    split: Split, pool: Pool, settings: RecallSettings, length: int, depth: float, index: int
+) -> Episode:
     """Episode `index` at a context length and depth: a pure function of its arguments, whatever the model.
 
     At one length all depths have the same text, keys and values. All tokens of keys and values differ, and where the text
@@ -67,11 +75,16 @@ def episode(split: Split, pool: Pool, settings: RecallSettings, length: int, dep
     documents do not admit.
     """
     if length < settings.shortest:
-        raise PosextError(f"recall needs a context of at least {settings.shortest} tokens, not {length}")
+        raise PosextError(
+            f"recall needs a context of at least {settings.shortest} tokens, not {length}"
+        )
     rng = np.random.default_rng([settings.seed, length, index])
     body, K, N = length + 1 - settings.pair, settings.key, settings.pair
     start = round(depth * (body - N))
-    free = [*range(start % N, start, N), *range(start + N, body - N + 1, N)]  # where another pair fits
+    free = [
+        *range(start % N, start, N),
+        *range(start + N, body - N + 1, N),
+    ]  # where another pair fits
     P = min(settings.pairs, 1 + len(free))
     drawn = rng.permutation(pool.rare)[: P * N + K]
     pairs_PN, other_K = drawn[K:].reshape(P, N), drawn[:K]
@@ -95,7 +108,9 @@ def filler(split: Split, rng: np.random.Generator, count: int) -> np.ndarray:
     held = np.flatnonzero(split.lengths >= count)
     if not len(held):
         longest = int(split.lengths.max(initial=0))
-        raise PosextError(f"no held-out document has {count} tokens to hide a pair in; the longest has {longest}")
+        raise PosextError(
+            f"no held-out document has {count} tokens to hide a pair in; the longest has {longest}"
+        )
     document = int(rng.choice(held))
     first = int(rng.integers(split.lengths[document] - count + 1))
     return split.document(document)[first : first + count]

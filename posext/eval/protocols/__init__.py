@@ -22,7 +22,11 @@ PROTOCOLS: dict[str, ProtocolFn] = {
     "per_position": per_position, **COMPAT,
 }  # fmt: skip
 assert tuple(PROTOCOLS) == config.PROTOCOLS, "posext.config names the protocols that there are"
-COMPARABLE = {"fixed_target", "far_copy", "sliding"}  # a difference between two lengths is the model's
+COMPARABLE = {
+    "fixed_target",
+    "far_copy",
+    "sliding",
+}  # a difference between two lengths is the model's
 
 __all__ = [
     "COMPARABLE", "COMPAT", "PROTOCOLS", "SUMS", "Documents", "ProtocolFn", "ProtocolPlan", "ProtocolSettings",

@@ -18,7 +18,9 @@ MORE = 4  # times the blocks of `fixed_target`, as few targets are far copies
 SHORTEST = 3  # tokens before a target; fewer recur by chance
 
 
-def far_copy(documents: Documents, lengths: Sequence[int], settings: ProtocolSettings) -> ProtocolPlan:
+def far_copy(
+    documents: Documents, lengths: Sequence[int], settings: ProtocolSettings
+) -> ProtocolPlan:
     """The targets of `fixed_target` in four times as many blocks, in the groups `far` and `rest`.
 
     A target is far where it last stood after the same `settings.ngram` tokens more than `settings.train_length` tokens
@@ -35,10 +37,14 @@ def far_copy(documents: Documents, lengths: Sequence[int], settings: ProtocolSet
     def groups(window: Window) -> np.ndarray:
         labels = np.arange(window.labels.start, window.labels.stop)
         before = last_seen(window.document)[window.labels]
-        far = (before - settings.ngram >= window.end - longest) & (labels - before > settings.train_length)
+        far = (before - settings.ngram >= window.end - longest) & (
+            labels - before > settings.train_length
+        )
         return np.where(far, "far", "rest")
 
-    return fixed_target(documents, lengths, replace(settings, blocks=MORE * settings.blocks))._replace(groups=groups)
+    return fixed_target(
+        documents, lengths, replace(settings, blocks=MORE * settings.blocks)
+    )._replace(groups=groups)
 
 
 def previous(tokens_T: np.ndarray, ngram: int) -> np.ndarray:

@@ -6,7 +6,9 @@ from posext.eval.protocols.plan import Documents, ProtocolPlan, ProtocolSettings
 from posext.eval.targets import long_documents
 
 
-def nonoverlap(documents: Documents, lengths: Sequence[int], settings: ProtocolSettings) -> ProtocolPlan:
+def nonoverlap(
+    documents: Documents, lengths: Sequence[int], settings: ProtocolSettings
+) -> ProtocolPlan:
     """Blocks of L + 1 tokens that share a token with the next, so every label but a document's first is scored once.
 
     The last block is kept, however short. Contexts are 1 .. L tokens, so part of any fall with L is fewer targets at the
@@ -14,4 +16,9 @@ def nonoverlap(documents: Documents, lengths: Sequence[int], settings: ProtocolS
     """
     counts = [int(n) for n in documents.lengths]
     kept = long_documents(counts, lengths[-1], settings.seed, settings.documents)
-    return ProtocolPlan({length: [w for d in kept for w in slide(d, counts[d], length, length)] for length in lengths})
+    return ProtocolPlan(
+        {
+            length: [w for d in kept for w in slide(d, counts[d], length, length)]
+            for length in lengths
+        }
+    )

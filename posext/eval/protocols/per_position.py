@@ -13,16 +13,22 @@ from posext.eval.scoring import Window
 from posext.eval.targets import fixed_targets
 
 
-def per_position(documents: Documents, lengths: Sequence[int], settings: ProtocolSettings) -> ProtocolPlan:
+def per_position(
+    documents: Documents, lengths: Sequence[int], settings: ProtocolSettings
+) -> ProtocolPlan:
     """Disjoint windows of the longest length, at random offsets so that position and age in the document are not mixed up.
 
     Up to `settings.blocks` in a document, drawn with `settings.seed`. A group is a bucket of positions, named by its
     largest context in tokens: 1, 2, 4, 8 .. and the longest, so bucket 256 holds contexts of 129 to 256.
     """
     longest, counts = lengths[-1], [int(n) for n in documents.lengths]
-    targets = fixed_targets(counts, longest, longest, settings.blocks, settings.seed, settings.documents)
+    targets = fixed_targets(
+        counts, longest, longest, settings.blocks, settings.seed, settings.documents
+    )
     return ProtocolPlan(
-        {longest: [Window(t.document, t.end, longest, longest) for t in targets]}, buckets, groups_are_lengths=True
+        {longest: [Window(t.document, t.end, longest, longest) for t in targets]},
+        buckets,
+        groups_are_lengths=True,
     )
 
 

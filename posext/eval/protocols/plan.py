@@ -29,7 +29,9 @@ class ProtocolSettings:
     blocks: int = 4  # blocks, or windows, drawn in a document
     seed: int = 0  # of what is drawn; never the model's
     documents: int | None = None  # at most so many; None: all that are long enough
-    stride: int | None = None  # tokens by which `sliding` moves on; None: an eighth of the context length
+    stride: int | None = (
+        None  # tokens by which `sliding` moves on; None: an eighth of the context length
+    )
     ngram: int = 3  # tokens before a target that must recur with it for `far_copy`
 
 
@@ -42,13 +44,19 @@ class ProtocolPlan(NamedTuple):
 
     windows: dict[int, list[Window]]
     groups: Callable[[Window], np.ndarray] = ungrouped
-    groups_are_lengths: bool = False  # a group is a context length within one pass, and is named by it
+    groups_are_lengths: bool = (
+        False  # a group is a context length within one pass, and is named by it
+    )
 
 
-ProtocolFn = Callable[[Documents, Sequence[int], ProtocolSettings], ProtocolPlan]  # the lengths increase
+ProtocolFn = Callable[
+    [Documents, Sequence[int], ProtocolSettings], ProtocolPlan
+]  # the lengths increase
 
 
-def slide(document: int, tokens: int, length: int, stride: int, burn_in: int = 0) -> Iterator[Window]:
+def slide(
+    document: int, tokens: int, length: int, stride: int, burn_in: int = 0
+) -> Iterator[Window]:
     """Windows of up to `length` tokens that score every label after the first `burn_in` once, `stride` at a time.
 
     A target's context is length - stride + 1 .. length tokens; less where the document begins, as the first window then
@@ -56,7 +64,9 @@ def slide(document: int, tokens: int, length: int, stride: int, burn_in: int = 0
     depends on its place alone. Raises PosextError for a stride that would leave labels out.
     """
     if not 1 <= stride <= length:
-        raise PosextError(f"a stride must lie between 1 and the context length {length}, not {stride}")
+        raise PosextError(
+            f"a stride must lie between 1 and the context length {length}, not {stride}"
+        )
     first = burn_in + 1
     while first < tokens:
         whole = max(first + stride - 1, length)  # the last label of a window that is not cut

@@ -21,7 +21,9 @@ def alibi(documents: Documents, lengths: Sequence[int], settings: ProtocolSettin
     return each(documents, lengths, settings, lambda d, n, length: slide(d, n, length, length))
 
 
-def alibi_s1(documents: Documents, lengths: Sequence[int], settings: ProtocolSettings) -> ProtocolPlan:
+def alibi_s1(
+    documents: Documents, lengths: Sequence[int], settings: ProtocolSettings
+) -> ProtocolPlan:
     """ALiBi (appendix B): a window that moves by one token, so that every target but the first L has L tokens of context.
 
     Wrong across lengths: those first L are of every length's own, with little context. A forward pass for each token.
@@ -35,10 +37,17 @@ def pi(documents: Documents, lengths: Sequence[int], settings: ProtocolSettings)
     Wrong across lengths: contexts are L - 255 .. L tokens, at short L a large part of it, and the first window scores
     all its labels, which at the longest L are all there are.
     """
-    return each(documents, lengths, settings, lambda d, n, length: slide(d, lengths[-1], length, min(STRIDE, length)))
+    return each(
+        documents,
+        lengths,
+        settings,
+        lambda d, n, length: slide(d, lengths[-1], length, min(STRIDE, length)),
+    )
 
 
-def yarn_paper(documents: Documents, lengths: Sequence[int], settings: ProtocolSettings) -> ProtocolPlan:
+def yarn_paper(
+    documents: Documents, lengths: Sequence[int], settings: ProtocolSettings
+) -> ProtocolPlan:
     """YaRN (Peng et al. 2023, arXiv:2309.00071, section 4.3.1), as its eval/perplexity.py computes it with --truncate.
 
     Wrong: each document is cut to its first L tokens, so the window never slides, contexts are 1 .. L - 1 tokens, and
@@ -47,7 +56,9 @@ def yarn_paper(documents: Documents, lengths: Sequence[int], settings: ProtocolS
     return each(documents, lengths, settings, lambda d, n, length: [whole(d, length - 1, length)])
 
 
-def longlora(documents: Documents, lengths: Sequence[int], settings: ProtocolSettings) -> ProtocolPlan:
+def longlora(
+    documents: Documents, lengths: Sequence[int], settings: ProtocolSettings
+) -> ProtocolPlan:
     """LongLoRA (Chen et al. 2023, arXiv:2309.12307), as its eval.py computes it: the mean of whole windows at stride 256.
 
     Wrong: all labels of overlapping windows are scored, most of them up to L / 256 times and with 1 .. L - 1 tokens of
@@ -55,7 +66,10 @@ def longlora(documents: Documents, lengths: Sequence[int], settings: ProtocolSet
     """
 
     def windows(document: int, tokens: int, length: int) -> list[Window]:
-        return [whole(document, start + length - 1, length) for start in range(0, tokens - length, STRIDE)]
+        return [
+            whole(document, start + length - 1, length)
+            for start in range(0, tokens - length, STRIDE)
+        ]
 
     return each(documents, lengths, settings, windows)
 
@@ -74,4 +88,6 @@ def each(
     """The windows of every kept document, from its index, its tokens and the context length."""
     counts = [int(n) for n in documents.lengths]
     kept = long_documents(counts, lengths[-1], settings.seed, settings.documents)
-    return ProtocolPlan({length: [w for d in kept for w in windows(d, counts[d], length)] for length in lengths})
+    return ProtocolPlan(
+        {length: [w for d in kept for w in windows(d, counts[d], length)] for length in lengths}
+    )

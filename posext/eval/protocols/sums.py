@@ -78,7 +78,9 @@ def document_sums(
     if not windows:
         return pd.DataFrame(columns=COLUMNS)
     document = lru_cache(32)(documents.document)
-    labels = [document(w.document)[w.labels] for w in windows] if bytes_per_token is not None else []
+    labels = (
+        [document(w.document)[w.labels] for w in windows] if bytes_per_token is not None else []
+    )
     weights = np.repeat([w.weight for w in windows], [w.scored for w in windows])
     per_label = pd.DataFrame(
         {

@@ -18,7 +18,11 @@ TASKS: dict[str, Any] = dict(zip(RETRIEVAL, (measure_recall, measure_passkey), s
 
 
 def measure_retrieval(
-    model: Any, plan: EvalPlan, names: Sequence[str], config: EvaluationConfig, accelerator: Accelerator
+    model: Any,
+    plan: EvalPlan,
+    names: Sequence[str],
+    config: EvaluationConfig,
+    accelerator: Accelerator,
 ) -> pd.DataFrame:
     """Rows of a task and MEASURED, for those of the protocols that are tasks; every process gets all of them.
 
@@ -35,4 +39,6 @@ def measure_retrieval(
     parts = [part for part in gather_object([pd.concat(found)] if found else []) if len(part)]
     if not parts:
         return pd.DataFrame(columns=["task", *MEASURED])
-    return pd.concat(parts).sort_values(["task", "context_length", "depth"], kind="stable", ignore_index=True)
+    return pd.concat(parts).sort_values(
+        ["task", "context_length", "depth"], kind="stable", ignore_index=True
+    )

@@ -38,7 +38,9 @@ def measure_recall(
     """
     chosen, pool, rows = settings or RecallSettings(), pool_of(tokens), []
     for length, depth in product((n for n in lengths if n >= chosen.shortest), chosen.depths):
-        drawn = [episode(tokens.validation, pool, chosen, length, depth, i) for i in range(chosen.trials)]
+        drawn = [
+            episode(tokens.validation, pool, chosen, length, depth, i) for i in range(chosen.trials)
+        ]
         for condition in CONDITIONS:
             windows_NT = np.stack([getattr(e, condition) for e in drawn])
             scored = answers(model, windows_NT, chosen.value, tokens_per_batch, device)
@@ -47,13 +49,19 @@ def measure_recall(
 
 
 def answers(
-    model: Callable[..., object], windows_NT: np.ndarray, size: int, tokens_per_batch: int, device: torch.device | str
+    model: Callable[..., object],
+    windows_NT: np.ndarray,
+    size: int,
+    tokens_per_batch: int,
+    device: torch.device | str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of windows that end in an answer of `size` tokens: whether each token of it is the likeliest, bool (N,), and the
     nats a token of it, float64 (N,). The answer is read as it is scored (teacher-forced).
     """
     right, nll = [], []
-    for tokens_BT in torch.from_numpy(windows_NT).split(max(1, tokens_per_batch // (windows_NT.shape[1] - 1))):
+    for tokens_BT in torch.from_numpy(windows_NT).split(
+        max(1, tokens_per_batch // (windows_NT.shape[1] - 1))
+    ):
         tokens_BT = tokens_BT.to(device)
         logits_BKV, labels_BK = last_logits(model, tokens_BT[:, :-1], size), tokens_BT[:, -size:]
         right.append((logits_BKV.argmax(dim=-1) == labels_BK).all(dim=1).cpu().numpy())

@@ -31,13 +31,17 @@ class Passkey(NamedTuple):
     distance: int  # tokens from the end of the line that states the number to the answer
 
 
-def passkey(tokenize: Tokenize, length: int, depth: float, index: int, seed: int = 0, control: bool = False) -> Passkey:
+def passkey(
+    tokenize: Tokenize, length: int, depth: float, index: int, seed: int = 0, control: bool = False
+) -> Passkey:
     """A text of which at most `length` tokens are read, with five digits stated at a depth between 0 and 1.
 
     It is as long as whole lines of filler allow, and a pure function of its arguments. As a control it states another number.
     `tokenize` turns text into ids; it may put a token first, but none last. Raises PosextError for a length without room.
     """
-    key, other = np.random.default_rng([seed, index]).choice(np.arange(10_000, 100_000), size=2, replace=False)
+    key, other = np.random.default_rng([seed, index]).choice(
+        np.arange(10_000, 100_000), size=2, replace=False
+    )
     needle, answer = NEEDLE.format(key=other if control else key), ANSWER.format(key=key)
 
     def parts(count: int) -> tuple[str, str]:
@@ -54,7 +58,9 @@ def passkey(tokenize: Tokenize, length: int, depth: float, index: int, seed: int
         raise PosextError(f"the passkey needs a context of at least {read(0)} tokens, not {length}")
     head, tail = parts(count)
     prompt, whole = tokenize(head + tail), tokenize(head + tail + answer)
-    asked = next((i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(prompt))
+    asked = next(
+        (i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(prompt)
+    )
     return Passkey(np.array(whole, dtype=np.int64), len(whole) - asked, asked - len(tokenize(head)))
 
 
@@ -76,13 +82,18 @@ def measure_passkey(
         return tokens.tokenizer.encode(text).ids
 
     room = (
-        max(len(tokenize(TASK + NEEDLE.format(key=key) + QUESTION + ANSWER.format(key=key))) for key in (10101, 98765))
+        max(
+            len(tokenize(TASK + NEEDLE.format(key=key) + QUESTION + ANSWER.format(key=key)))
+            for key in (10101, 98765)
+        )
         + 1
     )
     lengths = [length for length in lengths if length >= room]
     for length, depth, condition in product(lengths, chosen.depths, CONDITIONS):
         control = condition == "control"
-        drawn = [passkey(tokenize, length, depth, i, chosen.seed, control) for i in range(chosen.trials)]
+        drawn = [
+            passkey(tokenize, length, depth, i, chosen.seed, control) for i in range(chosen.trials)
+        ]
         scored = [answers(model, text.tokens[None], text.answer, 1, device) for text in drawn]
         right, nll = (np.concatenate(column) for column in zip(*scored, strict=True))
         rows.append(row(length, depth, drawn[0].distance, condition, right, nll))
