@@ -1,0 +1,71 @@
+"""Losses by scheme, initial scale and learning rate, over seeds.
+
+    python scripts/learning_rates.py results/runs/learning_rates/* --out results/learning_rates
+
+Writes rates.csv, a row for each run, and table.md, a row for each setting over its seeds.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+from tabulate import tabulate
+
+from posext.analysis import curves
+from posext.cli import app
+from posext.config import HEADLINE
+from posext.runs import tracking
+from posext.runs.run import Run, load_run
+
+SETTING = ["model", "scheme", "settings", "learning_rate"]
+
+
+@app.script
+def main() -> None:
+    parser = app.Arguments(description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of measured runs")
+    parser.add_argument("--out", type=Path, required=True, help="folder for rates.csv and table.md")
+    options = parser.parse_args()
+    rates = pd.DataFrame([losses(load_run(folder)) for folder in options.runs])
+    rates = rates.sort_values([*SETTING, "seed"], ignore_index=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    rates.round(6).to_csv(options.out / "rates.csv", index=False)
+    (options.out / "table.md").write_text(over_seeds(rates) + "\n")
+    print(options.out)
+
+
+def losses(run: Run) -> dict[str, object]:
+    """A run's setting, its NLL at each context length as trained, and its last validation loss."""
+    table = curves.read_curves(run.folder / "curves.csv")
+    own = table.loc[(table.extend == "") & (table.protocol == HEADLINE)]
+    rows = tracking.read(run.folder / "metrics.jsonl")
+    validation = [row["validation_loss"] for row in rows if "validation_loss" in row]
+    scales = {key: value for key, value in run.config.pe.items() if key.endswith("std")}
+    return {
+        "model": run.config.model.name,
+        "scheme": run.config.title(),
+        "settings": ", ".join(f"{key}={value}" for key, value in scales.items()),
+        "learning_rate": run.config.learning_rate,
+        "seed": run.config.seed,
+        "validation_loss": validation[-1],
+        **{f"nll_{length}": nll for length, nll in zip(own.context_length, own.nll, strict=True)},
+    }
+
+
+def over_seeds(rates: pd.DataFrame) -> str:
+    """A Markdown table of mean and standard deviation over seeds, in nats."""
+    measured = [name for name in rates if name not in (*SETTING, "seed")]
+    groups = rates.groupby(SETTING, sort=False)
+    cells = [
+        [*setting, len(runs), *(spread(runs[name]) for name in measured)]
+        for setting, runs in groups
+    ]
+    return tabulate(cells, headers=[*SETTING, "seeds", *measured], tablefmt="github")
+
+
+def spread(values: pd.Series) -> str:
+    """Mean and standard deviation; empty where the scheme is undefined."""
+    return "" if values.isna().any() else f"{values.mean():.3f} ±{values.std():.3f}"
+
+
+if __name__ == "__main__":
+    main()
