@@ -88,13 +88,15 @@ def test_embed_leaves_tokens_louder_than_positions(name):
     assert (both - silent).square().mean().sqrt() > 1.2 * silent.square().mean().sqrt()
 
 
-def test_sinusoidal_starts_as_the_authors_code_does():
-    """Embeddings N(0, 1/C), multiplied by sqrt(C), as in tensor2tensor: tokens of rms 1."""
-    model = network("sinusoidal")
-    weight = model.embedding.weight.detach()
-    assert float(weight.std()) == pytest.approx(64**-0.5, rel=0.03)
-    x = model.pe.embed(weight[None, :32], torch.arange(32)) - model.pe.table(torch.arange(32))
-    torch.testing.assert_close(x[0], 8 * weight[:32])
+@pytest.mark.parametrize(("setting", "std"), [("auto", 64**-0.5), (0.02, 0.02)])
+def test_sinusoidal_tokens_have_rms_1_at_either_initial_scale(setting, std):
+    """With `auto` embeddings are N(0, 1/C), multiplied by sqrt(C), as in tensor2tensor."""
+    pe = build("sinusoidal", **SHAPE, embedding_std=setting)
+    weight = GPT(MODEL, 300, pe).initialize(0).embedding.weight.detach()
+    assert float(weight.std()) == pytest.approx(std, rel=0.03)
+    positions = torch.arange(32)
+    tokens = pe.embed(weight[None, :32], positions) - pe.table(positions)
+    assert float(tokens.square().mean().sqrt()) == pytest.approx(1, rel=0.05)
 
 
 def test_cope_starts_without_positions_and_adds_unscaled_logits():

@@ -13,16 +13,17 @@ class Sinusoidal(PositionalEncoding):
     """PE[n, 2i] = sin(n 10000^(-2i/C)), PE[n, 2i+1] = cos(same), added to tokens of rms 1.
 
     Vaswani et al. 2017, arXiv:1706.03762, section 3.5, and 3.4 for the scale. Positions have rms 0.71 at any width, so the
-    scale of the tokens decides whether they are heard. `embedding_std="auto"` is 1/sqrt(C), as in the authors' code, and
-    tokens are multiplied by its inverse: sqrt(C). With any other number tokens have rms 1 as well; a smaller one makes
-    the tied output matrix start smaller and every step of training change tokens more. Class T.
+    scale of the tokens decides whether they are heard: tokens are multiplied by 1 / `embedding_std`, at which their
+    embeddings start, so that they have rms 1 as in the authors' code. There that is 1/sqrt(C) (`auto`); by default it is
+    the 0.02 of the network's other weights, as for all schemes here, which trains better (0.16 nats in range and 0.44 at
+    16 times the training length at `nano`, see results/learning_rates). Class T.
     Raises PosextError for an embedding_std of 0 or less.
     """
 
     family = "absolute"
     relative = False
 
-    def __init__(self, shape: Shape, *, embedding_std: float | Literal["auto"] = "auto"):
+    def __init__(self, shape: Shape, *, embedding_std: float | Literal["auto"] = 0.02):
         super().__init__(shape)
         std = shape.d_model**-0.5 if embedding_std == "auto" else float(embedding_std)
         if not 0 < std < float("inf"):
