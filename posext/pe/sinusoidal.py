@@ -10,15 +10,25 @@ from posext.utils.errors import PosextError
 
 
 class Sinusoidal(PositionalEncoding):
-    """PE[n, 2i] = sin(n 10000^(-2i/C)), PE[n, 2i+1] = cos(same), added to tokens of rms 1.
+    """Adds a fixed vector of sines and cosines of the position to the token embedding.
 
-    Vaswani et al. 2017, arXiv:1706.03762, section 3.5, and 3.4 for the scale. Positions have rms 0.71 at any width, so the
-    scale of the tokens decides whether they are heard. `embedding_std="auto"` is 1/sqrt(C), as in the authors' code, and
-    tokens are multiplied by its inverse: sqrt(C). With any other number tokens have rms 1 as well; a smaller one makes
-    the tied output matrix start smaller and every step of training change tokens more. Class T.
-    Raises PosextError for an embedding_std of 0 or less.
+    PE[n, 2i] = sin(n 10000^(-2i/C)), PE[n, 2i+1] = cos(same) (Vaswani et al. 2017, section 3.5, and
+    3.4 for the scale). Positions have rms 0.71 at any width, so the scale of the token embeddings
+    decides their relative strength. Token embeddings are divided by embedding_std and so have
+    rms 1.
+
+    Args:
+        shape: Dimensions of the network.
+        embedding_std: Initial standard deviation of token embeddings; "auto": 1/sqrt(C), with the
+            factor sqrt(C), as in the authors' code. A smaller one makes the tied output matrix
+            start smaller, and every training step change the token embeddings more.
+
+    Raises:
+        PosextError: embedding_std is not above 0, or not finite.
     """
 
+    paper = "arXiv:1706.03762"
+    stages = frozenset({"trained"})
     family = "absolute"
     relative = False
 
@@ -36,7 +46,7 @@ class Sinusoidal(PositionalEncoding):
         return x_BTC / self.embedding_std + self.table(positions_T).to(x_BTC.dtype)
 
     def table(self, positions_T: Tensor) -> Tensor:
-        """The encoding of every position: float32 (T, C)."""
+        """Return the encoding of every position: float32 (T, C)."""
         width = self.shape.d_model
         even = torch.arange(0, width, 2, dtype=torch.float64, device=positions_T.device)
         phases = positions_T.double()[:, None] * 10000.0 ** (-even / width)
