@@ -89,7 +89,7 @@ def test_the_order_of_earlier_tokens_matters_to_the_last(name):
     change = {}
     for chosen in ("none", name):
         model = GPT(one, 50, scheme(chosen).layers(4)[0]).initialize(0)
-        model.pe.stage(trained_length=TRAIN_LENGTH, progress=0.0)
+        model.pe.set_progress(trained_length=TRAIN_LENGTH, progress=0.0)
         with torch.no_grad():
             for parameter in model.parameters():
                 if not parameter.any():  # what starts at 0 learns order with its first steps

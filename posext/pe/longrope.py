@@ -64,7 +64,9 @@ class LongRoPE(ScaledRoPE):
         if divisors == "auto":
             return divisors
         if len(divisors) != pairs or not all(0 < divisor < math.inf for divisor in divisors):
-            raise PosextError(f"{key} must hold {pairs} numbers above 0, one a pair, not {divisors}")
+            raise PosextError(
+                f"{key} must hold {pairs} numbers above 0, one a pair, not {divisors}"
+            )
         return divisors
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:

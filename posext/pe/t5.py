@@ -19,7 +19,7 @@ class T5(PositionalEncoding):
     Args:
         shape: Dimensions of the network.
         buckets: Number of buckets.
-        max_distance: Distance in tokens at which the last bucket starts.
+        max_distance: All distances from this one on, in tokens, share the last bucket.
 
     Raises:
         PosextError: buckets is below 2, or max_distance is within the exact half.

@@ -73,7 +73,9 @@ class YaRN(ScaledRoPE):
                 f"attention_factor must be a number above 0, or auto, not {attention_factor}"
             )
         has_mscale = mscale is not None
-        if has_mscale != (mscale_all_dim is not None) or (has_mscale and attention_factor != "auto"):
+        if has_mscale != (mscale_all_dim is not None) or (
+            has_mscale and attention_factor != "auto"
+        ):
             raise PosextError("mscale and mscale_all_dim go together, and without attention_factor")
         if not all(0 <= number < math.inf for number in (mscale or 0, mscale_all_dim or 0)):
             raise PosextError(
