@@ -36,8 +36,6 @@ class YaRNTemperature(AttentionScale):
         self.length_dependent = factor == "auto"
 
     def logit_scale(self, length: int, trained_length: int) -> Tensor:
-        if self.factor == "auto":
-            s = max(length, trained_length) / self.shape.original_length
-        else:
-            s = float(self.factor)
+        auto = max(length, trained_length) / self.shape.original_length
+        s = auto if self.factor == "auto" else float(self.factor)
         return torch.full((length,), (0.1 * math.log(max(s, 1.0)) + 1) ** 2)

@@ -11,8 +11,8 @@ from posext.pe.base import Shape
 from posext.pe.scaling import ScaledRoPE
 from posext.utils.errors import PosextError
 
-# The default divisors: ln lambda / ln s of a pair by log2 of its rotations within the original length,
-# linear in between, constant outside. Found by
+# The default divisors: ln lambda / ln s of a pair by log2 of its rotations within the original
+# length, linear in between, constant outside. Found by
 # python scripts/search_longrope.py results/runs/rope-tiny-128-seed0 --factor 8, 2026-11-24,
 # on one model of 3.7M parameters.
 TURNS = (-3, -2, -1, 0, 1, 2, 3, 4)

@@ -84,10 +84,9 @@ def search(
         parents = [divisors for _, divisors in ranked]
         for i in range(population - n_parents):
             first, second = rng.choice(n_parents, size=2, replace=False)
-            if i % 2:
-                child = mutate(parents[first], top, rng)
-            else:
-                child = crossover(parents[first], parents[second], top, rng)
+            one = parents[first]
+            other = parents[second]
+            child = mutate(one, top, rng) if i % 2 else crossover(one, other, top, rng)
             ranked.append((objective(child), child))
         history.append(min(value for value, _ in ranked))
     value, divisors = min(ranked, key=lambda pair: pair[0])

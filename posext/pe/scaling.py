@@ -17,7 +17,8 @@ class ScaledRoPE(RoPE):
         factor: The factor s, which holds at every length; "auto":
             s(L) = max(L, trained_length) / original_length at context length L. That is 1 up to
             the original length until training goes further, so the scheme is RoPE bit for bit
-            there. It is relative to the original length, so that stages of training do not compound.
+            there. It is relative to the original length, so that stages of training do not
+            compound.
 
     Raises:
         PosextError: factor is below 1 or not finite.

@@ -60,10 +60,8 @@ class YaRN(ScaledRoPE):
     ):
         super().__init__(shape, base=base, factor=factor)
         max_rotations = shape.original_length / (2 * math.pi)
-        if beta_fast == "auto":
-            beta_fast_value = math.sqrt(max(beta_slow, 0) * max_rotations)
-        else:
-            beta_fast_value = beta_fast
+        geometric_mean = math.sqrt(max(beta_slow, 0) * max_rotations)
+        beta_fast_value = geometric_mean if beta_fast == "auto" else beta_fast
         if not 0 < beta_slow < beta_fast_value < math.inf:
             raise PosextError(
                 f"beta_fast must exceed beta_slow, and both 0: got {beta_fast} and {beta_slow}"
