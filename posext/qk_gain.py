@@ -1,4 +1,4 @@
-"""Learned or given magnitudes on queries and keys, dimension by dimension."""
+"""Learned or fixed gains on the dimensions of queries and keys."""
 
 import math
 from typing import Literal
@@ -12,14 +12,23 @@ from posext.utils.errors import PosextError
 
 
 class QKGain(Modifier):
-    """Queries and keys are multiplied by a gain after they turned, the same in all heads of a layer.
+    """Multiplies the rotated queries and keys by a gain per dimension, the same in all heads.
 
-    The magnitudes and the reweighting of dimensions of the design note; not from the literature. `of="pair"` has one gain for
-    both dimensions of a rotary pair and commutes with the rotation: scores still depend on distances alone, and W_q and W_k
-    could absorb it. `of="dimension"` does not commute, and scores then depend on positions. `weights` fixes the gains, one a
-    pair or dimension; without, they are learned from 1. Class T.
-    Raises PosextError for an odd head_dim with pairs, or another number of weights.
+    The magnitudes and the reweighting of dimensions of the design note; not from the literature.
+
+    Args:
+        shape: Dimensions of the network.
+        of: "pair": one gain for both dimensions of a rotary pair. It commutes with the rotation, so
+            scores still depend on distances alone, and W_q and W_k could absorb it. "dimension":
+            one gain per dimension. It does not commute, so scores depend on positions.
+        weights: Fixed gains, one per pair or dimension; None: learned from 1, for every layer.
+
+    Raises:
+        PosextError: of="pair" with an odd head_dim, or weights of another number or not finite.
     """
+
+    paper = "design note"
+    stages = frozenset({"trained"})
 
     def __init__(
         self,
@@ -32,7 +41,8 @@ class QKGain(Modifier):
         if of == "pair" and shape.head_dim % 2:
             raise PosextError(f"gains of pairs need an even head_dim, not {shape.head_dim}")
         self.repeat = 2 if of == "pair" else 1
-        self.weights, self.count = weights, shape.head_dim // self.repeat
+        self.weights = weights
+        self.count = shape.head_dim // self.repeat
         if weights is not None and not all(map(math.isfinite, weights)):
             raise PosextError(f"qk_gain.weights must be finite numbers, not {weights}")
         if weights is not None and len(weights) != self.count:
@@ -40,22 +50,22 @@ class QKGain(Modifier):
                 f"qk_gain.weights has {len(weights)} numbers; a head has {self.count} {of}s"
             )
 
-    def check(self, scheme: PositionalEncoding) -> None:
-        if self.repeat == 1 and scheme.family == "rotary":
-            scheme.relative = False
+    def keeps_relative(self, scheme: PositionalEncoding) -> bool:
+        return self.repeat == 2 or scheme.family != "rotary"
 
     def apply(self, tables: AttentionTables, scheme: PositionalEncoding) -> AttentionTables:
         if self.weights is None:
             return tables
-        return tables._replace(
-            gain_D=torch.tensor(self.weights, device=tables.positions_T.device).repeat(self.repeat)
-        )
+        weights = torch.tensor(self.weights, device=tables.positions_T.device)
+        return tables._replace(gain_D=weights.repeat(self.repeat))
 
     def make_layer_module(self) -> nn.Module | None:
         return Gain(self.count, self.repeat) if self.weights is None else None
 
 
 class Gain(nn.Module):
+    """Learned gains of one layer."""
+
     def __init__(self, count: int, repeat: int):
         super().__init__()
         self.gain = nn.Parameter(torch.ones(count))

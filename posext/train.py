@@ -97,8 +97,10 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
     for step in range(start, config.steps):
         begin = time.perf_counter()
         length = lengths.length_at(step)
-        reached = scheme.reach(lengths.trained_length_at(step))
-        scheme.stage(trained_length=reached, progress=step / config.steps, draw=(config.seed, step))
+        reached = scheme.effective_length(lengths.trained_length_at(step))
+        scheme.set_progress(
+            trained_length=reached, progress=step / config.steps, rng_key=(config.seed, step)
+        )
         learning_rate = lr_at(step, config.steps, config.learning_rate, config.optimizer)
         for group in stepper.param_groups:
             group["lr"] = learning_rate
@@ -126,7 +128,7 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
         }
         rows: list[dict[str, Any]] = [row | {"grad_norm": norm, "tokens_per_second": round(rate)}]
         if done % config.validate_every == 0 or done == config.steps:
-            scheme.stage(trained_length=reached, progress=step / config.steps)
+            scheme.set_progress(trained_length=reached, progress=step / config.steps)
             held_out = validate(network, tokens.validation, length, accelerator)
             rows.append(
                 {"step": done, "tokens": seen, "length": length, "validation_loss": held_out}

@@ -19,7 +19,7 @@ def multiplier(choice, length: int, pe: str = "rope", **settings) -> torch.Tenso
     tables = scheme.tables(torch.arange(length))
     for module in scheme.make_layer_modules():
         tables = module(torch.zeros(1, length, 32), tables)
-    return tables.multiplier.detach().double()
+    return tables.logit_scale.detach().double()
 
 
 FORMULAS = {

@@ -1,16 +1,18 @@
 """What every scheme promises, whatever it is: found by its yaml, asked through the interface, never by name."""
 
-import re
-
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from posext.config import ModelConfig
+from posext.attention_scale.base import AttentionScale
+from posext.cli import schemes
+from posext.config import MODIFIERS, ModelConfig
 from posext.model import attention
 from posext.model.gpt import GPT, belongs_to_scheme
-from posext.pe import Shape, build, from_config, names
-from posext.pe.base import PositionalEncoding
+from posext.pe import Shape, build, from_config, instance, names, settings_of
+from posext.pe.base import STAGES, Modifier, PositionalEncoding
+from posext.pe.layers import Layers
+from posext.window.base import Window
 
 TRAIN_LENGTH = 16
 CONFIG = ModelConfig(name="test", n_layers=2, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3)
@@ -89,7 +91,7 @@ def test_the_order_of_earlier_tokens_matters_to_the_last(name):
     change = {}
     for chosen in ("none", name):
         model = GPT(one, 50, scheme(chosen).layers(4)[0]).initialize(0)
-        model.pe.stage(trained_length=TRAIN_LENGTH, progress=0.0)
+        model.pe.set_progress(trained_length=TRAIN_LENGTH, progress=0.0)
         with torch.no_grad():
             for parameter in model.parameters():
                 if not parameter.any():  # what starts at 0 learns order with its first steps
@@ -218,9 +220,22 @@ def test_the_gradient_of_what_it_learns_equals_finite_differences(name):
 
 
 @pytest.mark.parametrize("name", names())
-def test_its_docstring_says_when_it_can_be_chosen(name):
-    """T: trained with; P: on a trained RoPE, then tuned; Z: the same, zero-shot; I: at inference only."""
-    assert re.search(r"Class [TPZI](, [TPZI])*\.", type(scheme(name)).__doc__ or "")
+def test_stages_and_paper_are_set_by_the_class_itself(name):
+    """An inherited value would describe the parent; a pattern over layers names its paper in yaml."""
+    own = vars(type(scheme(name)))
+    assert own["stages"]
+    assert own["stages"] <= set(STAGES)
+    assert schemes.paper_of(name, scheme(name))
+    assert "paper" in own or isinstance(scheme(name), Layers)
+
+
+@pytest.mark.parametrize("group", MODIFIERS)
+def test_a_modifier_s_stages_and_paper_are_set(group):
+    for name in names(group):
+        modifier = instance(settings_of(group, name), scheme("rope").shape, Modifier)
+        is_neutral = type(modifier) in (Window, AttentionScale)
+        assert is_neutral == (not modifier.stages) == (not modifier.paper)
+        assert modifier.stages <= set(STAGES)
 
 
 @pytest.mark.parametrize("name", names())

@@ -182,7 +182,7 @@ def test_ntk_divides_the_slowest_pair_by_the_factor_exactly():
 def test_two_stages_of_twice_the_length_are_one_of_four_times():
     staged = build("yarn", head_dim=64, n_heads=4, d_model=256, train_length=128)
     for reached in (256, 512):
-        staged.stage(trained_length=reached)
+        staged.set_progress(trained_length=reached)
     once = build("yarn", head_dim=64, n_heads=4, d_model=256, train_length=128, factor=4)
     assert staged.frequencies(512)[0].equal(once.frequencies(512)[0])
     assert staged.frequencies(128)[1] == once.frequencies(128)[1] == 0.1 * math.log(4) + 1

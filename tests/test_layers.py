@@ -125,7 +125,7 @@ def test_drope_is_rope_until_the_drop_and_nothing_from_then_on():
     model = network(2, "drope", share=0.25)
     rope, none = (network(2, name) for name in ("rope", "none"))
     for progress, same in ((0.0, rope), (0.74, rope), (0.75, none), (0.99, none), (1.0, none)):
-        model.pe.stage(trained_length=L, progress=progress)
+        model.pe.set_progress(trained_length=L, progress=progress)
         assert model(tokens(20)).equal(same(tokens(20)))
     assert network(2, "drope", share=0.25)(tokens(20)).equal(
         none(tokens(20))

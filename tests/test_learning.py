@@ -37,7 +37,8 @@ def test_its_loss_falls(name, axes):
     optimizer = adamw(model, 2e-3, OptimizerConfig())
     losses = []
     for step in range(STEPS):
-        scheme.stage(trained_length=scheme.reach(LENGTH), progress=step / STEPS, draw=(0, step))
+        reached = scheme.effective_length(LENGTH)
+        scheme.set_progress(trained_length=reached, progress=step / STEPS, rng_key=(0, step))
         starts = torch.randint(len(TEXT) - LENGTH - 1, (8,))
         windows = TEXT[starts[:, None] + torch.arange(LENGTH + 1)]
         loss = model(windows[:, :-1], windows[:, 1:]) / (8 * LENGTH)

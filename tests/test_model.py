@@ -102,7 +102,7 @@ def test_the_schemes_and_lengths_of_a_sweep_in_one_process_all_stay_compiled(mon
     traced = partial(torch.compile, backend="eager")  # without generated code
     monkeypatch.setattr(torch, "compile", traced)
     monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)  # torch's own is 8
-    monkeypatch.setattr("posext.model.gpt.VERSIONS", 6)
+    monkeypatch.setattr("posext.model.gpt.RECOMPILE_LIMIT", 6)
     with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True), torch.no_grad():
         for name in ("rope", "alibi"):
             assert device.should_compile("true", 1)

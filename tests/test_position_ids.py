@@ -11,7 +11,7 @@ SHAPE = {"head_dim": 8, "n_heads": 4, "d_model": 32, "train_length": L}
 
 
 def drawn(scheme, step: int, length: int = L, seed: int = 3) -> torch.Tensor:
-    scheme.stage(trained_length=length, draw=(seed, step))
+    scheme.set_progress(trained_length=length, rng_key=(seed, step))
     return scheme.positions(length)
 
 
@@ -70,10 +70,10 @@ def test_a_skip_cuts_the_context_in_two_and_reaches_the_whole_range():
 @pytest.mark.parametrize("name", ["randomized", "pose"])
 def test_an_automatic_factor_counts_the_whole_range_as_trained(name):
     scheme = build("yarn", **SHAPE, position_ids={"name": name, "multiple": 4})
-    assert scheme.reach(L) == 4 * L
-    scheme.stage(trained_length=scheme.reach(L))
+    assert scheme.effective_length(L) == 4 * L
+    scheme.set_progress(trained_length=scheme.effective_length(L))
     assert scheme.scale(L) == 4
-    assert build("yarn", **SHAPE, position_ids="shape").reach(L) == L
+    assert build("yarn", **SHAPE, position_ids="shape").effective_length(L) == L
 
 
 @pytest.mark.parametrize("name", ["t5", "kerple_log", "sandwich", "alibi"])

@@ -117,7 +117,7 @@ def test_no_distance_of_a_remapping_exceeds_what_training_saw(name):
 
 
 def test_a_full_window_is_none():
-    assert build("rope", **SHAPE, window="full").tables(torch.arange(9)).views == ()
+    assert build("rope", **SHAPE, window="full").tables(torch.arange(9)).key_groups == ()
 
 
 def test_a_scaling_and_a_remapping_combine():

@@ -1,4 +1,4 @@
-"""A scheme of one's own, outside the package: a penalty that grows with the square root of the distance."""
+"""Example of a scheme outside the package: a penalty by the square root of the distance."""
 
 import torch
 from torch import Tensor
@@ -8,11 +8,20 @@ from posext.pe.base import DistanceBias, PositionalEncoding, Shape, distances
 
 
 class SquareRoot(PositionalEncoding):
-    """-strength m_h sqrt(n - j) on the logit of query n and key j, with ALiBi's slopes m_h. Class T.
+    """Lowers the logit of a key in proportion to the square root of its distance.
 
-    Raises ValueError for a strength that is not above 0.
+    The logit of query n and key j gets -strength m_h sqrt(n - j), with ALiBi's slopes m_h.
+
+    Args:
+        shape: Dimensions of the network.
+        strength: Factor on the slopes.
+
+    Raises:
+        ValueError: strength is not above 0.
     """
 
+    paper = "unpublished"
+    stages = frozenset({"trained"})
     family = "bias"
 
     def __init__(self, shape: Shape, *, strength: float = 4.0):

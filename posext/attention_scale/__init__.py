@@ -1,1 +1,1 @@
-"""The temperature of attention, apart from the scheme: one file a choice of `+attention_scale=NAME`."""
+"""Temperatures of attention: one file per choice of `+attention_scale=NAME`, on any scheme."""

@@ -1,4 +1,4 @@
-"""What temperatures share: a multiplier of the scores, by query."""
+"""Base class of attention temperatures: a factor on the logits by query."""
 
 from torch import Tensor
 
@@ -8,25 +8,24 @@ from posext.utils.errors import PosextError
 
 
 class AttentionScale(Modifier):
-    """As it stands, 1 (`+attention_scale=none`). Multiplies q k / sqrt(head_dim), not a bias that is added to it."""
+    """Multiplies q k / sqrt(head_dim), not a bias. On its own (`+attention_scale=none`), by 1."""
 
     def check(self, scheme: PositionalEncoding) -> None:
-        """Two temperatures are never multiplied in silence: on a scheme that has its own this raises ValueError."""
-        own = scheme.logit_factor(8 * scheme.shape.original_length)
-        if type(self) is not AttentionScale and own != 1:
+        """Raise PosextError if the scheme has a temperature of its own."""
+        own_factor = scheme.logit_factor(8 * scheme.shape.original_length)
+        if type(self) is not AttentionScale and own_factor != 1:
             raise PosextError(
-                f"{type(scheme).__name__} has a temperature of its own (scores times {own:.3f} at 8 times the original "
-                f"length) and {type(self).__name__} would be a second: take one away (attention_factor=1 for YaRN)"
+                f"{type(scheme).__name__} has a temperature of its own (scores times "
+                f"{own_factor:.3f} at 8 times the original length) and {type(self).__name__} would "
+                "be a second: take one away (attention_factor=1 for YaRN)"
             )
 
     def apply(self, tables: AttentionTables, scheme: PositionalEncoding) -> AttentionTables:
-        multiplier_T = self.multiplier(len(tables.positions_T), scheme.trained_length)
-        return (
-            tables
-            if multiplier_T is None
-            else tables._replace(multiplier=multiplier_T.to(tables.positions_T.device))
-        )
+        scale_T = self.logit_scale(len(tables.positions_T), scheme.trained_length)
+        if scale_T is None:
+            return tables
+        return tables._replace(logit_scale=scale_T.to(tables.positions_T.device))
 
-    def multiplier(self, length: int, trained_length: int) -> Tensor | None:
-        """What the scores of each query are multiplied by in a context of `length` tokens: float32 (T,)."""
+    def logit_scale(self, length: int, trained_length: int) -> Tensor | None:
+        """Return the factor on each query's logits at `length` tokens of context: float32 (T,)."""
         return None

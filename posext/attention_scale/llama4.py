@@ -1,4 +1,4 @@
-"""Llama 4's temperature."""
+"""Temperature of Llama 4."""
 
 import math
 from typing import Literal
@@ -12,11 +12,23 @@ from posext.utils.errors import PosextError
 
 
 class Llama4(AttentionScale):
-    """1 + strength ln(1 + floor((n + 1) / floor)) for query n, as on the layers without positions of Llama 4.
+    """Sharpens attention with the position of the query, in steps of `floor` tokens.
 
-    `floor="auto"` is the original length (8,192 there, its length of pre-training). Class T, I.
-    Raises PosextError for a floor below 1 or a strength that is negative or not finite.
+    The factor is 1 + strength ln(1 + floor((n + 1) / floor)) for query n, as on the layers without
+    positions of Llama 4.
+
+    Args:
+        shape: Dimensions of the network.
+        strength: Factor on the logarithm.
+        floor: Tokens of a step; "auto": the original length (8,192 in Llama 4, its length of
+            pre-training).
+
+    Raises:
+        PosextError: floor is below 1, or strength is negative or not finite.
     """
+
+    paper = "Llama 4 (Meta 2025)"
+    stages = frozenset({"trained", "inference"})
 
     def __init__(
         self, shape: Shape, *, strength: float = 0.1, floor: int | Literal["auto"] = "auto"
@@ -29,6 +41,6 @@ class Llama4(AttentionScale):
             )
         self.strength = strength
 
-    def multiplier(self, length: int, trained_length: int) -> Tensor:
+    def logit_scale(self, length: int, trained_length: int) -> Tensor:
         steps_T = torch.arange(1, length + 1, dtype=torch.float64) // self.floor
         return (1 + self.strength * steps_T.log1p()).float()

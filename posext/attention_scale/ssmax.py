@@ -1,4 +1,4 @@
-"""Scalable softmax."""
+"""Scalable-softmax."""
 
 import math
 from typing import Literal
@@ -13,11 +13,21 @@ from posext.utils.errors import PosextError
 
 
 class SSMax(AttentionScale):
-    """s ln(n + 1) for query n, which sees n + 1 keys, with s learned for every head and layer.
+    """Sharpens attention with the logarithm of the number of keys, at a learned rate.
 
-    Nakanishi 2025, arXiv:2501.19399, equation 3. `start="auto"` makes the multiplier 1 at the original length. Class T.
-    Raises PosextError for a start that is not above 0.
+    The factor is s ln(n + 1) for query n with n + 1 keys, with s learned for every head and layer
+    (Nakanishi 2025, equation 3).
+
+    Args:
+        shape: Dimensions of the network.
+        start: Initial s; "auto": the factor is 1 at the original length.
+
+    Raises:
+        PosextError: start is not above 0, or not finite.
     """
+
+    paper = "arXiv:2501.19399"
+    stages = frozenset({"trained"})
 
     def __init__(self, shape: Shape, *, start: float | Literal["auto"] = "auto"):
         super().__init__(shape)
@@ -30,12 +40,13 @@ class SSMax(AttentionScale):
 
 
 class Growth(nn.Module):
+    """Rates s of one layer."""
+
     def __init__(self, heads: int, start: float):
         super().__init__()
         self.s_H = nn.Parameter(torch.full((heads,), start))
 
     def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
-        keys_T = torch.arange(
-            1, len(tables.positions_T) + 1, device=self.s_H.device, dtype=self.s_H.dtype
-        )
-        return tables._replace(multiplier=self.s_H[:, None] * keys_T.log())
+        length = len(tables.positions_T)
+        keys_T = torch.arange(1, length + 1, device=self.s_H.device, dtype=self.s_H.dtype)
+        return tables._replace(logit_scale=self.s_H[:, None] * keys_T.log())

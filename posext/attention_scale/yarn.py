@@ -12,22 +12,30 @@ from posext.utils.errors import PosextError
 
 
 class YaRNTemperature(AttentionScale):
-    """(0.1 ln s + 1)^2 on all scores, with s the context length over the original (Peng et al. 2023, arXiv:2309.00071, eq. 22).
+    """Sharpens attention with the context length, as YaRN does, without its interpolation.
 
-    `factor="auto"` follows the context: s = max(length, trained length) / original length. Class P, Z.
-    Raises PosextError for a factor below 1.
+    The factor is (0.1 ln s + 1)^2 on all logits, with s the context length over the original length
+    (Peng et al. 2023, equation 22).
+
+    Args:
+        shape: Dimensions of the network.
+        factor: The factor s; "auto": max(length, trained length) / original length.
+
+    Raises:
+        PosextError: factor is below 1 or not finite.
     """
+
+    paper = "arXiv:2309.00071"
+    stages = frozenset({"fine-tuned", "zero-shot"})
 
     def __init__(self, shape: Shape, *, factor: float | Literal["auto"] = "auto"):
         super().__init__(shape)
         if factor != "auto" and not 1 <= factor < math.inf:
             raise PosextError(f"factor must be at least 1, or auto, not {factor}")
-        self.factor, self.length_dependent = factor, factor == "auto"
+        self.factor = factor
+        self.length_dependent = factor == "auto"
 
-    def multiplier(self, length: int, trained_length: int) -> Tensor:
-        s = (
-            max(length, trained_length) / self.shape.original_length
-            if self.factor == "auto"
-            else float(self.factor)
-        )
+    def logit_scale(self, length: int, trained_length: int) -> Tensor:
+        auto = max(length, trained_length) / self.shape.original_length
+        s = auto if self.factor == "auto" else float(self.factor)
         return torch.full((length,), (0.1 * math.log(max(s, 1.0)) + 1) ** 2)

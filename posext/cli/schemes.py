@@ -1,12 +1,12 @@
 """List every scheme, or show one:
 
 posext schemes
-posext schemes show yarn factor=8 [length=2048 head_dim=64 n_heads=4 d_model=256 train_length=128] [png=FILE]
+posext schemes show yarn factor=8 [length=2048 head_dim=64 n_heads=4 d_model=256 train_length=128]
+                                  [png=FILE]
 """
 
 import inspect
 import logging
-import re
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -19,12 +19,14 @@ from yaml import YAMLError
 
 from posext.cli import app
 from posext.pe import FOLDERS, PositionalEncoding, build, names, settings_of
+from posext.pe.base import STAGES
 from posext.report import scheme_render
 from posext.report.scheme_figures import PATTERN, figures, nothing_to_draw
 from posext.utils.errors import PosextError
 
 SHAPE = {"head_dim": 64, "n_heads": 4, "d_model": 256, "train_length": 128}
-SOURCE = r"arXiv:\d{4}\.\d{5}|kexue\.fm/archives/\d+|github\.com/[\w-]+/[\w-]+"
+# Start of the yaml comment with the papers of a pattern over layers, which has no class of its own.
+PAPER_COMMENT = "paper: "
 
 
 def main() -> None:
@@ -38,22 +40,24 @@ def main() -> None:
                 show(name, settings)
             case [*other]:
                 raise PosextError(
-                    f"unknown command {' '.join(other)!r}; there are: show NAME [KEY=VALUE ...], or none to list"
+                    f"unknown command {' '.join(other)!r}; "
+                    "there are: show NAME [KEY=VALUE ...], or none to list"
                 )
     except (PosextError, OSError) as error:
         app.stop(error)
 
 
 def listed() -> str:
-    """The table of all schemes."""
-    logging.disable()  # what a scheme warns of when it is chosen is no news here
+    """Return the table of all schemes."""
+    logging.disable()  # a scheme's warnings are for users that choose it
     try:
         rows = [row(name, build(name, **SHAPE)) for name in names()]
     finally:
         logging.disable(logging.NOTSET)
-    headers = ["+pe=", "class", "relative", "parameters", "paper", "what it is"]
-    classes = "Class: T architecture to train; P for RoPE's weights, to be fine-tuned; Z the same, zero-shot; I inference only."
-    shape = "Parameters: beyond the network's, for {n_heads} heads of {head_dim}.".format(**SHAPE)
+    headers = ["+pe=", "use", "relative", "parameters", "paper", "what it is"]
+    legend = [f"Use: {stage}: {meaning}." for stage, meaning in STAGES.items()]
+    shape = "{n_heads} heads of {head_dim}".format(**SHAPE)
+    legend.append(f"Parameters: beyond the network's, for {shape}.")
     padded = [f"{header}  " for header in headers[:-1]]  # as tabulate does
     columns = zip(padded, *(cells[:-1] for cells in rows), strict=True)
     used = sum(
@@ -65,32 +69,33 @@ def listed() -> str:
         maxcolwidths=[None] * 5 + [max(30, 120 - used)],
         disable_numparse=True,
     )
-    return f"{table}\n\n{classes}\n{shape}"
+    return "\n".join([table, "", *legend])
 
 
 def row(name: str, scheme: PositionalEncoding) -> list[str]:
+    """Return the cells of one scheme."""
+    comments = comments_of(name)
+    summary = comments[0] if comments else (inspect.getdoc(type(scheme)) or "").partition("\n")[0]
+    uses = [stage for stage in STAGES if stage in scheme.stages]
+    sources = paper_of(name, scheme).split(", ")
+    wrapped = ["/\n".join(s.rsplit("/", 1)) if len(s) > 18 else s for s in sources]
+    relative = "yes" if scheme.relative else "no"
+    return [name, "\n".join(uses), relative, parameters(scheme), "\n".join(wrapped), summary]
+
+
+def paper_of(name: str, scheme: PositionalEncoding) -> str:
+    """Return the papers of a scheme: its class's, or those in a comment of its yaml file."""
+    for comment in comments_of(name):
+        if comment.startswith(PAPER_COMMENT):
+            return comment.removeprefix(PAPER_COMMENT)
+    return scheme.paper
+
+
+def comments_of(name: str) -> list[str]:
+    """Return the comment lines at the top of a scheme's yaml file."""
     file = next(f for folder in FOLDERS if (f := folder / "pe" / f"{name}.yaml").is_file())
-    comment = file.read_text().partition("_target_")[0].lstrip("# ").strip()
-    text = "\n".join(filter(None, (comment, inspect.getdoc(type(scheme)))))
-    papers = [
-        "/\n".join(p.rsplit("/", 1)) if len(p) > 18 else p
-        for p in dict.fromkeys(re.findall(SOURCE, text))
-    ]
-    first = re.sub(rf" \([^()]*(?:{SOURCE})[^()]*\)", "", text.partition("\n")[0])
-    return [
-        name,
-        class_of(text),
-        "yes" if scheme.relative else "no",
-        parameters(scheme),
-        "\n".join(papers),
-        first,
-    ]
-
-
-def class_of(docstring: str) -> str:
-    """`T`, `P, Z` and so on, as the docstring's "Class T." says; empty where it does not."""
-    stated = re.search(r"\bClass ([TPZI](?:, [TPZI])*)\.", docstring)
-    return stated[1] if stated else ""
+    head = file.read_text().partition("_target_")[0]
+    return [line.lstrip("# ").strip() for line in head.splitlines() if line.strip()]
 
 
 def parameters(scheme: PositionalEncoding) -> str:
@@ -128,14 +133,19 @@ def show(name: str, arguments: list[str]) -> None:
 
 
 def parsed(name: str, arguments: list[str]) -> dict[str, Any]:
-    """KEY=VALUE as typed, values as in yaml. Raises PosextError for an unknown key, or a size that is not a whole number."""
+    """Parse KEY=VALUE arguments, values as in yaml.
+
+    Raises:
+        PosextError: An unknown key, or a size that is not a whole number.
+    """
     sizes = ("length", *SHAPE)
     valid = [key for key in settings_of("pe", name) if key not in ("_target_", "name")]
     for argument in arguments:
         key, is_setting, _ = argument.partition("=")
         if not is_setting or key not in (*valid, *sizes, "png"):
             raise PosextError(
-                f"unknown setting {argument!r} of {name}; there are KEY=VALUE for {', '.join((*valid, *sizes, 'png'))}"
+                f"unknown setting {argument!r} of {name}; "
+                f"there are KEY=VALUE for {', '.join((*valid, *sizes, 'png'))}"
             )
     try:
         settings = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.from_dotlist(arguments)))

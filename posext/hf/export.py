@@ -38,7 +38,7 @@ def export(run: Run, folder: Path, length: int | None = None) -> LlamaForCausalL
         raise PosextError(
             f"the length must be at least {trained}, the longest trained, not {length}"
         )
-    ours.pe.stage(trained_length=length or trained)
+    ours.pe.set_progress(trained_length=length or trained)
     theirs = LlamaForCausalLM(config_of(run, ours)).eval()
     theirs.load_state_dict(to_llama(state, run.config.model.n_layers))
     compare(ours, theirs, sorted({run.config.train_length, length or trained}), run.config.title())

@@ -1,6 +1,6 @@
-"""A small decoder-only transformer of the shape of Llama: pre-RMSNorm, SwiGLU, no biases, tied embeddings.
+"""Decoder-only transformer like Llama: pre-RMSNorm, SwiGLU, no biases, tied embeddings.
 
-It holds a positional scheme and asks it for tables; it never asks which one it is.
+It takes tables from a positional scheme and does not depend on which scheme it is.
 
 Shape suffixes: B batch, T tokens, C model width, H heads, D head_dim, V vocabulary.
 """
@@ -19,12 +19,14 @@ from posext.pe.tables import AttentionTables
 from posext.utils.rng import stream_seed
 
 NORM_EPSILON = 1e-5
-STD = 0.02  # of initial weights
-VERSIONS = 64  # compiled, of one function; torch keeps 8
+# Standard deviation of initial weights.
+INITIAL_STD = 0.02
+# Compiled versions of one function that torch may keep; its default is 8.
+RECOMPILE_LIMIT = 64
 
 
 class RMSNorm(nn.Module):
-    """x / rms(x) times a gain (Zhang and Sennrich 2019, arXiv:1910.07467)."""
+    """x / rms(x) times a learned gain (Zhang and Sennrich 2019, arXiv:1910.07467)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -35,9 +37,18 @@ class RMSNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    def __init__(self, config: ModelConfig, order: list[nn.Module]):
+    """Multi-head causal attention.
+
+    Args:
+        config: Dimensions of the network.
+        position_modules: The layer's positional modules, which map tables to tables. They are
+            stored as `order`, the name in the keys of saved weights.
+    """
+
+    def __init__(self, config: ModelConfig, position_modules: list[nn.Module]):
         super().__init__()
-        self.n_heads, self.order = config.n_heads, nn.ModuleList(order)
+        self.n_heads = config.n_heads
+        self.order = nn.ModuleList(position_modules)
         self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=False)
         self.out = nn.Linear(config.d_model, config.d_model, bias=False)
 
@@ -65,36 +76,50 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, config: ModelConfig, order: list[nn.Module]):
+    """One layer: attention and MLP, each with a norm before and a residual connection around."""
+
+    def __init__(self, config: ModelConfig, position_modules: list[nn.Module]):
         super().__init__()
-        self.attention_norm, self.attention = RMSNorm(config.d_model), Attention(config, order)
-        self.mlp_norm, self.mlp = RMSNorm(config.d_model), MLP(config)
+        self.attention_norm = RMSNorm(config.d_model)
+        self.attention = Attention(config, position_modules)
+        self.mlp_norm = RMSNorm(config.d_model)
+        self.mlp = MLP(config)
 
     def forward(self, x_BTC: Tensor, tables: AttentionTables, last: int | None = None) -> Tensor:
-        """What the layer leaves at every position, or at the `last` ones: (B, `last` or T, C)."""
+        """Return the layer's output at every position, or at the `last` ones only."""
         attended_BTC = self.attention(self.attention_norm(x_BTC), tables, last)
         x_BTC = x_BTC[:, -attended_BTC.shape[1] :] + attended_BTC
         return x_BTC + self.mlp(self.mlp_norm(x_BTC))
 
 
 def summed_nll(x_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor) -> Tensor:
-    """The negative log-likelihood of the targets, in nats, summed; float32 scalar."""
+    """Return the summed negative log-likelihood of the targets in nats; float32 scalar."""
     logits = (x_BTC @ weight_VC.T).float()
     return F.cross_entropy(logits.flatten(0, 1), targets_BT.flatten(), reduction="sum")
 
 
 def belongs_to_scheme(name: str) -> bool:
-    """Whether a parameter of a GPT, by its name, is the positional scheme's own."""
+    """Return True for the name of a GPT parameter that belongs to the positional scheme."""
     return name.startswith("pe.") or ".order." in name
 
 
 class GPT(nn.Module):
-    """The network. Raises PosextError where n_heads does not divide d_model."""
+    """The network.
+
+    Args:
+        config: Dimensions of the network.
+        vocab_size: Tokens in the vocabulary.
+        pe: Positional scheme.
+
+    Raises:
+        PosextError: n_heads does not divide d_model.
+    """
 
     def __init__(self, config: ModelConfig, vocab_size: int, pe: PositionalEncoding):
         super().__init__()
-        config.head_dim()  # refuses a width that the heads do not divide
-        self.config, self.pe = config, pe
+        config.head_dim()  # raises if n_heads does not divide d_model
+        self.config = config
+        self.pe = pe
         self.embedding = nn.Embedding(vocab_size, config.d_model)
         self.schemes = pe.layers(config.n_layers)
         self.blocks = nn.ModuleList(
@@ -104,30 +129,40 @@ class GPT(nn.Module):
         self.summed_nll = summed_nll
 
     def initialize(self, seed: int) -> "GPT":
-        """Normal(0, 0.02) everywhere, divided by sqrt(2 n_layers) where a layer writes to the residual stream (GPT-2).
+        """Draw initial weights from Normal(0, 0.02), a function of the seed alone.
 
-        Token embeddings start at the scale that the scheme declares, if it does. The scheme's own parameters are left as it
-        made them, so that for one seed all schemes start from the same network.
+        Matrices that write to the residual stream are divided by sqrt(2 n_layers) (GPT-2). Token
+        embeddings take the scheme's `embedding_std` if it has one. The scheme's own parameters keep
+        their values, so that for one seed all schemes start from the same network.
+
+        Returns:
+            The network itself.
         """
         generator = torch.Generator().manual_seed(stream_seed(seed, "network"))
         for name, parameter in self.named_parameters():
             if belongs_to_scheme(name) or parameter.ndim < 2:
                 continue
-            writes = name.endswith(("attention.out.weight", "mlp.down.weight"))
-            std = STD / (2 * self.config.n_layers) ** 0.5 if writes else STD
+            is_residual_output = name.endswith(("attention.out.weight", "mlp.down.weight"))
+            depth_scale = (2 * self.config.n_layers) ** 0.5 if is_residual_output else 1.0
+            std = INITIAL_STD / depth_scale
             if parameter is self.embedding.weight and self.pe.embedding_std is not None:
                 std = self.pe.embedding_std
             nn.init.normal_(parameter, std=std, generator=generator)
         return self
 
     def compile_parts(self) -> "GPT":
-        """Compile each block and the loss, in place: one small graph serves all layers, and state keys stay as they are.
+        """Compile each block and the loss in place. Keys of the state dict do not change.
 
-        Shapes are static, so that what runs at a length depends on nothing that ran before it (exact resume). All blocks share
-        one function's compiled versions, of which there are as many as kinds of layers times lengths; beyond a limit torch
-        would go on without compiling.
+        One small graph serves all layers. Shapes are static, so that the computation at a length
+        does not depend on the lengths before it (exact resume). All blocks share the compiled
+        versions of one function, one for each kind of layer and length; beyond torch's limit the
+        rest would run without compilation, so the limit is raised.
+
+        Returns:
+            The network itself.
         """
-        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, VERSIONS)
+        dynamo = torch._dynamo.config
+        dynamo.recompile_limit = max(dynamo.recompile_limit, RECOMPILE_LIMIT)
         for block in self.blocks:
             block.compile(dynamic=False)
         self.summed_nll = torch.compile(summed_nll, dynamic=False)
@@ -136,52 +171,74 @@ class GPT(nn.Module):
     def forward(
         self, tokens_BT: Tensor, targets_BT: Tensor | None = None, *, last: int | None = None
     ) -> Tensor:
-        """Given targets, their summed NLL (scalar, nats); otherwise logits (B, `last` or T, V), float32."""
+        """Compute the loss of targets, or logits without targets.
+
+        Args:
+            tokens_BT: Token ids.
+            targets_BT: Next-token ids.
+            last: Compute the last `last` positions only; None: all T.
+
+        Returns:
+            Summed NLL of the targets in nats (scalar), or logits (B, `last` or T, V); float32.
+        """
         x_BTC = self.norm(self.hidden(tokens_BT, last))
         if targets_BT is not None:
             return self.summed_nll(x_BTC, self.embedding.weight, targets_BT)
-        with torch.autocast(
-            x_BTC.device.type, enabled=False
-        ):  # half-precision logits would round away 1e-2 nats
+        # Half-precision logits would round away 1e-2 nats.
+        with torch.autocast(x_BTC.device.type, enabled=False):
             return x_BTC.float() @ self.embedding.weight.float().T
 
     def target_nll(self, tokens_BT: Tensor, labels_BK: Tensor) -> Tensor:
-        """The NLL in nats of the labels of the last K positions: float32 (B, K). Never the logits of a whole context."""
+        """Compute the NLL of the last K positions without the logits of the whole context.
+
+        Args:
+            tokens_BT: Token ids.
+            labels_BK: Labels of the last K positions.
+
+        Returns:
+            NLL in nats, float32 (B, K).
+        """
         x_BKC = self.norm(self.hidden(tokens_BT, labels_BK.shape[1]))
         return chunked_nll(x_BKC, self.embedding.weight, labels_BK)
 
     def hidden(self, tokens_BT: Tensor, last: int | None = None) -> Tensor:
-        """What the last layer leaves: (B, `last` or T, C). It computes no more positions than these, beyond keys and values."""
+        """Return the output of the last layer: (B, `last` or T, C).
+
+        With `last`, the final layer computes no other positions beyond their keys and values.
+        """
         positions_T = self.pe.positions(tokens_BT.shape[1], tokens_BT.device)
         x_BTC = self.pe.embed(self.embedding(tokens_BT), positions_T)
         tables = {
             scheme: prepare(scheme.tables(positions_T)) for scheme in dict.fromkeys(self.schemes)
         }
-        *before, (final, scheme_of_final) = zip(self.blocks, self.schemes, strict=True)
-        for block, scheme in before:
+        *earlier_layers, (final_block, final_scheme) = zip(self.blocks, self.schemes, strict=True)
+        for block, scheme in earlier_layers:
             x_BTC = block(x_BTC, tables[scheme])
-        return final(x_BTC, tables[scheme_of_final], last)
+        return final_block(x_BTC, tables[final_scheme], last)
 
     @torch.no_grad()
     def logit_multiplier(self, length: int) -> float:
-        """What the last query's scores are multiplied by beyond 1/sqrt(head_dim), in a context of `length` tokens: the squared
-        factor on cos and sin times the temperature, the mean over heads and layers.
+        """Return the factor on the last query's logits beyond 1/sqrt(head_dim).
+
+        It is the square of the factor on cos and sin, times the logit scale, in a context of
+        `length` tokens; the mean over heads and layers.
         """
-        positions_T, total = self.pe.positions(length, self.embedding.weight.device), 0.0
-        nothing_BTC = self.embedding.weight.new_zeros(1, length, self.config.d_model)
+        positions_T = self.pe.positions(length, self.embedding.weight.device)
+        zeros_BTC = self.embedding.weight.new_zeros(1, length, self.config.d_model)
+        total = 0.0
         for block, scheme in zip(self.blocks, self.schemes, strict=True):
             tables = scheme.tables(positions_T)
             for module in cast(Block, block).attention.order:
-                tables = module(nothing_BTC, tables)
-            turned = (
-                1.0
-                if tables.rotation is None
-                else float((tables.rotation.cos_TR**2 + tables.rotation.sin_TR**2)[-1, 0])
-            )
-            total += turned * (
-                1.0 if tables.multiplier is None else float(tables.multiplier[..., -1].mean())
-            )
+                tables = module(zeros_BTC, tables)
+            multiplier = 1.0
+            if tables.rotation is not None:
+                squared_norm_TR = tables.rotation.cos_TR**2 + tables.rotation.sin_TR**2
+                multiplier = float(squared_norm_TR[-1, 0])
+            if tables.logit_scale is not None:
+                multiplier *= float(tables.logit_scale[..., -1].mean())
+            total += multiplier
         return total / len(self.schemes)
 
     def n_parameters(self) -> int:
+        """Return the number of all parameters, the scheme's included."""
         return sum(parameter.numel() for parameter in self.parameters())

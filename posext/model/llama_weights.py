@@ -1,10 +1,14 @@
-"""Weights to and from transformers' Llama, whose shape ours is: only the names differ, and fused matrices are split."""
+"""Conversion of weights to and from transformers' Llama, which has the same architecture.
+
+Only the names differ, and the fused matrices are split.
+"""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+# Our name of a weight in a layer: Llama's names of the rows that it is made of.
 PER_LAYER = {
     "attention_norm.weight": ("input_layernorm.weight",),
     "attention.qkv.weight": (
@@ -17,29 +21,37 @@ PER_LAYER = {
     "mlp.gate_up.weight": ("mlp.gate_proj.weight", "mlp.up_proj.weight"),
     "mlp.down.weight": ("mlp.down_proj.weight",),
 }
-WHOLE = {"embedding.weight": "model.embed_tokens.weight", "norm.weight": "model.norm.weight"}
+# Our name of a weight outside of the layers: Llama's name.
+OUTSIDE_LAYERS = {
+    "embedding.weight": "model.embed_tokens.weight",
+    "norm.weight": "model.norm.weight",
+}
 
 
 def to_llama(state: Mapping[str, Tensor], n_layers: int) -> dict[str, Tensor]:
-    """A GPT's state under LlamaForCausalLM's names. Raises KeyError where a weight is missing."""
-    theirs = {name: state[ours] for ours, name in WHOLE.items()}
-    theirs["lm_head.weight"] = state["embedding.weight"]
+    """Return a GPT's state dict under the names of LlamaForCausalLM.
+
+    Raises:
+        KeyError: A weight is missing.
+    """
+    llama_state = {theirs: state[ours] for ours, theirs in OUTSIDE_LAYERS.items()}
+    llama_state["lm_head.weight"] = state["embedding.weight"]
     for layer in range(n_layers):
-        for ours, names in PER_LAYER.items():
-            parts = state[f"blocks.{layer}.{ours}"].chunk(len(names))
-            theirs |= {
-                f"model.layers.{layer}.{n}": p.contiguous()
-                for n, p in zip(names, parts, strict=True)
-            }
-    return theirs
+        for ours, llama_names in PER_LAYER.items():
+            chunks = state[f"blocks.{layer}.{ours}"].chunk(len(llama_names))
+            for theirs, chunk in zip(llama_names, chunks, strict=True):
+                llama_state[f"model.layers.{layer}.{theirs}"] = chunk.contiguous()
+    return llama_state
 
 
 def from_llama(state: Mapping[str, Tensor], n_layers: int) -> dict[str, Tensor]:
-    """LlamaForCausalLM's state (tied embeddings, as many key heads as query heads) under a GPT's names."""
-    ours = {name: state[theirs] for name, theirs in WHOLE.items()}
+    """Return the state dict of a LlamaForCausalLM under a GPT's names.
+
+    Its embeddings must be tied, and it must have one key head per query head.
+    """
+    gpt_state = {ours: state[theirs] for ours, theirs in OUTSIDE_LAYERS.items()}
     for layer in range(n_layers):
-        for name, parts in PER_LAYER.items():
-            ours[f"blocks.{layer}.{name}"] = torch.cat(
-                [state[f"model.layers.{layer}.{part}"] for part in parts]
-            )
-    return ours
+        for ours, llama_names in PER_LAYER.items():
+            chunks = [state[f"model.layers.{layer}.{theirs}"] for theirs in llama_names]
+            gpt_state[f"blocks.{layer}.{ours}"] = torch.cat(chunks)
+    return gpt_state

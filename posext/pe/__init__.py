@@ -1,6 +1,6 @@
-"""Positional schemes by name: `build("yarn", head_dim=64, ...)` from the same yaml files that `+pe=yarn` reads.
+"""Registry of positional schemes: `build("yarn", head_dim=64, ...)` reads the yaml of `+pe=yarn`.
 
-Beside the scheme stand its axes, chosen apart from it: window, attention_scale, qk_gain and position_ids.
+Modifiers are chosen beside the scheme: window, attention_scale, qk_gain and position_ids.
 """
 
 import inspect
@@ -19,10 +19,10 @@ from posext.utils.errors import PosextError
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CONFIGS = next(p for p in (PACKAGE / "configs", PACKAGE.parent / "configs") if (p / "pe").is_dir())
-FOLDERS = [CONFIGS]  # where choices are looked up: the package's, then any given by --config-dir
-OWN_MODULES: set[str] = (
-    set()
-)  # top-level modules outside posext whose schemes are allowed: see `allow`
+# Folders of the choices: the package's own, then those of --config-dir.
+FOLDERS = [CONFIGS]
+# Top-level modules outside posext whose schemes are allowed; see `allow`.
+OWN_MODULES: set[str] = set()
 
 __all__ = [
     "CONFIGS",
@@ -37,19 +37,23 @@ __all__ = [
     "settings_of",
 ]
 
-Part = TypeVar("Part", PositionalEncoding, Modifier)
+Kind = TypeVar("Kind", PositionalEncoding, Modifier)
 
 
 def names(group: str = "pe") -> list[str]:
-    """Every scheme that can be chosen with +pe=NAME, or every choice of another group."""
+    """Return the names of all schemes (`+pe=NAME`), or of all choices of another group."""
     return sorted({path.stem for folder in FOLDERS for path in (folder / group).glob("*.yaml")})
 
 
 def allow(modules: list[str], folders: list[Path]) -> None:
-    """Accept schemes of these modules too, and their yaml files in these folders' `pe/`.
+    """Allow schemes outside of posext.
 
-    A config can come from anywhere and names code to run, so only what was typed by whoever starts the command is accepted,
-    never what a stored config says.
+    A config from elsewhere may name any code to run. So only the user's command line may allow
+    modules, never a stored config.
+
+    Args:
+        modules: Top-level modules of the schemes.
+        folders: Folders of their yaml files, in `pe/`.
     """
     OWN_MODULES.update(modules)
     FOLDERS.extend(folder for folder in folders if folder not in FOLDERS)
@@ -58,98 +62,139 @@ def allow(modules: list[str], folders: list[Path]) -> None:
 def build(
     name: str, *, head_dim: int, n_heads: int, d_model: int, train_length: int, **overrides: Any
 ) -> PositionalEncoding:
-    """The scheme `name` with the defaults of its yaml, for a network of this shape trained at `train_length` tokens.
+    """Build a scheme with the defaults of its yaml file.
 
-    Overrides are settings of the scheme, or axes by name: `window="rerope"`, `attention_scale={"name": "logn"}`.
-    Raises PosextError for an unknown name, an unknown setting or a value that its type does not admit.
+    Args:
+        name: Name of the scheme, one of `names()`.
+        head_dim: Dimensions of one attention head.
+        n_heads: Attention heads of a layer.
+        d_model: Model width.
+        train_length: Context length in tokens at which training starts.
+        **overrides: Settings of the scheme, or modifiers by name or as a mapping:
+            `window="rerope"`, `attention_scale={"name": "logn"}`.
+
+    Returns:
+        The scheme with its modifiers attached.
+
+    Raises:
+        PosextError: An unknown name or setting, or a value of the wrong type.
     """
-    axes = modifiers_of(overrides)
-    settings = {key: value for key, value in overrides.items() if key not in axes}
-    return from_config(
-        {**settings_of("pe", name), **settings},
-        Shape(head_dim, n_heads, d_model, train_length),
-        axes,
-    )
+    modifiers = modifiers_of(overrides)
+    settings = {key: value for key, value in overrides.items() if key not in modifiers}
+    shape = Shape(head_dim, n_heads, d_model, train_length)
+    return from_config({**settings_of("pe", name), **settings}, shape, modifiers)
 
 
 def settings_of(group: str, name: str) -> dict[str, Any]:
-    """The yaml of a choice in a group, with its name. Raises PosextError where there is none."""
+    """Return the yaml settings of a choice, with its name.
+
+    Raises:
+        PosextError: The group has no such choice.
+    """
     if name not in names(group):
-        what = "positional encoding" if group == "pe" else group
-        raise PosextError(f"unknown {what} {name!r}; choose one of {', '.join(names(group))}")
+        title = "positional encoding" if group == "pe" else group
+        raise PosextError(f"unknown {title} {name!r}; choose one of {', '.join(names(group))}")
     file = next(f for folder in FOLDERS if (f := folder / group / f"{name}.yaml").is_file())
-    loaded = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file)))
-    return {"name": name, **loaded}
+    settings = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file)))
+    return {"name": name, **settings}
 
 
 def modifiers_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The axes that a config chooses, each by name, as a mapping with a name, or as composed."""
-    chosen = {}
+    """Return the settings of the modifiers in a config, by group.
+
+    Args:
+        config: Mapping of groups to a name, a mapping with a name, or a composed mapping.
+
+    Raises:
+        PosextError: An unknown name, or a value that is neither a name nor a mapping.
+    """
+    modifiers = {}
     for group in MODIFIERS:
         choice = config.get(group)
+        if choice is None:
+            continue
         if isinstance(choice, str):
-            choice = settings_of(group, choice)
-        if choice is not None and not isinstance(choice, Mapping):
+            modifiers[group] = settings_of(group, choice)
+        elif not isinstance(choice, Mapping):
             raise PosextError(f"{group}={choice} is neither the name of a choice nor a mapping")
-        if choice is not None:
-            chosen[group] = (
-                choice
-                if "_target_" in choice
-                else {**settings_of(group, str(choice.get("name"))), **choice}
-            )
-    return chosen
+        elif "_target_" in choice:
+            modifiers[group] = choice
+        else:
+            modifiers[group] = {**settings_of(group, str(choice.get("name"))), **choice}
+    return modifiers
 
 
 def from_config(
-    config: Mapping[str, Any], shape: Shape, axes: Mapping[str, Mapping[str, Any]] | None = None
+    config: Mapping[str, Any],
+    shape: Shape,
+    modifiers: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> PositionalEncoding:
-    """The scheme that a composed `pe` section describes, with the axes that others describe."""
+    """Build the scheme of a composed `pe` section.
+
+    Args:
+        config: `_target_` and settings of the scheme.
+        shape: Dimensions of the network.
+        modifiers: `_target_` and settings of each modifier, by group.
+
+    Returns:
+        The scheme with its modifiers attached.
+
+    Raises:
+        PosextError: A refused `_target_`, an unknown setting or a value of the wrong type.
+    """
     scheme = instance(config, shape, PositionalEncoding)
-    for group, settings in (axes or {}).items():
+    for group, settings in (modifiers or {}).items():
         scheme.attach(group, instance(settings, shape, Modifier))
     return scheme
 
 
-def instance(config: Mapping[str, Any], shape: Shape, kind: type[Part]) -> Part:
-    """What a section with a `_target_` describes: a class of this kind, inside posext or a module that was allowed.
+def instance(config: Mapping[str, Any], shape: Shape, kind: type[Kind]) -> Kind:
+    """Build the object of a config section with a `_target_`.
 
-    Raises PosextError for any other target, an unknown setting or a value that its type does not admit.
+    Raises:
+        PosextError: A refused `_target_`, an unknown setting or a value of the wrong type.
     """
-    made = class_of(str(config.get("_target_")), kind)
-    hints = typing.get_type_hints(made.__init__)
-    admitted = [
-        p for p in inspect.signature(made.__init__).parameters if p not in ("self", "shape")
-    ]
+    cls = class_of(str(config.get("_target_")), kind)
+    hints = typing.get_type_hints(cls.__init__)
+    parameters = inspect.signature(cls.__init__).parameters
+    valid_keys = [key for key in parameters if key not in ("self", "shape")]
     settings = {}
     for key, value in config.items():
         if key in ("_target_", "name"):
             continue
-        if key not in admitted:
+        if key not in valid_keys:
             raise PosextError(
-                f"unknown setting {key!r} of {made.__name__}; it has {', '.join(admitted) or 'none'}"
+                f"unknown setting {key!r} of {cls.__name__}; "
+                f"it has {', '.join(valid_keys) or 'none'}"
             )
         try:
             settings[key] = TypeAdapter(hints[key]).validate_python(value)
         except ValidationError as error:
-            admits = (
-                str(hints[key]).removeprefix("<class '").removesuffix("'>").replace("typing.", "")
-            )
-            raise PosextError(f"{key}={value!r} of {made.__name__} is not {admits}") from error
-    return made(shape, **settings)
+            type_name = str(hints[key]).removeprefix("<class '").removesuffix("'>")
+            type_name = type_name.replace("typing.", "")
+            raise PosextError(f"{key}={value!r} of {cls.__name__} is not {type_name}") from error
+    return cls(shape, **settings)
 
 
-def class_of(target: str, kind: type[Part]) -> type[Part]:
-    """The class that a `_target_` names. Raises PosextError unless it is of this kind, in posext or an allowed module."""
-    if target.partition(".")[0] not in {"posext", *OWN_MODULES}:
+def class_of(target: str, kind: type[Kind]) -> type[Kind]:
+    """Return the class that a `_target_` names.
+
+    Raises:
+        PosextError: The class is not a subclass of `kind`, cannot be found, or lies outside of
+            posext and the allowed modules.
+    """
+    module = target.partition(".")[0]
+    if module not in {"posext", *OWN_MODULES}:
         raise PosextError(
-            f"_target_ {target!r} is refused: it lies outside posext; own_modules=[{target.partition('.')[0]}] allows it"
+            f"_target_ {target!r} is refused: it lies outside posext; "
+            f"own_modules=[{module}] allows it"
         )
     try:
-        made = get_class(target)
+        cls = get_class(target)
     except (ImportError, ValueError) as error:
         raise PosextError(
             f"_target_ {target!r} cannot be found: {str(error).splitlines()[0]}"
         ) from error
-    if not issubclass(made, kind):
+    if not issubclass(cls, kind):
         raise PosextError(f"_target_ {target!r} is refused: it is no {kind.__name__}")
-    return made
+    return cls

@@ -1,8 +1,8 @@
-"""What a positional scheme is: the few places at which it may touch the network.
+"""Interface of a positional scheme: the places at which it acts on the network.
 
-A scheme returns *tables* (a rotation, an additive bias), not code that runs inside a layer: they are made once per
-forward pass in float64, and attention picks its path from their shape alone, so nothing outside this folder ever asks
-which scheme it has.
+A scheme returns *tables* (a rotation, an additive bias), not code that runs inside a layer. Tables
+are computed once per forward pass in float64, and attention chooses its kernel from their types and
+shapes alone, so no module outside this folder depends on the name of a scheme.
 
 Shape suffixes: B batch, T positions, C model width, K keys, L distances.
 """
@@ -17,14 +17,42 @@ from posext.pe.tables import AttentionTables, DenseBias, DistanceBias, KeyBias, 
 from posext.utils.errors import PosextError
 
 __all__ = [
-    "AttentionTables", "DenseBias", "DistanceBias", "KeyBias", "Modifier", "PairBias", "PositionIds",
-    "PositionalEncoding", "Rotation", "Shape", "distances",
-]  # fmt: skip
+    "STAGES",
+    "AttentionTables",
+    "DenseBias",
+    "DistanceBias",
+    "KeyBias",
+    "Modifier",
+    "PairBias",
+    "PositionIds",
+    "PositionalEncoding",
+    "Rotation",
+    "Shape",
+    "distances",
+]
+
+# The values that `stages` may hold, each with its meaning.
+STAGES = {
+    "trained": "an architecture to train from scratch",
+    "fine-tuned": "for RoPE's weights, to be fine-tuned",
+    "zero-shot": "for RoPE's weights as they are",
+    "inference": "at inference only",
+}
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a scheme may know of the network it serves, and the length (tokens) at which training starts."""
+    """Dimensions of the network that a scheme serves.
+
+    Args:
+        head_dim: Dimensions of one attention head.
+        n_heads: Attention heads of a layer.
+        d_model: Model width.
+        original_length: Context length in tokens at which training starts.
+
+    Raises:
+        PosextError: A dimension is below 1, or the length is below 2 (its logarithm is a divisor).
+    """
 
     head_dim: int
     n_heads: int
@@ -32,7 +60,6 @@ class Shape:
     original_length: int
 
     def __post_init__(self) -> None:
-        """Raises PosextError for sizes below 1 and a length below 2, at which logarithms of it divide by zero."""
         for key in ("head_dim", "n_heads", "d_model"):
             if getattr(self, key) < 1:
                 raise PosextError(f"{key} must be at least 1, not {getattr(self, key)}")
@@ -41,154 +68,200 @@ class Shape:
 
 
 class PositionalEncoding(nn.Module):
-    """The interface of a scheme. Every method's default does nothing, so as it stands this is a model without positions."""
+    """Base class of all schemes. Every method's default is neutral: a model without positions.
 
-    family: str = "none"  # an extension replaces a scheme of its own family
-    relative: bool = (
-        True  # logits depend on distances only: shifting every position changes nothing
-    )
-    inherited_settings: ClassVar[
-        tuple[str, ...]
-    ] = ()  # settings an extension inherits from the run unless told otherwise
-    length_dependent = False  # logits at a position depend on the length of the whole context
-    max_length: int | None = (
-        None  # longest context (tokens) at which the scheme is defined; None: every length
-    )
-    embedding_std: float | None = (
-        None  # at which token embeddings start, for a scheme that adds to them; None: the network's
-    )
+    Args:
+        shape: Dimensions of the network.
+
+    Attributes:
+        paper: Sources of the scheme, such as "arXiv:2309.00071"; several are joined by ", ".
+        stages: Keys of `STAGES`: how the scheme is put to use.
+        inherited_settings: Settings that an extension takes from the run unless they are given.
+        family: Kind of scheme; an extension replaces a scheme of the same family.
+        relative: Attention logits depend on distances only, so shifted positions change nothing.
+        length_dependent: Logits at a position depend on the length of the whole context.
+        max_length: Longest context in tokens at which the scheme is defined; None: no limit.
+        embedding_std: Initial standard deviation of token embeddings; None: the network's own.
+        modifiers: Modifiers attached to the scheme, by config group (window, attention_scale, ..).
+        trained_length: Longest context length in tokens that training has reached.
+        progress: Completed share of the training steps, 0 to 1.
+        rng_key: (seed, step) of the current training step; None in evaluation.
+    """
+
+    paper: ClassVar[str] = ""
+    stages: ClassVar[frozenset[str]] = frozenset()
+    inherited_settings: ClassVar[tuple[str, ...]] = ()
+
+    family: str = "none"
+    relative: bool = True
+    length_dependent = False
+    max_length: int | None = None
+    embedding_std: float | None = None
 
     def __init__(self, shape: Shape):
         super().__init__()
         self.shape = shape
-        self.modifiers = (
-            nn.ModuleDict()
-        )  # what varies independently of the scheme: see configs/window and its like
-        self.trained_length, self.progress, self.draw = (
-            shape.original_length,
-            1.0,
-            cast("tuple[int, int] | None", None),
-        )
+        self.modifiers = nn.ModuleDict()
+        self.trained_length = shape.original_length
+        self.progress = 1.0
+        self.rng_key: tuple[int, int] | None = None
 
-    def stage(
-        self, *, trained_length: int, progress: float = 1.0, draw: tuple[int, int] | None = None
+    def set_progress(
+        self,
+        *,
+        trained_length: int,
+        progress: float = 1.0,
+        rng_key: tuple[int, int] | None = None,
     ) -> None:
-        """Say where training stands, as the trainer does at every step; until then a scheme is as at its end.
+        """Set the state of training. The trainer calls this before every step.
 
-        `trained_length`: the longest length reached, in tokens; `progress`: the share of the steps done; `draw`: (seed,
-        step), from which a training-time policy draws.
+        A new scheme is in the state of completed training.
+
+        Args:
+            trained_length: Longest context length reached, in tokens.
+            progress: Completed share of the training steps.
+            rng_key: (seed, step), the key of random training-time positions; None in evaluation.
         """
-        self.trained_length, self.progress, self.draw = trained_length, progress, draw
+        self.trained_length = trained_length
+        self.progress = progress
+        self.rng_key = rng_key
 
     def layers(self, count: int) -> "list[PositionalEncoding]":
-        """The scheme of each of `count` layers; those that share one share what it makes."""
+        """Return the scheme of each of `count` layers. Layers with the same scheme share tables."""
         return [self] * count
 
     def positions(self, length: int, device: torch.device | None = None) -> Tensor:
-        """The position of every token of a context of `length` tokens: int64 (T,), increasing."""
+        """Return the positions of a context of `length` tokens: int64 (T,), increasing."""
         if "position_ids" in self.modifiers:
-            return (
-                cast("PositionIds", self.modifiers["position_ids"])
-                .positions(length, self.draw)
-                .to(device)
-            )
+            position_ids = cast("PositionIds", self.modifiers["position_ids"])
+            return position_ids.positions(length, self.rng_key).to(device)
         return torch.arange(length, device=device)
 
-    def reach(self, length: int) -> int:
-        """The length (tokens) that contexts of `length` tokens make a scheme know: longer where their positions are spread."""
+    def effective_length(self, length: int) -> int:
+        """Return the largest position + 1 that training at `length` tokens may meet.
+
+        It is larger than `length` for PoSE and randomized positions.
+        """
         if "position_ids" in self.modifiers:
-            return cast("PositionIds", self.modifiers["position_ids"]).reach(length)
+            return cast("PositionIds", self.modifiers["position_ids"]).effective_length(length)
         return length
 
     def embed(self, x_BTC: Tensor, positions_T: Tensor) -> Tensor:
-        """Token embeddings in, what the first layer sees out; the same shape."""
+        """Map token embeddings to the input of the first layer; the shape stays (B, T, C)."""
         return x_BTC
 
     def rotation(self, positions_T: Tensor, length: int) -> Rotation | None:
-        """By how much queries and keys turn at every position, in a context of `length` tokens."""
+        """Return the rotation of queries and keys in a context of `length` tokens."""
         return None
 
     def bias(self, positions_K: Tensor) -> KeyBias | DistanceBias | PairBias | None:
-        """What is added to the attention logits."""
+        """Return the term that is added to the attention logits."""
         return None
 
     def logit_factor(self, length: int) -> float:
-        """What the scheme itself multiplies the attention logits by, in a context of `length` tokens."""
+        """Return the scheme's own factor on the attention logits at `length` tokens of context."""
         return 1.0
 
     def make_layer_module(self) -> nn.Module | None:
-        """A new module for one layer, which maps what its attention reads (B, T, C) and its tables to its tables."""
+        """Return a new module for one layer, or None.
+
+        The module maps the attention input (B, T, C) and the layer's tables to new tables.
+        """
         return None
 
     def make_layer_modules(self) -> list[nn.Module]:
-        """New modules for one layer: the scheme's and its axes'."""
-        made = [
-            part.make_layer_module()
-            for part in (self, *cast("list[Modifier]", self.modifiers.values()))
-        ]
-        return [module for module in made if module is not None]
+        """Return new modules for one layer: the scheme's own and those of its modifiers."""
+        modifiers = cast("list[Modifier]", self.modifiers.values())
+        layer_modules = [owner.make_layer_module() for owner in (self, *modifiers)]
+        return [module for module in layer_modules if module is not None]
 
     def tables(self, positions_T: Tensor) -> AttentionTables:
-        """Everything attention needs for one forward pass over these positions."""
-        made = AttentionTables(
-            positions_T, self.rotation(positions_T, len(positions_T)), self.bias(positions_T)
-        )
-        for axis in cast("list[Modifier]", self.modifiers.values()):
-            made = axis.apply(made, self)
-        return made
+        """Return all tables that attention needs for one forward pass over these positions."""
+        rotation = self.rotation(positions_T, len(positions_T))
+        tables = AttentionTables(positions_T, rotation, self.bias(positions_T))
+        for modifier in cast("list[Modifier]", self.modifiers.values()):
+            tables = modifier.apply(tables, self)
+        return tables
 
-    def attach(self, group: str, axis: "Modifier") -> None:
-        """Add an axis, or replace that of the same group. Raises PosextError where the two do not go together."""
-        axis.check(self)
-        self.modifiers[group] = axis
-        self.length_dependent = self.length_dependent or axis.length_dependent
+    def attach(self, group: str, modifier: "Modifier") -> None:
+        """Add a modifier, or replace the one of the same group.
+
+        Raises:
+            PosextError: The modifier does not apply to this scheme.
+        """
+        modifier.check(self)
+        self.modifiers[group] = modifier
+        self.length_dependent = self.length_dependent or modifier.length_dependent
+        self.relative = self.relative and modifier.keeps_relative(self)
 
     def llama_settings(self) -> dict[str, Any] | None:
-        """How transformers' LlamaConfig is told to turn likewise, `rope_parameters` at least; None where it cannot be.
+        """Return the settings of transformers' LlamaConfig for the same rotation, or None.
 
-        A factor that follows the context is the one at the longest length trained. Asked only of the class that defines it:
-        inherited, it would describe the parent.
+        The dict has `rope_parameters` at least. A factor that follows the context takes its value
+        at the longest trained length. Only a class's own definition counts: an inherited one would
+        describe the parent class.
         """
         return None
 
     def describe(self) -> dict[str, Any]:
-        """What is worth recording beside a run: figures that the config does not show."""
+        """Return figures that a run records and that its config does not show."""
         return {}
 
 
 class Modifier(nn.Module):
-    """What varies independently of the scheme: it changes a scheme's tables. As it stands it changes nothing."""
+    """Base class of choices beside the scheme, which change its tables. The default is neutral.
 
-    length_dependent = False  # logits at a position depend on the length of the whole context
+    Args:
+        shape: Dimensions of the network.
+
+    Attributes:
+        paper: Sources, as in `PositionalEncoding`.
+        stages: Keys of `STAGES`; empty for a modifier that changes nothing.
+        length_dependent: Logits at a position depend on the length of the whole context.
+    """
+
+    paper: ClassVar[str] = ""
+    stages: ClassVar[frozenset[str]] = frozenset()
+
+    length_dependent = False
 
     def __init__(self, shape: Shape):
         super().__init__()
         self.shape = shape
 
     def check(self, scheme: PositionalEncoding) -> None:
-        """Raise PosextError where the axis means nothing on this scheme."""
+        """Raise PosextError if the modifier does not apply to this scheme."""
+
+    def keeps_relative(self, scheme: PositionalEncoding) -> bool:
+        """Return whether logits of a relative scheme still depend on distances only."""
+        return True
 
     def apply(self, tables: AttentionTables, scheme: PositionalEncoding) -> AttentionTables:
-        """The tables of `scheme` in, those that attention uses out."""
+        """Map the tables of `scheme` to the tables that attention uses."""
         return tables
 
     def make_layer_module(self) -> nn.Module | None:
-        """A new module for one layer, as a scheme's."""
+        """Return a new module for one layer, as a scheme does."""
         return None
 
 
 class PositionIds(Modifier):
-    """Which positions the tokens of a context have. As it stands, 0, 1, 2, .."""
+    """Positions of the tokens of a context. The default is 0, 1, 2, .."""
 
-    def positions(self, length: int, draw: tuple[int, int] | None) -> Tensor:
-        """int64 (T,), increasing: drawn from (seed, step) in training, where `draw` is None those of evaluation."""
+    def positions(self, length: int, rng_key: tuple[int, int] | None) -> Tensor:
+        """Return increasing positions, int64 (T,).
+
+        Args:
+            length: Context length in tokens.
+            rng_key: (seed, step) of a training step; None: the positions of evaluation.
+        """
         return torch.arange(length)
 
-    def reach(self, length: int) -> int:
-        """The length (tokens) that training on contexts of `length` tokens makes a scheme know."""
+    def effective_length(self, length: int) -> int:
+        """Return the largest position + 1 that training at `length` tokens may meet."""
         return length
 
 
 def distances(positions_K: Tensor) -> Tensor:
-    """Every distance that occurs between positions, 0 first: int64 (L,)."""
+    """Return all distances that occur between positions, 0 first: int64 (L,)."""
     return torch.arange(int(positions_K[-1] - positions_K[0]) + 1, device=positions_K.device)

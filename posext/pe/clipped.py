@@ -1,4 +1,4 @@
-"""A soft clip of low frequencies."""
+"""Soft clipping of low frequencies."""
 
 import math
 
@@ -11,11 +11,22 @@ from posext.utils.errors import PosextError
 
 
 class Clipped(RoPE):
-    """The slowest pairs are damped by half a cosine, from 1 down to 0 at the slowest (arXiv:2602.05258, CoPE: clipped).
+    """Slows the slowest rotary pairs, by half a cosine from 1 down to 0 at the slowest.
 
-    `share` of the pairs is damped: 20 of the 64 pairs of a head_dim of 128 there. Not the contextual CoPE. Class P, Z.
-    Raises PosextError unless 0 <= share <= 1.
+    The paper calls it CoPE (clipped); it is not the contextual CoPE.
+
+    Args:
+        shape: Dimensions of the network.
+        base: Base of the inverse frequencies.
+        share: Share of the pairs that is slowed: 20 of the 64 pairs of head dimension 128 in the
+            paper.
+
+    Raises:
+        PosextError: share is not in 0 .. 1.
     """
+
+    paper = "arXiv:2602.05258"
+    stages = frozenset({"fine-tuned", "zero-shot"})
 
     def __init__(self, shape: Shape, *, base: float = 10000.0, share: float = 0.3125):
         super().__init__(shape, base=base)
@@ -26,9 +37,7 @@ class Clipped(RoPE):
     def frequencies(self, length: int) -> tuple[Tensor, float]:
         inv_freq_R = self.inv_freq(self.base)
         damping = (1 + torch.cos(torch.linspace(0, math.pi, self.damped, dtype=torch.float64))) / 2
-        return torch.cat(
-            (
-                inv_freq_R[: len(inv_freq_R) - self.damped],
-                inv_freq_R[len(inv_freq_R) - self.damped :] * damping,
-            )
-        ), 1.0
+        first_damped = len(inv_freq_R) - self.damped
+        kept_R = inv_freq_R[:first_damped]
+        damped_R = inv_freq_R[first_damped:] * damping
+        return torch.cat((kept_R, damped_R)), 1.0

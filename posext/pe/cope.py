@@ -1,4 +1,4 @@
-"""CoPE: positions counted by content."""
+"""CoPE: contextual positions."""
 
 import math
 
@@ -10,13 +10,23 @@ from posext.utils.errors import PosextError
 
 
 class CoPE(PositionalEncoding):
-    """Key m stands p = the sum of sigmoid(q_n k_l) over l = m .. n back from query n, and its logit is q_n (k_m + e[p]).
+    """Counts the distance to a key by gates of content, and learns an embedding of that count.
 
-    Golovneva et al. 2024, arXiv:2405.18719, equations 3-5: e is learned from 0 for whole p below `max_position`, in between
-    it is interpolated, and p stops growing there. As in the paper's listing q k is divided by sqrt(head_dim), in the gates
-    too, and q e is not; e is shared by the heads of a layer. Class T. Raises PosextError for a max_position below 2.
+    Key m stands p = sum of sigmoid(q_n k_l) over l = m .. n back from query n, and its logit is
+    q_n (k_m + e[p]) (Golovneva et al. 2024, equations 3-5). e is learned from 0 for whole p and
+    interpolated in between. As in the paper's listing, q k is divided by sqrt(head_dim), in the
+    gates too, and q e is not. The heads of a layer share e.
+
+    Args:
+        shape: Dimensions of the network.
+        max_position: Length of e; p is clamped to its end.
+
+    Raises:
+        PosextError: max_position is below 2.
     """
 
+    paper = "arXiv:2405.18719"
+    stages = frozenset({"trained"})
     family = "content"
 
     def __init__(self, shape: Shape, *, max_position: int = 64):
@@ -30,29 +40,32 @@ class CoPE(PositionalEncoding):
 
 
 class ContextualPositions(nn.Module):
+    """Position embeddings e of one layer, and its attention weights."""
+
     def __init__(self, max_position: int, head_dim: int):
         super().__init__()
         self.table_PD = nn.Parameter(torch.zeros(max_position, head_dim))
 
     def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
-        return tables._replace(weights=self.weights)
+        return tables._replace(attention_fn=self.attention_weights)
 
-    def weights(
-        self, q_BHQD: Tensor, scores_BHQK: Tensor, bias_HQK: Tensor | None, hidden_QK: Tensor
+    def attention_weights(
+        self, q_BHQD: Tensor, scores_BHQK: Tensor, bias_HQK: Tensor | None, masked_QK: Tensor
     ) -> Tensor:
-        scores_BHQK = scores_BHQK + self.logits(q_BHQD, scores_BHQK, hidden_QK)
-        return scores_BHQK.masked_fill(hidden_QK, -math.inf).softmax(dim=-1)
+        scores_BHQK = scores_BHQK + self.logits(q_BHQD, scores_BHQK, masked_QK)
+        return scores_BHQK.masked_fill(masked_QK, -math.inf).softmax(dim=-1)
 
-    def logits(self, q_BHQD: Tensor, scores_BHQK: Tensor, hidden_QK: Tensor) -> Tensor:
-        """q_n e[p] of every query and key."""
+    def logits(self, q_BHQD: Tensor, scores_BHQK: Tensor, masked_QK: Tensor) -> Tensor:
+        """Return q_n e[p] for every query and key: (B, H, Q, K)."""
+        last_position = len(self.table_PD) - 1
         with torch.autocast(q_BHQD.device.type, enabled=False):
-            gates_BHQK = scores_BHQK.sigmoid().masked_fill(hidden_QK, 0)
-            back_BHQK = gates_BHQK.flip(-1).cumsum(-1).flip(-1).clamp(max=len(self.table_PD) - 1)
-            whole_BHQP = q_BHQD.to(self.table_PD.dtype) @ self.table_PD.T
-            below_BHQK = back_BHQK.long()
-            above_BHQK = (below_BHQK + 1).clamp(max=len(self.table_PD) - 1)
-            share_BHQK = back_BHQK - below_BHQK
+            gates_BHQK = scores_BHQK.sigmoid().masked_fill(masked_QK, 0)
+            position_BHQK = gates_BHQK.flip(-1).cumsum(-1).flip(-1).clamp(max=last_position)
+            logits_BHQP = q_BHQD.to(self.table_PD.dtype) @ self.table_PD.T
+            below_BHQK = position_BHQK.long()
+            above_BHQK = (below_BHQK + 1).clamp(max=last_position)
+            fraction_BHQK = position_BHQK - below_BHQK
             return (
-                whole_BHQP.gather(-1, below_BHQK) * (1 - share_BHQK)
-                + whole_BHQP.gather(-1, above_BHQK) * share_BHQK
+                logits_BHQP.gather(-1, below_BHQK) * (1 - fraction_BHQK)
+                + logits_BHQP.gather(-1, above_BHQK) * fraction_BHQK
             )

@@ -1,4 +1,4 @@
-"""DAPE: a bias that adapts to the logits it is added to."""
+"""DAPE: data-adaptive positional encoding."""
 
 import math
 
@@ -11,13 +11,23 @@ from posext.utils.errors import PosextError
 
 
 class DAPE(PositionalEncoding):
-    """logits + bias + MLP(logits, bias), the MLP mapping the logits and biases of all heads at a pair to one term a head.
+    """Adapts another scheme's additive bias to the attention logits by an MLP across heads.
 
-    Zheng et al. 2024, arXiv:2405.14722, equations 3-4. `based_on` names the scheme whose bias it is: alibi, kerple_log, fire or
-    another additive one. Every layer has a bias of its own, as in the authors' code, and an MLP, of 2H to `width` to H, with
-    LeakyReLU. Class T. Raises PosextError for a width below 1, and where `based_on` has no additive bias.
+    The logits become logits + bias + MLP(logits, bias) (Zheng et al. 2024, equations 3-4). For each
+    query and key, the MLP maps the logits and biases of all heads to one term per head. Every layer
+    has its own bias, as in the authors' code, and its own MLP, 2H to `width` to H with LeakyReLU.
+
+    Args:
+        shape: Dimensions of the network.
+        based_on: Name of the scheme of the bias: alibi, kerple_log, fire or another additive one.
+        width: Hidden width of the MLP.
+
+    Raises:
+        PosextError: width is below 1, or `based_on` has no additive bias.
     """
 
+    paper = "arXiv:2405.14722"
+    stages = frozenset({"trained"})
     family = "content"
 
     def __init__(self, shape: Shape, *, based_on: str = "kerple_log", width: int = 32):
@@ -26,15 +36,16 @@ class DAPE(PositionalEncoding):
             raise PosextError(f"width must be at least 1, not {width}")
         self.width = width
         self.based_on = based_on
-        static = self.static()
-        if static.family != "bias":
+        base_scheme = self.build_base_scheme()
+        if base_scheme.family != "bias":
             raise PosextError(
-                f"dape adapts an additive bias, and {based_on} has none: based_on=alibi, kerple_log, fire, t5"
+                f"dape adapts an additive bias, and {based_on} has none: "
+                "based_on=alibi, kerple_log, fire, t5"
             )
-        self.relative = static.relative
+        self.relative = base_scheme.relative
 
-    def static(self) -> PositionalEncoding:
-        """A new scheme whose bias adapts."""
+    def build_base_scheme(self) -> PositionalEncoding:
+        """Build a new scheme `based_on`, with parameters of its own."""
         shape = self.shape
         return build(
             self.based_on,
@@ -45,29 +56,32 @@ class DAPE(PositionalEncoding):
         )
 
     def make_layer_module(self) -> nn.Module:
-        return Adaptation(self.static(), self.shape.n_heads, self.width)
+        return Adaptation(self.build_base_scheme(), self.shape.n_heads, self.width)
 
 
 class Adaptation(nn.Module):
-    def __init__(self, static: PositionalEncoding, heads: int, width: int):
+    """Bias and MLP of one layer. `static` and `own` are keys of saved weights."""
+
+    def __init__(self, base_scheme: PositionalEncoding, heads: int, width: int):
         super().__init__()
-        self.static = static
-        self.own = static.make_layer_module()
+        self.static = base_scheme
+        self.own = base_scheme.make_layer_module()
         self.mlp = nn.Sequential(
             nn.Linear(2 * heads, width), nn.LeakyReLU(), nn.Linear(width, heads)
         )
 
     def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
-        tables = tables._replace(bias=self.static.bias(tables.positions_T), weights=self.weights)
+        bias = self.static.bias(tables.positions_T)
+        tables = tables._replace(bias=bias, attention_fn=self.attention_weights)
         return tables if self.own is None else self.own(x_BTC, tables)
 
-    def weights(
-        self, q_BHQD: Tensor, scores_BHQK: Tensor, bias_HQK: Tensor | None, hidden_QK: Tensor
+    def attention_weights(
+        self, q_BHQD: Tensor, scores_BHQK: Tensor, bias_HQK: Tensor | None, masked_QK: Tensor
     ) -> Tensor:
         assert bias_HQK is not None
         with torch.autocast(q_BHQD.device.type, enabled=False):
             both_BHQK = torch.cat((scores_BHQK, bias_HQK.expand_as(scores_BHQK)), dim=1)
-            both_BHQK = both_BHQK.masked_fill(hidden_QK, 0)
+            both_BHQK = both_BHQK.masked_fill(masked_QK, 0)
             adapted_BHQK = self.mlp(both_BHQK.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
             scores_BHQK = scores_BHQK + bias_HQK + adapted_BHQK
-        return scores_BHQK.masked_fill(hidden_QK, -math.inf).softmax(dim=-1)
+        return scores_BHQK.masked_fill(masked_QK, -math.inf).softmax(dim=-1)

@@ -1,4 +1,4 @@
-"""DroPE: rotary positions as a scaffold of training, dropped before its end."""
+"""DroPE: rotary positions that are dropped before the end of training."""
 
 from torch import Tensor
 
@@ -8,13 +8,24 @@ from posext.utils.errors import PosextError
 
 
 class DroPE(RoPE):
-    """RoPE until the last `share` of the steps, then no positions at all: the rest of training is the recalibration.
+    """Trains with RoPE, then without any positions for the last share of the steps.
 
-    Gelberg et al. 2025, arXiv:2512.12167, section 4 (an eighth of the tokens when trained from scratch). The learning rate
-    goes on as scheduled; `optimizer.schedule=wsd` with a decay_share of the same size keeps it high until the drop. Class T.
-    Raises PosextError for a share outside 0 .. 1.
+    The steps without positions are the recalibration (Gelberg et al. 2025, section 4). The learning
+    rate follows its schedule; `optimizer.schedule=wsd` with a decay_share equal to `share` keeps it
+    high until the drop.
+
+    Args:
+        shape: Dimensions of the network.
+        base: Base of the inverse frequencies.
+        share: Share of the steps without positions, at the end: an eighth of the tokens in the
+            paper, for training from scratch.
+
+    Raises:
+        PosextError: share is not in 0 .. 1.
     """
 
+    paper = "arXiv:2512.12167"
+    stages = frozenset({"trained"})
     family = "dropped"
 
     def __init__(self, shape: Shape, *, base: float = 10000.0, share: float = 0.125):

@@ -1,4 +1,4 @@
-"""NTK-aware interpolation whose factor follows the context."""
+"""Dynamic NTK-aware interpolation."""
 
 from typing import Any, Literal
 
@@ -10,14 +10,24 @@ from posext.utils.errors import PosextError
 
 
 class DynamicNTK(RoPE):
-    """NTK-aware scaling with s = max(1, L / original_length), a function of the context length L and nothing else.
+    """Raises RoPE's base with the context length, beyond the original length.
 
-    `semantics="paper"`: emozilla 2023; Peng et al. 2023, arXiv:2309.00071, section 3.3.
-    `semantics="hf"`: transformers' form, s = f L / original - (f - 1) with f = hf_factor; the two agree for f = 1 only.
-    Class Z. Raises PosextError for an hf_factor other than 1 with the paper's semantics, which has none, and for a head_dim
-    of 2, as `ntk_base` does.
+    It is NTK-aware scaling with s = max(1, L / original_length), a function of the context length L
+    alone (emozilla 2023; Peng et al. 2023, section 3.3).
+
+    Args:
+        shape: Dimensions of the network.
+        base: Base of the inverse frequencies at s = 1.
+        semantics: "paper" for the formula above; "hf" for transformers' form,
+            s = f L / original_length - (f - 1) with f = hf_factor. They agree for f = 1 only.
+        hf_factor: The factor f of the "hf" form.
+
+    Raises:
+        PosextError: hf_factor is not 1 with semantics="paper", or below 1; or head_dim is 2.
     """
 
+    paper = "arXiv:2309.00071"
+    stages = frozenset({"zero-shot"})
     length_dependent = True
 
     def __init__(
@@ -33,9 +43,10 @@ class DynamicNTK(RoPE):
             raise PosextError(f"hf_factor must be a finite number of at least 1, not {hf_factor}")
         if semantics == "paper" and hf_factor != 1:
             raise PosextError(
-                f"semantics=paper has no factor, so hf_factor={hf_factor} would do nothing; use semantics=hf"
+                f"semantics=paper has no factor, so hf_factor={hf_factor} would do nothing; "
+                "use semantics=hf"
             )
-        ntk_base(base, 1.0, shape.head_dim)  # refuses a head_dim of 2
+        ntk_base(base, 1.0, shape.head_dim)  # raises for a head_dim of 2
         self.hf_factor = hf_factor
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
@@ -44,7 +55,5 @@ class DynamicNTK(RoPE):
 
     def llama_settings(self) -> dict[str, Any]:
         rope = {"rope_type": "dynamic", "rope_theta": self.base, "factor": self.hf_factor}
-        return {
-            "rope_parameters": rope,
-            "max_position_embeddings": self.shape.original_length,
-        }  # counted from there
+        # transformers takes the original length of this type from max_position_embeddings.
+        return {"rope_parameters": rope, "max_position_embeddings": self.shape.original_length}

@@ -1,4 +1,4 @@
-"""FIRE: a learned function of the distance, relative to how far the query stands."""
+"""FIRE: functional interpolation for relative position encoding."""
 
 import math
 from typing import Literal
@@ -13,13 +13,26 @@ EPSILON = 1e-6
 
 
 class FIRE(PositionalEncoding):
-    """MLP(psi(n - j) / psi(max(threshold, n))) with psi(x) = ln(c x + 1); c, the threshold and the MLP are learned.
+    """Learns a bias as a function of the distance relative to the position of the query.
 
-    Li et al. 2023, arXiv:2310.04418, equations 2-4; every layer has its own (`fire_s` shares one). `threshold="auto"` starts
-    at a quarter of the original length, as 512 of 2,048 there. Not relative: it hangs on the query's own position. Class T.
-    Raises PosextError for a width or threshold below 1, or a c that is no number.
+    The bias of query n and key j is MLP(psi(n - j) / psi(max(threshold, n))) with
+    psi(x) = ln(c x + 1); c, the threshold and the MLP are learned (Li et al. 2023, equations 2-4).
+    Every layer has its own function (`fire_s` shares one). The scheme is not relative, as the bias
+    depends on the query's position.
+
+    Args:
+        shape: Dimensions of the network.
+        width: Hidden width of the MLP.
+        c: Initial value of c.
+        threshold: Initial threshold in tokens; "auto": a quarter of the original length, as 512 of
+            2,048 in the paper.
+
+    Raises:
+        PosextError: width or threshold is below 1, or c is not finite.
     """
 
+    paper = "arXiv:2310.04418"
+    stages = frozenset({"trained"})
     family = "bias"
     relative = False
 
@@ -52,17 +65,21 @@ class Interpolation(nn.Module):
     def __init__(self, heads: int, width: int, c: float, threshold: float):
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(1, width), nn.ReLU(), nn.Linear(width, heads))
-        self.c = nn.Parameter(torch.tensor([float(c)]))  # FSDP shares out no scalars
-        self.stretch = nn.Parameter(torch.ones(1))  # of the threshold
+        # Shape (1,), as FSDP cannot shard scalars.
+        self.c = nn.Parameter(torch.tensor([float(c)]))
+        # Learned factor on the initial threshold.
+        self.stretch = nn.Parameter(torch.ones(1))
         self.threshold = threshold
 
     def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
         return tables._replace(bias=PairBias(self.rows))
 
     def rows(self, positions_Q: Tensor, positions_K: Tensor) -> Tensor:
-        """The bias of some queries and keys: float32 (H, Q, K)."""
+        """Return the bias of these queries and keys: float32 (H, Q, K)."""
         distances_QK = (positions_Q[:, None] - positions_K).clamp(min=0).to(self.c.dtype)
-        reach_Q = torch.maximum(positions_Q.to(self.c.dtype), (self.stretch * self.threshold).abs())
-        near_QK = torch.log1p((self.c * distances_QK).abs())
-        share_QK = near_QK / (torch.log1p((self.c * reach_Q).abs()) + EPSILON)[:, None]
-        return self.mlp(share_QK[..., None]).permute(2, 0, 1)
+        threshold = (self.stretch * self.threshold).abs()
+        normalizer_Q = torch.maximum(positions_Q.to(self.c.dtype), threshold)
+        log_distance_QK = torch.log1p((self.c * distances_QK).abs())
+        log_normalizer_Q = torch.log1p((self.c * normalizer_Q).abs()) + EPSILON
+        ratio_QK = log_distance_QK / log_normalizer_Q[:, None]
+        return self.mlp(ratio_QK[..., None]).permute(2, 0, 1)

@@ -9,7 +9,13 @@ from posext.pe.fire import FIRE, Interpolation
 
 
 class FIREShared(FIRE):
-    """FIRE whose function is shared by the layers (Li et al. 2023, arXiv:2310.04418, section 4, "FIRE-S"). Class T."""
+    """Learns FIRE's bias as one function that all layers share.
+
+    Li et al. 2023, section 4 ("FIRE-S"). Settings and errors are those of `FIRE`.
+    """
+
+    paper = "arXiv:2310.04418"
+    stages = frozenset({"trained"})
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""FoX: a forgetting gate in attention."""
+"""FoX: forgetting attention."""
 
 import torch
 import torch.nn.functional as F
@@ -8,12 +8,16 @@ from posext.pe.base import AttentionTables, KeyBias, PositionalEncoding
 
 
 class FoX(PositionalEncoding):
-    """The sum of ln f_l over l = m + 1 .. n on the logit of query n and key m, with f_l = sigmoid(w x_l + b) for every head.
+    """Lowers the logit of a key by forget gates of the tokens in between, a decay by content.
 
-    Lin et al. 2025, arXiv:2503.02130, equations 4-6: a decay by content, without any other encoding. As the running sum up
-    to n is constant along a row, minus the one up to m is returned, a bias of the key alone. Class T.
+    The logit of query n and key m gets the sum of ln f_l over l = m + 1 .. n, with
+    f_l = sigmoid(w x_l + b) for every head (Lin et al. 2025, equations 4-6); no other encoding. The
+    running sum up to n is constant along a row, so the scheme returns minus the running sum up to
+    m, a bias by key alone.
     """
 
+    paper = "arXiv:2503.02130"
+    stages = frozenset({"trained"})
     family = "content"
 
     def make_layer_module(self) -> nn.Module:
@@ -21,6 +25,8 @@ class FoX(PositionalEncoding):
 
 
 class ForgetGate(nn.Module):
+    """Forget gates of one layer: a linear map of each token to one gate per head."""
+
     def __init__(self, d_model: int, n_heads: int):
         super().__init__()
         self.weight_HC = nn.Parameter(torch.empty(n_heads, d_model).normal_(std=0.02))
@@ -28,9 +34,7 @@ class ForgetGate(nn.Module):
 
     def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
         with torch.autocast(x_BTC.device.type, enabled=False):
-            log_forget_BTH = F.logsigmoid(
-                F.linear(x_BTC.to(self.bias_H.dtype), self.weight_HC, self.bias_H)
-            )
-            return tables._replace(
-                bias=KeyBias(-log_forget_BTH.double().cumsum(dim=1).transpose(1, 2))
-            )
+            logits_BTH = F.linear(x_BTC.to(self.bias_H.dtype), self.weight_HC, self.bias_H)
+            log_forget_BTH = F.logsigmoid(logits_BTH)
+            bias_BHK = -log_forget_BTH.double().cumsum(dim=1).transpose(1, 2)
+            return tables._replace(bias=KeyBias(bias_BHK))

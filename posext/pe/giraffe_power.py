@@ -11,10 +11,21 @@ from posext.utils.errors import PosextError
 
 
 class GiraffePower(RoPE):
-    """theta'_i = theta_i (1 - 2i/d)^power: slow pairs slow down further, the slowest most.
+    """Slows the rotary pairs by a power function of their index, the slowest pairs most.
 
-    Pal et al. 2023, arXiv:2308.10882, section 3.2. The power is a free setting there. Class P.
+    theta'_i = theta_i (1 - 2i/d)^power (Pal et al. 2023, section 3.2).
+
+    Args:
+        shape: Dimensions of the network.
+        base: Base of the inverse frequencies.
+        power: A free setting in the paper.
+
+    Raises:
+        PosextError: power is below 0 or not finite.
     """
+
+    paper = "arXiv:2308.10882"
+    stages = frozenset({"fine-tuned"})
 
     def __init__(self, shape: Shape, *, base: float = 10000.0, power: float = 0.1):
         super().__init__(shape, base=base)

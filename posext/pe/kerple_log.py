@@ -5,16 +5,21 @@ from torch import Tensor, nn
 
 from posext.pe.base import DistanceBias, PositionalEncoding, Shape, distances
 
-LEAST = 1e-2  # both parameters are kept above it
+# Lower bound of the learned parameters.
+MIN_PARAMETER = 1e-2
 
 
 class KERPLELog(PositionalEncoding):
-    """-r1 ln(1 + r2 distance) with r1, r2 > 0 learned for every head, shared by the layers.
+    """Lowers the logit of a key with the logarithm of its distance, at learned rates.
 
-    Chi et al. 2022, arXiv:2205.09921, equation 8 and section 5 (the logarithmic variant). As in the authors' code the stored
-    parameters are clamped, before the graph, so that one at its bound keeps its gradient and can leave it. Class T.
+    The bias is -r1 ln(1 + r2 distance) with r1, r2 > 0 learned for every head and shared by the
+    layers (Chi et al. 2022, equation 8 and section 5, the logarithmic variant). As in the authors'
+    code, the stored parameters are clamped outside of the graph, so that a parameter at its bound
+    keeps its gradient and can leave the bound.
     """
 
+    paper = "arXiv:2205.09921"
+    stages = frozenset({"trained"})
     family = "bias"
 
     def __init__(self, shape: Shape):
@@ -23,12 +28,11 @@ class KERPLELog(PositionalEncoding):
         self.rate_H = nn.Parameter(torch.empty(shape.n_heads).uniform_(0, 1))
 
     def bias(self, positions_K: Tensor) -> DistanceBias:
-        clamp_stored(self.height_H, LEAST)
-        clamp_stored(self.rate_H, LEAST)
+        clamp_stored(self.height_H, MIN_PARAMETER)
+        clamp_stored(self.rate_H, MIN_PARAMETER)
         distances_L = distances(positions_K).to(self.rate_H.dtype)
-        return DistanceBias(
-            -self.height_H[:, None] * torch.log1p(self.rate_H[:, None] * distances_L)
-        )
+        log_HL = torch.log1p(self.rate_H[:, None] * distances_L)
+        return DistanceBias(-self.height_H[:, None] * log_HL)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Schemes by layer: a pattern that repeats down the network."""
+"""Schemes by layer: a pattern that repeats over the layers of the network."""
 
 import logging
 from collections.abc import Mapping
@@ -14,13 +14,23 @@ log = logging.getLogger(__name__)
 
 
 class Layers(PositionalEncoding):
-    """One scheme for each layer, from a pattern: a list of `{pe: NAME, SETTING: .., window: .., repeat: N}`, repeated.
+    """Gives each layer a scheme of its own, by a repeated pattern.
 
-    An entry may choose window, attention_scale and qk_gain by name, or as a mapping of name and settings; what is chosen for
-    the whole run goes to the layers that choose none. A pattern longer than the network is fitted to it, so that every
-    entry has a layer, and a warning says which layer is what. Class T. Raises PosextError for an empty pattern, for more
-    entries than layers, and for absolute schemes, which are added to embeddings and so cannot differ by layer.
+    A pattern longer than the network is shortened to its layers, with at least one layer per entry,
+    and a warning names the result. A modifier chosen for the whole run applies to the layers
+    without a modifier of its group. The papers of patterns stand in their yaml files.
+
+    Args:
+        shape: Dimensions of the network.
+        layers: The pattern: `{pe: NAME, SETTING: .., window: .., repeat: N}` for each entry. Its
+            window, attention_scale and qk_gain are names, or mappings of name and settings.
+
+    Raises:
+        PosextError: The pattern is empty or has more entries than the network has layers, or an
+            entry is an absolute scheme, which acts on embeddings and so on all layers.
     """
+
+    stages = frozenset({"trained"})
 
     def __init__(self, shape: Shape, *, layers: list[dict[str, Any]]):
         super().__init__(shape)
@@ -31,7 +41,8 @@ class Layers(PositionalEncoding):
             kind, repeat = entry_of(entry, shape)
             if kind.family == "absolute":
                 raise PosextError(
-                    f"{entry['pe']} is added to the embeddings and cannot stand for one layer of {layers}"
+                    f"{entry['pe']} is added to the embeddings and cannot stand for one layer of "
+                    f"{layers}"
                 )
             self.kinds.append(kind)
             self.repeats.append(repeat)
@@ -41,87 +52,92 @@ class Layers(PositionalEncoding):
                 "pe.layers must name at least one layer, as in [{pe: rope, repeat: 3}, {pe: none}]"
             )
         kinds = self.schemes()
-        families = [
-            kind.family
-            for kind, count in zip(kinds, self.repeats, strict=True)
-            for _ in range(count)
-        ]
-        self.family = "/".join(families)
+        self.family = "/".join(kind.family for kind in repeat_kinds(kinds, self.repeats))
         self.relative = all(kind.relative for kind in kinds)
         self.length_dependent = any(kind.length_dependent for kind in kinds)
-        self.max_length = min(
-            (kind.max_length for kind in kinds if kind.max_length is not None), default=None
-        )
+        max_lengths = [kind.max_length for kind in kinds if kind.max_length is not None]
+        self.max_length = min(max_lengths, default=None)
 
     def schemes(self) -> list[PositionalEncoding]:
+        """Return the scheme of each entry of the pattern."""
         return list(self.kinds)  # type: ignore[arg-type]
 
     def layers(self, count: int) -> list[PositionalEncoding]:
-        repeats = self.fitted(count)
-        pattern = [
-            kind
-            for kind, repeat in zip(self.schemes(), repeats, strict=True)
-            for _ in range(repeat)
-        ]
+        pattern = repeat_kinds(self.schemes(), self.fitted(count))
         return [pattern[layer % len(pattern)] for layer in range(count)]
 
     def fitted(self, count: int) -> list[int]:
-        """The layers of each entry in a network of `count`: as asked for, or fewer of the most frequent entries.
+        """Return the number of layers of each entry in a network of `count` layers.
 
-        Raises PosextError where there are more entries than layers.
+        The most frequent entries lose layers until the pattern fits.
+
+        Raises:
+            PosextError: The pattern has more entries than the network has layers.
         """
         if len(self.repeats) > count:
             raise PosextError(
-                f"pe.layers has {len(self.repeats)} entries, more than the {count} layers of the network"
+                f"pe.layers has {len(self.repeats)} entries, "
+                f"more than the {count} layers of the network"
             )
         repeats = list(self.repeats)
         while sum(repeats) > count:
             repeats[repeats.index(max(repeats))] -= 1
         if repeats != self.repeats:
-            said = ", ".join(
+            fitted_pattern = ", ".join(
                 f"{repeat} x {title}" for title, repeat in zip(self.titles, repeats, strict=True)
             )
-            log.warning(
-                "a pattern of %d layers is fitted to %d: %s", sum(self.repeats), count, said
-            )
+            message = "a pattern of %d layers is fitted to %d: %s"
+            log.warning(message, sum(self.repeats), count, fitted_pattern)
         return repeats
 
-    def stage(
-        self, *, trained_length: int, progress: float = 1.0, draw: tuple[int, int] | None = None
+    def set_progress(
+        self,
+        *,
+        trained_length: int,
+        progress: float = 1.0,
+        rng_key: tuple[int, int] | None = None,
     ) -> None:
-        for part in (super(), *self.kinds):
-            part.stage(trained_length=trained_length, progress=progress, draw=draw)  # type: ignore[operator]
+        super().set_progress(trained_length=trained_length, progress=progress, rng_key=rng_key)
+        for kind in self.schemes():
+            kind.set_progress(trained_length=trained_length, progress=progress, rng_key=rng_key)
 
-    def attach(self, group: str, axis: Modifier) -> None:
+    def attach(self, group: str, modifier: Modifier) -> None:
         if group == "position_ids":
-            super().attach(group, axis)
+            super().attach(group, modifier)
             return
-        for kind in self.kinds:
-            assert isinstance(kind, PositionalEncoding)
+        for kind in self.schemes():
             if group not in kind.modifiers:
-                kind.attach(group, axis)
+                kind.attach(group, modifier)
                 self.length_dependent = self.length_dependent or kind.length_dependent
 
 
+def repeat_kinds(kinds: list[PositionalEncoding], repeats: list[int]) -> list[PositionalEncoding]:
+    """Repeat each scheme by its number of layers."""
+    pattern = []
+    for kind, repeat in zip(kinds, repeats, strict=True):
+        pattern += [kind] * repeat
+    return pattern
+
+
 def entry_of(entry: Mapping[str, Any], shape: Shape) -> tuple[PositionalEncoding, int]:
-    """The scheme of one entry of the pattern, and for how many layers it stands."""
+    """Build the scheme of one entry of the pattern, and return it with its number of layers."""
     if "pe" not in entry:
         raise PosextError(
             f"an entry of pe.layers names its scheme, as in {{pe: rope}}; got {dict(entry)}"
         )
-    axes = modifiers_of(entry)
-    rest = {key: value for key, value in entry.items() if key not in ("pe", "repeat", *axes)}
+    modifiers = modifiers_of(entry)
+    not_settings = ("pe", "repeat", *modifiers)
+    settings = {key: value for key, value in entry.items() if key not in not_settings}
     repeat = entry.get("repeat", 1)
     if not isinstance(repeat, int) or repeat < 1:
         raise PosextError(f"repeat must be a whole number of at least 1, not {repeat}")
-    return from_config({**settings_of("pe", entry["pe"]), **rest}, shape, axes), repeat
+    return from_config({**settings_of("pe", entry["pe"]), **settings}, shape, modifiers), repeat
 
 
 def title_of(entry: Mapping[str, Any]) -> str:
-    """An entry in words, as in rope(base=10000.0)+window."""
-    axes = modifiers_of(entry)
-    settings = ", ".join(
-        f"{key}={value}" for key, value in entry.items() if key not in ("pe", "repeat", *axes)
-    )
-    scheme = entry["pe"] + (f"({settings})" if settings else "")
-    return "+".join([scheme, *(str(axis["name"]) for axis in axes.values())])
+    """Return the title of an entry, such as rope(base=10000.0)+window."""
+    modifiers = modifiers_of(entry)
+    not_settings = ("pe", "repeat", *modifiers)
+    settings = [f"{key}={value}" for key, value in entry.items() if key not in not_settings]
+    scheme = f"{entry['pe']}({', '.join(settings)})" if settings else entry["pe"]
+    return "+".join([scheme, *(str(modifier["name"]) for modifier in modifiers.values())])

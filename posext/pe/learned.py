@@ -10,13 +10,23 @@ from posext.utils.errors import PosextError
 
 
 class Learned(PositionalEncoding):
-    """A trained vector for every position (Gehring et al. 2017, arXiv:1705.03122; GPT). Undefined past its table.
+    """Adds a learned vector for every position to the token embedding.
 
-    Vectors start at Normal(0, `std`) beside tokens at the network's 0.02: 0.01 in GPT-2's own code (Radford et al. 2019).
-    Class T. Raises PosextError where a context is longer than the table, which is never clamped or wrapped, and for a
-    std below 0.
+    Gehring et al. 2017; GPT. The table is never clamped or wrapped: a context with a position past
+    its end raises PosextError.
+
+    Args:
+        shape: Dimensions of the network.
+        max_length: Positions in the table; "auto": the original length.
+        std: Initial standard deviation of the vectors; 0.01 in GPT-2's code (Radford et al. 2019),
+            beside token embeddings at the network's 0.02.
+
+    Raises:
+        PosextError: max_length is below 1, or std is below 0 or not finite.
     """
 
+    paper = "arXiv:1705.03122"
+    stages = frozenset({"trained"})
     family = "absolute"
     relative = False
 

@@ -8,16 +8,18 @@ from posext.pe.scaling import ScaledRoPE
 
 
 class Linear(ScaledRoPE):
-    """theta'_i = theta_i / s: every position is divided by s (Chen et al. 2023, arXiv:2306.15595, equation 4).
+    """Divides every position by s, so that long contexts keep to the trained range of positions.
 
-    Class P.
+    theta'_i = theta_i / s (Chen et al. 2023, equation 4).
     """
+
+    paper = "arXiv:2306.15595"
+    stages = frozenset({"fine-tuned"})
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
         return self.inv_freq(self.base) / self.scale(length), 1.0
 
     def llama_settings(self) -> dict[str, Any]:
         factor = self.scale(self.trained_length)
-        return {
-            "rope_parameters": {"rope_type": "linear", "rope_theta": self.base, "factor": factor}
-        }
+        rope = {"rope_type": "linear", "rope_theta": self.base, "factor": factor}
+        return {"rope_parameters": rope}

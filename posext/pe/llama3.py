@@ -8,10 +8,25 @@ from posext.utils.errors import PosextError
 
 
 class Llama3(NTKByParts):
-    """Wavelengths below L / high_freq_factor stay, above L / low_freq_factor are multiplied by s, smooth in L / wavelength.
+    """Keeps short wavelengths, multiplies long ones by s, and interpolates smoothly in between.
 
-    Llama team 2024, arXiv:2407.21783, and its released code: interpolation by parts with other bounds. Class P.
+    Wavelengths below L / high_freq_factor stay and those above L / low_freq_factor are multiplied
+    by s, with L the original length; the ramp is linear in L / wavelength (Llama team 2024, and its
+    released code). It is interpolation by parts with other bounds.
+
+    Args:
+        shape: Dimensions of the network.
+        base: Base of the inverse frequencies.
+        factor: The factor s, as in `ScaledRoPE`.
+        low_freq_factor: Bound of the long wavelengths.
+        high_freq_factor: Bound of the short wavelengths.
+
+    Raises:
+        PosextError: Unless 0 < low_freq_factor < high_freq_factor.
     """
+
+    paper = "arXiv:2407.21783"
+    stages = frozenset({"fine-tuned"})
 
     def __init__(
         self,
@@ -24,10 +39,12 @@ class Llama3(NTKByParts):
     ):
         if not 0 < low_freq_factor < high_freq_factor:
             raise PosextError(
-                f"high_freq_factor must exceed low_freq_factor, and both 0: got {high_freq_factor} and {low_freq_factor}"
+                "high_freq_factor must exceed low_freq_factor, and both 0: "
+                f"got {high_freq_factor} and {low_freq_factor}"
             )
         super().__init__(
             shape, base=base, factor=factor, beta_fast=high_freq_factor, beta_slow=low_freq_factor
         )
 
+    # Defined on this class too, as an inherited definition would not count.
     llama_settings = NTKByParts.llama_settings

@@ -1,4 +1,4 @@
-"""LongRoPE: a divisor for every pair, found by search."""
+"""LongRoPE: a searched divisor for every rotary pair."""
 
 import math
 from typing import Any, Literal
@@ -11,22 +11,37 @@ from posext.pe.base import Shape
 from posext.pe.scaling import ScaledRoPE
 from posext.utils.errors import PosextError
 
-# ln lambda / ln s of a pair by log2 of its turns within the original length, straight between, constant beyond.
-# python scripts/search_longrope.py results/runs/rope-tiny-128-seed0 --factor 8, 2026-11-24: one model of 3.7M parameters.
+# The default divisors: ln lambda / ln s of a pair by log2 of its rotations within the original
+# length, linear in between, constant outside. Found by
+# python scripts/search_longrope.py results/runs/rope-tiny-128-seed0 --factor 8, 2026-11-24,
+# on one model of 3.7M parameters.
 TURNS = (-3, -2, -1, 0, 1, 2, 3, 4)
 POWERS = (1.0, 0.99, 0.99, 0.81, 0.34, 0.08, 0.0, 0.0)
 
 
 class LongRoPE(ScaledRoPE):
-    """theta'_i = theta_i / lambda_i: `short_factor` up to the original length, `long_factor` beyond it.
+    """Divides every rotary pair's frequency by its own divisor, searched on text.
 
-    cos and sin are multiplied by sqrt(1 + ln s / ln original_length). Ding et al. 2024, arXiv:2402.13753; as in Phi-3.
-    The divisors are searched on text (scripts/search_longrope.py). `long_factor="auto"` stands in for a search of your own
-    with lambda_i = s^g, where g falls from 1 to 0 with the turns of pair i within the original length: what one search on
-    one small model at s = 8 found. On held-out text it did as well there as YaRN, not better; larger models are untried.
-    `short_factor="auto"` is ones. Class P, Z.
-    Raises PosextError for lists that do not hold a positive number a pair.
+    theta'_i = theta_i / lambda_i, with `short_factor` up to the original length and `long_factor`
+    beyond it; cos and sin are multiplied by sqrt(1 + ln s / ln original_length) (Ding et al. 2024;
+    as in Phi-3). scripts/search_longrope.py runs a search.
+
+    Args:
+        shape: Dimensions of the network.
+        base: Base of the inverse frequencies.
+        factor: The factor s, as in `ScaledRoPE`.
+        short_factor: Divisors lambda, one per pair; "auto": ones.
+        long_factor: Divisors lambda, one per pair; "auto": lambda_i = s^g, where g falls from 1 to
+            0 with the rotations of pair i within the original length. This is the result of one
+            search on one small model at s = 8. It did as well as YaRN on held-out text, not better;
+            larger models are untested.
+
+    Raises:
+        PosextError: A list does not hold one positive number per pair.
     """
+
+    paper = "arXiv:2402.13753"
+    stages = frozenset({"fine-tuned", "zero-shot"})
 
     def __init__(
         self,
@@ -38,33 +53,36 @@ class LongRoPE(ScaledRoPE):
         long_factor: list[float] | Literal["auto"] = "auto",
     ):
         super().__init__(shape, base=base, factor=factor)
-        for key, given in (("short_factor", short_factor), ("long_factor", long_factor)):
-            numbers = [] if isinstance(given, str) else given
-            if given != "auto" and (
-                len(given) != shape.head_dim // 2 or not all(0 < n < math.inf for n in numbers)
-            ):
-                raise PosextError(
-                    f"{key} must hold {shape.head_dim // 2} numbers above 0, one a pair, not {given}"
-                )
-        self.short_factor, self.long_factor = short_factor, long_factor
+        self.short_factor = self.check_divisors("short_factor", short_factor)
+        self.long_factor = self.check_divisors("long_factor", long_factor)
+
+    def check_divisors(
+        self, key: str, divisors: list[float] | Literal["auto"]
+    ) -> list[float] | Literal["auto"]:
+        """Return the divisors. Raise PosextError unless there is a positive number per pair."""
+        pairs = self.shape.head_dim // 2
+        if divisors == "auto":
+            return divisors
+        if len(divisors) != pairs or not all(0 < divisor < math.inf for divisor in divisors):
+            raise PosextError(
+                f"{key} must hold {pairs} numbers above 0, one a pair, not {divisors}"
+            )
+        return divisors
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
-        divisors_R = self.divisors(self.scale(length), long=length > self.shape.original_length)
-        attention_factor = math.sqrt(
-            1 + math.log(self.scale(length)) / math.log(self.shape.original_length)
-        )
+        s = self.scale(length)
+        divisors_R = self.divisors(s, long=length > self.shape.original_length)
+        attention_factor = math.sqrt(1 + math.log(s) / math.log(self.shape.original_length))
         return self.inv_freq(self.base) / divisors_R, attention_factor
 
     def divisors(self, s: float, long: bool) -> Tensor:
-        """lambda for every pair: float64 (R,)."""
-        given = self.long_factor if long else self.short_factor
-        if given != "auto":
-            return torch.tensor(given, dtype=torch.float64)
-        return (
-            s ** self.powers()
-            if long
-            else torch.ones(self.shape.head_dim // 2, dtype=torch.float64)
-        )
+        """Return lambda for every pair: float64 (R,)."""
+        divisors = self.long_factor if long else self.short_factor
+        if divisors != "auto":
+            return torch.tensor(divisors, dtype=torch.float64)
+        if long:
+            return s ** self.powers()
+        return torch.ones(self.shape.head_dim // 2, dtype=torch.float64)
 
     def llama_settings(self) -> dict[str, Any]:
         s = self.scale(self.trained_length)
@@ -79,6 +97,6 @@ class LongRoPE(ScaledRoPE):
         return {"rope_parameters": rope}
 
     def powers(self) -> Tensor:
-        """g for every pair, so that s^g is its divisor: float64 (R,), non-decreasing."""
+        """Return the power g of s for every pair: float64 (R,), non-decreasing."""
         turns_R = self.shape.original_length * self.inv_freq(self.base) / (2 * math.pi)
         return torch.from_numpy(np.interp(turns_R.log2().numpy(), TURNS, POWERS))

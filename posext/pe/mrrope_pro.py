@@ -6,11 +6,15 @@ from posext.pe.mrrope_uni import MrRoPEUni
 
 
 class MrRoPEPro(MrRoPEUni):
-    """theta'_i = theta_i / s^e_i: between YaRN's ends the step of the exponent grows from pair to pair.
+    """Slows rotary pairs as YaRN does, by an exponent of s with growing steps from pair to pair.
 
-    e_i = q (q + 1) / (n (n + 1)) for the q-th of the n pairs of the ramp. MrRoPE, 2026,
-    https://github.com/mattian7/mrRoPE (`yarn_radix3`, the method in use there). Class Z. Raises PosextError as YaRN does.
+    theta'_i = theta_i / s^e_i with e_i = q (q + 1) / (n (n + 1)) for the q-th of the n pairs of
+    YaRN's ramp (MrRoPE, 2026; `yarn_radix3` in the authors' code, their current method). Settings
+    and errors are those of `MrRoPEUni`.
     """
+
+    paper = "github.com/mattian7/mrRoPE"
+    stages = frozenset({"zero-shot"})
 
     def exponents(self) -> Tensor:
         low, high = self.ramp_ends()

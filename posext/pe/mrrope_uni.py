@@ -9,11 +9,15 @@ from posext.pe.yarn import YaRN
 
 
 class MrRoPEUni(YaRN):
-    """theta'_i = theta_i / s^e_i: between YaRN's ends the exponent grows by the same step from pair to pair.
+    """Slows rotary pairs as YaRN does, by an exponent of s with equal steps from pair to pair.
 
-    e_i = q / n for the q-th of the n pairs of the ramp, which is YaRN's ramp itself, and YaRN's temperature. MrRoPE, 2026,
-    https://github.com/mattian7/mrRoPE (`yarn_radix`). Class Z. Raises PosextError as YaRN does.
+    theta'_i = theta_i / s^e_i with e_i = q / n for the q-th of the n pairs of YaRN's ramp, which is
+    the ramp itself, and YaRN's attention factor (MrRoPE, 2026; `yarn_radix` in the authors' code).
+    Settings and errors are those of `YaRN`.
     """
+
+    paper = "github.com/mattian7/mrRoPE"
+    stages = frozenset({"zero-shot"})
 
     def __init__(
         self,
@@ -35,10 +39,9 @@ class MrRoPEUni(YaRN):
         )
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
-        return self.inv_freq(self.base) / self.scale(length) ** self.exponents(), self.temperature(
-            length
-        )
+        inv_freq_R = self.inv_freq(self.base) / self.scale(length) ** self.exponents()
+        return inv_freq_R, self.temperature(length)
 
     def exponents(self) -> Tensor:
-        """The power of s that divides each pair's frequency, 0 to 1: float64 (R,)."""
+        """Return the power of s that divides each pair's frequency, 0 to 1: float64 (R,)."""
         return self.ramp()

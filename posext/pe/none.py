@@ -1,10 +1,13 @@
-"""No positional encoding: the causal mask alone breaks the symmetry between positions."""
+"""NoPE: no positional encoding."""
 
 from posext.pe.base import PositionalEncoding
 
 
 class NoPE(PositionalEncoding):
-    """NoPE (Haviv et al. 2022, arXiv:2203.16634; Kazemnejad et al. 2023, arXiv:2305.19466): the interface's defaults.
+    """Leaves the order of tokens to the causal mask alone; the defaults of the interface.
 
-    Class T.
+    Haviv et al. 2022; Kazemnejad et al. 2023.
     """
+
+    paper = "arXiv:2203.16634, arXiv:2305.19466"
+    stages = frozenset({"trained"})

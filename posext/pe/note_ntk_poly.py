@@ -1,4 +1,4 @@
-"""The note's "NTK-scaling": a polynomial over the pairs."""
+"""The design note's "NTK-scaling": a polynomial over the rotary pairs."""
 
 from typing import Literal
 
@@ -11,11 +11,24 @@ from posext.utils.errors import PosextError
 
 
 class NoteNTKPoly(RoPE):
-    """theta'_i = theta_i (1 + alpha (i / D)^beta), verbatim from the design note, where D is d_model.
+    """Speeds up slow rotary pairs by a polynomial of their index, verbatim from the design note.
 
-    The factor is 1 or more, so slow pairs speed up, by at most 17 % with D = head_dim and alpha 0.3. Class T.
-    Raises PosextError for an alpha or beta below 0.
+    theta'_i = theta_i (1 + alpha (i / D)^beta), where D is d_model. The factor is at least 1, so
+    slow pairs become faster, by at most 17 % with D = head_dim and alpha 0.3.
+
+    Args:
+        shape: Dimensions of the network.
+        base: Base of the inverse frequencies.
+        alpha: Height of the polynomial.
+        beta: Power of the polynomial.
+        denominator: The dimension D.
+
+    Raises:
+        PosextError: alpha or beta is below 0 or not finite.
     """
+
+    paper = "design note"
+    stages = frozenset({"trained"})
 
     def __init__(
         self,
@@ -31,11 +44,11 @@ class NoteNTKPoly(RoPE):
             raise PosextError(
                 f"alpha and beta must be numbers of at least 0, not {alpha} and {beta}"
             )
-        self.alpha, self.beta = alpha, beta
+        self.alpha = alpha
+        self.beta = beta
         self.width = shape.d_model if denominator == "d_model" else shape.head_dim
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
         pairs_R = torch.arange(self.shape.head_dim // 2, dtype=torch.float64)
-        return self.inv_freq(self.base) * (
-            1 + self.alpha * (pairs_R / self.width) ** self.beta
-        ), 1.0
+        factor_R = 1 + self.alpha * (pairs_R / self.width) ** self.beta
+        return self.inv_freq(self.base) * factor_R, 1.0

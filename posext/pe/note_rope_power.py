@@ -1,4 +1,4 @@
-"""The note's "YaRN": every frequency to the power 1/alpha."""
+"""The design note's "YaRN": every inverse frequency to the power 1/alpha."""
 
 import logging
 from typing import Any
@@ -13,11 +13,23 @@ log = logging.getLogger(__name__)
 
 
 class NoteRoPEPower(RoPE):
-    """theta'_i = theta_i^(1/alpha), verbatim from the design note, which calls it YaRN. It is RoPE with base^(1/alpha).
+    """Raises every inverse frequency to the power 1/alpha, verbatim from the design note.
 
-    As theta_i <= 1, alpha > 1 speeds every pair but the first up, the opposite of an extension; alpha < 1 slows them, and
-    1/alpha = 1 + d/(d-2) ln s / ln base is NTK-aware scaling by s. Class T. Raises PosextError for an alpha of 0 or less.
+    theta'_i = theta_i^(1/alpha), which is RoPE with base^(1/alpha); the note calls it YaRN. As
+    theta_i <= 1, alpha > 1 speeds up every pair but the first, the opposite of an extension, and
+    alpha < 1 slows them down; 1/alpha = 1 + d/(d-2) ln s / ln base is NTK-aware scaling by s.
+
+    Args:
+        shape: Dimensions of the network.
+        base: Base of the inverse frequencies at alpha = 1.
+        alpha: Inverse of the power.
+
+    Raises:
+        PosextError: alpha is not above 0, or not finite.
     """
+
+    paper = "design note"
+    stages = frozenset({"trained"})
 
     def __init__(self, shape: Shape, *, base: float = 10000.0, alpha: float = 2.0):
         super().__init__(shape, base=base)
@@ -31,12 +43,14 @@ class NoteRoPEPower(RoPE):
         return self.inv_freq(self.base) ** (1 / self.alpha), 1.0
 
     def direction(self) -> str:
-        turns = (
-            "speeds up every pair but the first"
-            if self.alpha > 1
-            else "slows down every pair but the first"
-        )
-        return f"is RoPE with base {self.base ** (1 / self.alpha):.6g} and {turns if self.alpha != 1 else 'changes nothing'}"
+        """Return the equivalent base and the direction of the change, in words."""
+        if self.alpha > 1:
+            effect = "speeds up every pair but the first"
+        elif self.alpha < 1:
+            effect = "slows down every pair but the first"
+        else:
+            effect = "changes nothing"
+        return f"is RoPE with base {self.base ** (1 / self.alpha):.6g} and {effect}"
 
     def describe(self) -> dict[str, Any]:
         return super().describe() | {

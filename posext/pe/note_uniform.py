@@ -1,4 +1,4 @@
-"""The note's "standard NTK-aware": one factor for all frequencies."""
+"""The design note's "standard NTK-aware": one factor on all inverse frequencies."""
 
 from torch import Tensor
 
@@ -8,11 +8,22 @@ from posext.utils.errors import PosextError
 
 
 class NoteUniform(RoPE):
-    """theta'_i = alpha theta_i, verbatim from the design note, which calls it NTK-aware.
+    """Multiplies every inverse frequency by alpha, verbatim from the design note.
 
-    It is position interpolation by 1/alpha, and for alpha > 1 its opposite. Class P. Raises PosextError for an alpha of 0
-    or less.
+    theta'_i = alpha theta_i, which is position interpolation by 1/alpha and, for alpha > 1, its
+    opposite; the note calls it NTK-aware.
+
+    Args:
+        shape: Dimensions of the network.
+        base: Base of the inverse frequencies.
+        alpha: The factor.
+
+    Raises:
+        PosextError: alpha is not above 0, or not finite.
     """
+
+    paper = "design note"
+    stages = frozenset({"fine-tuned"})
 
     def __init__(self, shape: Shape, *, base: float = 10000.0, alpha: float = 0.125):
         super().__init__(shape, base=base)

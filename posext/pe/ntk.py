@@ -10,28 +10,36 @@ from posext.pe.scaling import ScaledRoPE
 
 
 class NTK(ScaledRoPE):
-    """base' = base s^(d/(d-2)): the fastest pair keeps its speed, the slowest is divided by s exactly.
+    """Raises RoPE's base: the fastest pair keeps its frequency, the slowest is divided by s.
 
-    bloc97 2023; Peng et al. 2023, arXiv:2309.00071, section 3.1, equations 9-10 (static form, "NTK-aware"). Class Z.
-    Raises PosextError for a head_dim of 2, as `ntk_base` does.
+    base' = base s^(d/(d-2)) (bloc97 2023; Peng et al. 2023, section 3.1, equations 9-10, the static
+    form of "NTK-aware").
+
+    Args:
+        shape: Dimensions of the network.
+        base: Base of the inverse frequencies at s = 1.
+        factor: The factor s, as in `ScaledRoPE`.
+
+    Raises:
+        PosextError: head_dim is 2.
     """
+
+    paper = "arXiv:2309.00071"
+    stages = frozenset({"zero-shot"})
 
     def __init__(
         self, shape: Shape, *, base: float = 10000.0, factor: float | Literal["auto"] = "auto"
     ):
         super().__init__(shape, base=base, factor=factor)
-        ntk_base(base, 1.0, shape.head_dim)  # refuses a head_dim of 2
+        ntk_base(base, 1.0, shape.head_dim)  # raises for a head_dim of 2
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
         return self.inv_freq(self.scaled_base(length)), 1.0
 
     def scaled_base(self, length: int) -> float:
+        """Return the base at `length` tokens of context."""
         return ntk_base(self.base, self.scale(length), self.shape.head_dim)
 
     def llama_settings(self) -> dict[str, Any]:
-        return {
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": self.scaled_base(self.trained_length),
-            }
-        }
+        base = self.scaled_base(self.trained_length)
+        return {"rope_parameters": {"rope_type": "default", "rope_theta": base}}

@@ -1,4 +1,4 @@
-"""Interpolation by parts, without a temperature."""
+"""Interpolation by parts, without an attention factor."""
 
 from typing import Any, Literal
 
@@ -7,10 +7,16 @@ from posext.pe.yarn import YaRN
 
 
 class NTKByParts(YaRN):
-    """Pairs that turn more than beta_fast times stay, those below beta_slow are divided by s, linear in turns between.
+    """Keeps fast rotary pairs, divides slow ones by s, and interpolates linearly in between.
 
-    bloc97 2023; Peng et al. 2023, arXiv:2309.00071, section 3.2, equations 17-18 (there beta and alpha). Class Z.
+    Pairs with more than beta_fast rotations within the original length stay, those with less than
+    beta_slow are divided by s; the ramp is linear in rotations (bloc97 2023; Peng et al. 2023,
+    section 3.2, equations 17-18, where they are called beta and alpha). Settings and errors are
+    those of `YaRN`.
     """
+
+    paper = "arXiv:2309.00071"
+    stages = frozenset({"zero-shot"})
 
     def __init__(
         self,
@@ -21,13 +27,15 @@ class NTKByParts(YaRN):
         beta_fast: float | Literal["auto"] = 32.0,
         beta_slow: float = 1.0,
     ):
-        parts = {
-            "beta_fast": beta_fast,
-            "beta_slow": beta_slow,
-            "ramp": "rotations",
-            "attention_factor": 1.0,
-        }
-        super().__init__(shape, base=base, factor=factor, **parts)
+        super().__init__(
+            shape,
+            base=base,
+            factor=factor,
+            beta_fast=beta_fast,
+            beta_slow=beta_slow,
+            ramp="rotations",
+            attention_factor=1.0,
+        )
 
     def llama_settings(self) -> dict[str, Any]:
         rope = {

@@ -1,4 +1,4 @@
-"""NTK-RoPE-fixed: a geometric factor over the pairs."""
+"""NTK-RoPE-fixed: a geometric factor over the rotary pairs."""
 
 from typing import Literal
 
@@ -7,10 +7,13 @@ from posext.pe.ntk_mixed import NTKMixed
 
 
 class NTKFixed(NTKMixed):
-    """theta'_i = theta_i s^(-(i+1)/(d/2)): every pair slows, the last by s (Su 2023, kexue.fm/archives/9706).
+    """Slows every rotary pair, by a factor that grows geometrically up to s at the slowest.
 
-    Class Z.
+    theta'_i = theta_i s^(-(i+1)/(d/2)) (Su 2023). Settings are those of `ScaledRoPE`.
     """
+
+    paper = "kexue.fm/archives/9706"
+    stages = frozenset({"zero-shot"})
 
     def __init__(
         self, shape: Shape, *, base: float = 10000.0, factor: float | Literal["auto"] = "auto"

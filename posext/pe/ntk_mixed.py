@@ -1,4 +1,4 @@
-"""NTK-RoPE-mixed: a stretched exponential over the pairs."""
+"""NTK-RoPE-mixed: a stretched exponential over the rotary pairs."""
 
 import math
 from typing import Literal
@@ -12,11 +12,22 @@ from posext.utils.errors import PosextError
 
 
 class NTKMixed(ScaledRoPE):
-    """theta'_i = theta_i exp(-a (i+1)^power) with a = ln s / (d/2)^power, so the slowest pair is divided by s.
+    """Slows every rotary pair, by a stretched exponential of its index up to s at the slowest.
 
-    Su 2023, kexue.fm/archives/9706, where power is 0.625; 1 is NTK-RoPE-fixed, 0 position interpolation. Class Z.
-    Raises PosextError for a power below 0.
+    theta'_i = theta_i exp(-a (i+1)^power) with a = ln s / (d/2)^power (Su 2023).
+
+    Args:
+        shape: Dimensions of the network.
+        base: Base of the inverse frequencies.
+        factor: The factor s, as in `ScaledRoPE`.
+        power: 0.625 in the source; 1 is NTK-RoPE-fixed, 0 is position interpolation.
+
+    Raises:
+        PosextError: power is below 0 or not finite.
     """
+
+    paper = "kexue.fm/archives/9706"
+    stages = frozenset({"zero-shot"})
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Partial rotary: the first dimensions turn, the rest carry no position."""
+"""Partial rotary position embedding."""
 
 import torch
 from torch import Tensor
@@ -9,18 +9,30 @@ from posext.utils.errors import PosextError
 
 
 class Partial(RoPE):
-    """The first floor(share d) dimensions of a head turn, with a spectrum of their own: base^(-2i / (share d)).
+    """Rotates the first dimensions of a head only; the others carry no position.
 
-    Black et al. 2022, arXiv:2204.06745 (GPT-NeoX-20B, a quarter). Class T. Raises PosextError where that is not an even
-    number of at least two dimensions.
+    floor(share d) dimensions are rotated, with inverse frequencies base^(-2i / (share d)) (Black et
+    al. 2022, GPT-NeoX-20B, a quarter).
+
+    Args:
+        shape: Dimensions of the network.
+        base: Base of the inverse frequencies.
+        share: Share of the dimensions that is rotated.
+
+    Raises:
+        PosextError: The share is not an even number of at least two dimensions.
     """
+
+    paper = "arXiv:2204.06745"
+    stages = frozenset({"trained"})
 
     def __init__(self, shape: Shape, *, base: float = 10000.0, share: float = 0.25):
         super().__init__(shape, base=base)
         self.rotary_dim = int(share * shape.head_dim) if 0 < share <= 1 else 0
         if self.rotary_dim < 2 or self.rotary_dim % 2:
             raise PosextError(
-                f"share={share} of a head_dim of {shape.head_dim} is not an even number of dimensions"
+                f"share={share} of a head_dim of {shape.head_dim} "
+                "is not an even number of dimensions"
             )
 
     def inv_freq(self, base: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""p-RoPE: the slowest pairs carry no position."""
+"""p-RoPE: rotary positions without the slowest pairs."""
 
 from typing import Any, Literal
 
@@ -11,12 +11,23 @@ from posext.utils.errors import PosextError
 
 
 class Proportional(ScaledRoPE):
-    """The fastest share of the full spectrum turns, divided by s; the other pairs stand still and see content alone.
+    """Rotates the fastest pairs only; the slowest pairs stand still and carry content alone.
 
-    Barbero et al. 2024, arXiv:2410.06205, section 6 (p-RoPE); "proportional" in transformers, with floor(share d / 2)
-    pairs. Class T. Raises PosextError unless 0 < share <= 1.
+    floor(share d / 2) pairs of the full spectrum are rotated, divided by s (Barbero et al. 2024,
+    section 6, p-RoPE; "proportional" in transformers).
+
+    Args:
+        shape: Dimensions of the network.
+        base: Base of the inverse frequencies.
+        factor: The factor s, as in `ScaledRoPE`.
+        share: Share of the pairs that is rotated.
+
+    Raises:
+        PosextError: Unless 0 < share <= 1.
     """
 
+    paper = "arXiv:2410.06205"
+    stages = frozenset({"trained"})
     rope_at_factor_one = False
 
     def __init__(
@@ -30,11 +41,12 @@ class Proportional(ScaledRoPE):
         super().__init__(shape, base=base, factor=factor)
         if not 0 < share <= 1:
             raise PosextError(f"share must lie above 0 and not above 1, not {share}")
-        self.share, self.turning = share, int(share * shape.head_dim // 2)
+        self.share = share
+        self.rotated_pairs = int(share * shape.head_dim // 2)
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
-        turns_R = torch.arange(self.shape.head_dim // 2) < self.turning
-        return self.inv_freq(self.base) / self.scale(length) * turns_R, 1.0
+        is_rotated_R = torch.arange(self.shape.head_dim // 2) < self.rotated_pairs
+        return self.inv_freq(self.base) / self.scale(length) * is_rotated_R, 1.0
 
     def llama_settings(self) -> dict[str, Any]:
         s = self.scale(self.trained_length)
@@ -43,6 +55,6 @@ class Proportional(ScaledRoPE):
             "rope_theta": self.base,
             "partial_rotary_factor": self.share,
         }
-        return {
-            "rope_parameters": rope if s == 1 else {**rope, "factor": s}
-        }  # which is read, but warned of
+        if s != 1:
+            rope["factor"] = s  # transformers reads it, with a warning
+        return {"rope_parameters": rope}

@@ -1,4 +1,4 @@
-"""Wavelengths of whole tokens."""
+"""Resonance RoPE: wavelengths of whole tokens."""
 
 import math
 
@@ -8,11 +8,15 @@ from posext.pe.rope import RoPE
 
 
 class Resonance(RoPE):
-    """theta'_i = 2 pi / round(2 pi / theta_i): every pair repeats after a whole number of tokens.
+    """Rounds the wavelength of every rotary pair to a whole number of tokens.
 
-    Positions past the training length then meet no phase that training has not, in the pairs that turn within it.
-    Wang et al. 2024, arXiv:2403.00071, equation 8. Class T, Z.
+    theta'_i = 2 pi / round(2 pi / theta_i) (Wang et al. 2024, equation 8). In the pairs whose
+    wavelength is within the training length, later positions then have trained phases only.
+    Settings and errors are those of `RoPE`.
     """
+
+    paper = "arXiv:2403.00071"
+    stages = frozenset({"trained", "zero-shot"})
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
         wavelengths_R = 2 * math.pi / self.inv_freq(self.base)

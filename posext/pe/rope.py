@@ -1,4 +1,4 @@
-"""Rotary position embedding, and the seam at which every scaling of it is made."""
+"""Rotary position embedding, the base class of its scalings."""
 
 import hashlib
 from typing import Any
@@ -11,14 +11,23 @@ from posext.utils.errors import PosextError
 
 
 class RoPE(PositionalEncoding):
-    """theta_i = base^(-2i/d): pair i of queries and keys turns by n theta_i at position n.
+    """Rotates queries and keys by their position, so that logits depend on distances.
 
-    Su et al. 2021, arXiv:2104.09864, equations 14-15, with half-split pairs (i, i + d/2). Scalings override `frequencies`.
-    Class T. Raises PosextError for an odd head_dim or a base that is not above 1.
+    Pair i rotates by the angle n theta_i at position n, with theta_i = base^(-2i/d) and half-split
+    pairs (i, i + d/2) (Su et al. 2021, equations 14-15). Scalings override `frequencies`.
+
+    Args:
+        shape: Dimensions of the network.
+        base: Base of the inverse frequencies.
+
+    Raises:
+        PosextError: head_dim is odd, or base is not above 1.
     """
 
-    family = "rotary"
+    paper = "arXiv:2104.09864"
+    stages = frozenset({"trained"})
     inherited_settings = ("base",)
+    family = "rotary"
 
     def __init__(self, shape: Shape, *, base: float = 10000.0):
         super().__init__(shape)
@@ -29,11 +38,15 @@ class RoPE(PositionalEncoding):
         self.base = base
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
-        """inv_freq (radians per token, float64 (R,)) and the factor on cos and sin, in a context of `length` tokens."""
+        """Return the rotation of a context of `length` tokens.
+
+        Returns:
+            Inverse frequencies in radians per token, float64 (R,), and the factor on cos and sin.
+        """
         return self.inv_freq(self.base), 1.0
 
     def inv_freq(self, base: float) -> Tensor:
-        """base^(-2i/d) for every pair i: float64 (R,)."""
+        """Return base^(-2i/d) for every pair i: float64 (R,)."""
         even = torch.arange(0, self.shape.head_dim, 2, dtype=torch.float64)
         return base ** (-even / self.shape.head_dim)
 
@@ -62,12 +75,16 @@ class RoPE(PositionalEncoding):
 
 
 def ntk_base(base: float, scale: float, head_dim: int) -> float:
-    """The base that divides the slowest pair's frequency by `scale` and leaves the fastest: base scale^(d/(d-2)).
+    """Return the NTK-aware base: base scale^(d/(d-2)).
 
-    Raises PosextError for a head_dim of 2, whose only pair is both.
+    It divides the slowest pair's frequency by `scale` and keeps the fastest.
+
+    Raises:
+        PosextError: head_dim is 2, with one pair that is both the slowest and the fastest.
     """
     if head_dim == 2:
         raise PosextError(
-            "a change of base cannot scale a head_dim of 2: it has one pair, which turns once a token"
+            "a change of base cannot scale a head_dim of 2: "
+            "it has one pair, which turns once a token"
         )
     return base * scale ** (head_dim / (head_dim - 2))

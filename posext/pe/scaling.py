@@ -1,4 +1,4 @@
-"""What the scalings of RoPE share: a factor s, given or taken from the context length."""
+"""Base class of RoPE's scalings by a factor s."""
 
 import math
 from typing import Literal
@@ -11,9 +11,17 @@ from posext.utils.errors import PosextError
 class ScaledRoPE(RoPE):
     """RoPE with a factor s.
 
-    `factor="auto"` means s(L) = max(L, trained_length) / original_length: 1 in range until training has gone further, so
-    that in range it is RoPE bit for bit, and always counted from the original length, so that stages do not compound.
-    A number holds at every length. Raises PosextError for a factor below 1 or not finite.
+    Args:
+        shape: Dimensions of the network.
+        base: Base of the inverse frequencies.
+        factor: The factor s, which holds at every length; "auto":
+            s(L) = max(L, trained_length) / original_length at context length L. That is 1 up to
+            the original length until training goes further, so the scheme is RoPE bit for bit
+            there. It is relative to the original length, so that stages of training do not
+            compound.
+
+    Raises:
+        PosextError: factor is below 1 or not finite.
     """
 
     rope_at_factor_one = True
@@ -30,7 +38,7 @@ class ScaledRoPE(RoPE):
         self.length_dependent = factor == "auto"
 
     def scale(self, length: int) -> float:
-        """The factor s in a context of `length` tokens."""
+        """Return the factor s in a context of `length` tokens."""
         if self.factor == "auto":
             return max(length, self.trained_length) / self.shape.original_length
         return float(self.factor)

@@ -10,16 +10,26 @@ from posext.utils.errors import PosextError
 
 
 class Sinusoidal(PositionalEncoding):
-    """PE[n, 2i] = sin(n 10000^(-2i/C)), PE[n, 2i+1] = cos(same), added to tokens of rms 1.
+    """Adds a fixed vector of sines and cosines of the position to the token embedding.
 
-    Vaswani et al. 2017, arXiv:1706.03762, section 3.5, and 3.4 for the scale. Positions have rms 0.71 at any width, so the
-    scale of the tokens decides whether they are heard: tokens are multiplied by 1 / `embedding_std`, at which their
-    embeddings start, so that they have rms 1 as in the authors' code. There that is 1/sqrt(C) (`auto`); by default it is
-    the 0.02 of the network's other weights, as for all schemes here, which trains better (0.16 nats in range and 0.44 at
-    16 times the training length at `nano`, see results/learning_rates). Class T.
-    Raises PosextError for an embedding_std of 0 or less.
+    PE[n, 2i] = sin(n 10000^(-2i/C)), PE[n, 2i+1] = cos(same) (Vaswani et al. 2017, section 3.5, and
+    3.4 for the scale). Positions have rms 0.71 at any width, so the scale of the token embeddings
+    decides their relative strength. Token embeddings are divided by embedding_std and so have
+    rms 1.
+
+    Args:
+        shape: Dimensions of the network.
+        embedding_std: Initial standard deviation of token embeddings; "auto": 1/sqrt(C), with the
+            factor sqrt(C), as in the authors' code. The default is the standard deviation of the
+            network's other weights: at `nano` it trains better, by 0.16 nats in range and 0.44 at
+            16 times the training length (results/learning_rates).
+
+    Raises:
+        PosextError: embedding_std is not above 0, or not finite.
     """
 
+    paper = "arXiv:1706.03762"
+    stages = frozenset({"trained"})
     family = "absolute"
     relative = False
 
@@ -37,7 +47,7 @@ class Sinusoidal(PositionalEncoding):
         return x_BTC / self.embedding_std + self.table(positions_T).to(x_BTC.dtype)
 
     def table(self, positions_T: Tensor) -> Tensor:
-        """The encoding of every position: float32 (T, C)."""
+        """Return the encoding of every position: float32 (T, C)."""
         width = self.shape.d_model
         even = torch.arange(0, width, 2, dtype=torch.float64, device=positions_T.device)
         phases = positions_T.double()[:, None] * 10000.0 ** (-even / width)

@@ -1,4 +1,4 @@
-"""Stick-breaking attention: weights that are no softmax."""
+"""Stick-breaking attention."""
 
 from typing import Literal
 
@@ -10,13 +10,20 @@ from posext.pe.base import AttentionTables, PositionalEncoding, Shape
 
 
 class StickBreaking(PositionalEncoding):
-    """A_nm = sigmoid(z_nm) times the product of 1 - sigmoid(z_nl) over l = m + 1 .. n - 1, for keys m before the query n.
+    """Lets each key, from the nearest on, take a share of the attention that is left.
 
-    Tan et al. 2024, arXiv:2410.17980, equation 3: the nearest key takes its share of a stick first, so that order comes
-    without any encoding. What is left of the stick goes to the token's own value, as in the authors' language models, or to
-    nothing with `remainder="none"`. Class T.
+    For keys m before the query n, A_nm = sigmoid(z_nm) times the product of 1 - sigmoid(z_nl) over
+    l = m + 1 .. n - 1 (Tan et al. 2024, equation 3). The nearest key comes first, which encodes
+    order without further positions.
+
+    Args:
+        shape: Dimensions of the network.
+        remainder: "self": the rest of the attention goes to the query's own value, as in the
+            authors' language models; "none": it is dropped.
     """
 
+    paper = "arXiv:2410.17980"
+    stages = frozenset({"trained"})
     family = "content"
 
     def __init__(self, shape: Shape, *, remainder: Literal["self", "none"] = "self"):
@@ -28,24 +35,26 @@ class StickBreaking(PositionalEncoding):
 
 
 class Stick(nn.Module):
+    """Attention weights of one layer; no parameters."""
+
     def __init__(self, to_self: bool):
         super().__init__()
         self.to_self = to_self
 
     def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
-        return tables._replace(weights=self.weights)
+        return tables._replace(attention_fn=self.attention_weights)
 
-    def weights(
-        self, q_BHQD: Tensor, scores_BHQK: Tensor, bias_HQK: Tensor | None, hidden_QK: Tensor
+    def attention_weights(
+        self, q_BHQD: Tensor, scores_BHQK: Tensor, bias_HQK: Tensor | None, masked_QK: Tensor
     ) -> Tensor:
-        own_Q1 = (~hidden_QK).sum(-1, keepdim=True) - 1
-        before_QK = torch.arange(hidden_QK.shape[-1], device=hidden_QK.device) < own_Q1
-        kept_BHQK = F.logsigmoid(-scores_BHQK).masked_fill(
-            ~before_QK, 0
-        )  # ln of what key m leaves of the stick
-        left_BHQK = kept_BHQK.flip(-1).cumsum(-1).flip(-1) - kept_BHQK
-        taken_BHQK = (F.logsigmoid(scores_BHQK) + left_BHQK).exp().masked_fill(~before_QK, 0)
+        own_key_Q1 = (~masked_QK).sum(-1, keepdim=True) - 1
+        is_before_QK = torch.arange(masked_QK.shape[-1], device=masked_QK.device) < own_key_Q1
+        # ln(1 - sigmoid(z)), the log share of the stick that each key leaves over.
+        log_leave_BHQK = F.logsigmoid(-scores_BHQK).masked_fill(~is_before_QK, 0)
+        log_rest_BHQK = log_leave_BHQK.flip(-1).cumsum(-1).flip(-1) - log_leave_BHQK
+        weights_BHQK = (F.logsigmoid(scores_BHQK) + log_rest_BHQK).exp()
+        weights_BHQK = weights_BHQK.masked_fill(~is_before_QK, 0)
         if not self.to_self:
-            return taken_BHQK
-        rest_BHQ1 = kept_BHQK.sum(-1, keepdim=True).exp()
-        return taken_BHQK.scatter(-1, own_Q1.expand_as(rest_BHQ1), rest_BHQ1)
+            return weights_BHQK
+        remainder_BHQ1 = log_leave_BHQK.sum(-1, keepdim=True).exp()
+        return weights_BHQK.scatter(-1, own_key_Q1.expand_as(remainder_BHQ1), remainder_BHQ1)

@@ -1,6 +1,7 @@
-"""What a scheme hands to attention: tables, known by their shape.
+"""Tables that a scheme hands to attention, told apart by their types and shapes.
 
-Shape suffixes: B batch, T positions, L distances, H heads, D head_dim, Q queries, K keys, R rotated pairs (at most D / 2).
+Shape suffixes: B batch, T positions, L distances, H heads, D head_dim, Q queries, K keys, R rotary
+pairs (at most D / 2).
 """
 
 from collections.abc import Callable
@@ -12,8 +13,8 @@ from torch import Tensor
 class Rotation(NamedTuple):
     """cos and sin of every position's phase, times the attention factor; float32 (T, R).
 
-    The first 2 R dimensions of a head turn, in half-split pairs (i, i + R); the rest stay. Queries are multiplied by the
-    gain, keys divided by it.
+    The first 2 R dimensions of a head are rotated, in half-split pairs (i, i + R); the others are
+    left as they are. Queries are multiplied by the gain, keys are divided by it.
     """
 
     cos_TR: Tensor
@@ -22,40 +23,48 @@ class Rotation(NamedTuple):
 
 
 class KeyBias(NamedTuple):
-    """A term of the attention logits that depends on head and key alone, not scaled by 1/sqrt(head_dim).
+    """Term of the attention logits by head and key alone, not scaled by 1/sqrt(head_dim).
 
-    float64 (H, K), or (B, H, K) where it is made from the content.
+    float64 (H, K), or (B, H, K) for a bias that is computed from the content.
     """
 
     values_HK: Tensor
 
 
 class DistanceBias(NamedTuple):
-    """A term that depends on head and distance alone, for the distances 0, 1, .. of the context; float32 (H, L)."""
+    """Term of the attention logits by head and distance 0, 1, .. of the context; float32 (H, L)."""
 
     values_HL: Tensor
 
 
 class PairBias(NamedTuple):
-    """A term of query and key positions: a function of (Q,) and (K,) positions that gives float32 (H, Q, K)."""
+    """Term of the attention logits by query position and key position.
+
+    `rows` maps positions (Q,) and (K,) to the bias, float32 (H, Q, K).
+    """
 
     rows: Callable[[Tensor, Tensor], Tensor]
 
 
 class DenseBias(NamedTuple):
-    """Any term, written out: float32 (H, Q, K)."""
+    """Term of the attention logits as a full matrix; float32 (H, Q, K)."""
 
     values_HQK: Tensor
 
 
 class KeyGroup(NamedTuple):
-    """Some of the keys up to the query's own, and the rotations at which they are seen (None: the scheme's own).
+    """A group of keys, with the rotations under which queries attend to them.
 
-    `sees` maps the indices of queries (Q, 1) and keys (1, K) to where a query sees a key. It is asked only for the last
-    `span` keys of a query and for the `first` keys of the context, where these are given.
+    Attributes:
+        mask_mod: Maps the indices of queries (Q, 1) and keys (1, K) to True for each key that the
+            query attends to; the causal mask comes on top.
+        queries: Rotation of the queries; None: the scheme's own.
+        keys: Rotation of the keys; None: the scheme's own.
+        span: Evaluate `mask_mod` for the last `span` keys of each query only.
+        first: Evaluate `mask_mod` for the `first` keys of the context only.
     """
 
-    sees: Callable[[Tensor, Tensor], Tensor]
+    mask_mod: Callable[[Tensor, Tensor], Tensor]
     queries: Rotation | None = None
     keys: Rotation | None = None
     span: int | None = None
@@ -63,17 +72,23 @@ class KeyGroup(NamedTuple):
 
 
 class AttentionTables(NamedTuple):
-    """All that one layer's attention needs to know about order."""
+    """All positional information of one layer's attention.
+
+    Attributes:
+        positions_T: Positions of the tokens, int64.
+        rotation: Rotation of queries and keys.
+        bias: Term that is added to the scaled attention logits.
+        logit_scale: Factor on the logits q k / sqrt(head_dim) by query, float32 (T,) or (H, T).
+        gain_D: Factor on queries and on keys after their rotation, float32.
+        key_groups: Disjoint groups of keys; empty: one group, all keys under the causal mask.
+        attention_fn: Maps (rotated q_BHQD, scaled scores_BHQK, bias_HQK or None, masked_QK, True
+            for each key after the query) to weights_BHQK; None: softmax of scores + bias.
+    """
 
     positions_T: Tensor
     rotation: Rotation | None = None
     bias: KeyBias | DistanceBias | PairBias | DenseBias | None = None
-    multiplier: Tensor | None = None  # of the scores, by query: float32 (T,) or (H, T)
-    gain_D: Tensor | None = None  # of queries and of keys, after they turned: float32 (D,)
-    views: tuple[
-        KeyGroup, ...
-    ] = ()  # no key in more than one of them; none: every key up to the query's own
-    weights: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor] | None = (
-        None  # None: softmax of scores + bias
-    )
-    # (q_BHQD turned, scores_BHQK scaled, bias_HQK, hidden_QK where a key lies after the query) to weights_BHQK
+    logit_scale: Tensor | None = None
+    gain_D: Tensor | None = None
+    key_groups: tuple[KeyGroup, ...] = ()
+    attention_fn: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor] | None = None

@@ -1,4 +1,4 @@
-"""YaRN: interpolation by parts, and a temperature."""
+"""YaRN: interpolation by parts, with an attention factor."""
 
 import logging
 import math
@@ -15,16 +15,34 @@ log = logging.getLogger(__name__)
 
 
 class YaRN(ScaledRoPE):
-    """Fast pairs stay, slow pairs are divided by s, a ramp between; cos and sin are multiplied by 0.1 ln s + 1.
+    """Keeps fast rotary pairs, divides slow ones by s, and sharpens attention a little.
 
-    Peng et al. 2023, arXiv:2309.00071: theta'_i = theta_i (1 - ramp_i (1 - 1/s)). `ramp="rotations"` is equation 18, linear
-    in r_i = original_length theta_i / 2 pi; `ramp="index"` is the authors' code (and transformers), linear in i between the
-    pairs that turn beta_fast and beta_slow times, rounded outwards when `truncate`. The factor is equation 22.
+    theta'_i = theta_i (1 - ramp_i (1 - 1/s)), and cos and sin are multiplied by 0.1 ln s + 1
+    (Peng et al. 2023, equation 22).
 
-    `beta_fast="auto"` is ours, for short lengths: the geometric mean of beta_slow and the turns of the fastest pair. `mscale`
-    over `mscale_all_dim` is DeepSeek's: (0.1 mscale ln s + 1) over the same of the other. Class P, Z.
-    Raises PosextError unless beta_fast > beta_slow > 0, and for settings that would have no effect.
+    Args:
+        shape: Dimensions of the network.
+        base: Base of the inverse frequencies.
+        factor: The factor s, as in `ScaledRoPE`.
+        beta_fast: Pairs with more rotations within the original length stay as they are. "auto",
+            our addition for short lengths: the geometric mean of beta_slow and the rotations of the
+            fastest pair.
+        beta_slow: Pairs with fewer rotations within the original length are divided by s.
+        truncate: Round the ends of the "index" ramp outwards to whole pairs.
+        ramp: "rotations" for equation 18, linear in r_i = original_length theta_i / 2 pi; "index"
+            for the authors' code (and transformers), linear in the pair index i between the pairs
+            with beta_fast and beta_slow rotations.
+        attention_factor: Factor on cos and sin; "auto": 0.1 ln s + 1.
+        mscale: With mscale_all_dim, DeepSeek's attention factor:
+            (0.1 mscale ln s + 1) / (0.1 mscale_all_dim ln s + 1).
+        mscale_all_dim: See mscale.
+
+    Raises:
+        PosextError: Unless beta_fast > beta_slow > 0, or for settings that would have no effect.
     """
+
+    paper = "arXiv:2309.00071"
+    stages = frozenset({"fine-tuned", "zero-shot"})
 
     def __init__(
         self,
@@ -41,9 +59,10 @@ class YaRN(ScaledRoPE):
         mscale_all_dim: float | None = None,
     ):
         super().__init__(shape, base=base, factor=factor)
-        most_turns = shape.original_length / (2 * math.pi)
-        fast = math.sqrt(max(beta_slow, 0) * most_turns) if beta_fast == "auto" else beta_fast
-        if not 0 < beta_slow < fast < math.inf:
+        max_rotations = shape.original_length / (2 * math.pi)
+        geometric_mean = math.sqrt(max(beta_slow, 0) * max_rotations)
+        beta_fast_value = geometric_mean if beta_fast == "auto" else beta_fast
+        if not 0 < beta_slow < beta_fast_value < math.inf:
             raise PosextError(
                 f"beta_fast must exceed beta_slow, and both 0: got {beta_fast} and {beta_slow}"
             )
@@ -51,39 +70,41 @@ class YaRN(ScaledRoPE):
             raise PosextError(
                 f"attention_factor must be a number above 0, or auto, not {attention_factor}"
             )
-        if (mscale is None) != (mscale_all_dim is None) or (
-            mscale is not None and attention_factor != "auto"
+        has_mscale = mscale is not None
+        if has_mscale != (mscale_all_dim is not None) or (
+            has_mscale and attention_factor != "auto"
         ):
             raise PosextError("mscale and mscale_all_dim go together, and without attention_factor")
         if not all(0 <= number < math.inf for number in (mscale or 0, mscale_all_dim or 0)):
             raise PosextError(
-                f"mscale and mscale_all_dim must be numbers of at least 0, not {mscale} and {mscale_all_dim}"
+                "mscale and mscale_all_dim must be numbers of at least 0, "
+                f"not {mscale} and {mscale_all_dim}"
             )
-        if fast > most_turns:
-            message = "yarn: no pair turns beta_fast=%g times in %d tokens, so the ramp starts at once; try auto"
-            log.warning(message, fast, shape.original_length)
-        self.beta_fast, self.beta_slow, self.truncate, self.ramp_over = (
-            fast,
-            beta_slow,
-            truncate,
-            ramp,
-        )
-        self.attention_factor, self.mscales = (
-            attention_factor,
-            (mscale or 1.0, mscale_all_dim or 0.0),
-        )
+        if beta_fast_value > max_rotations:
+            log.warning(
+                "yarn: no pair turns beta_fast=%g times in %d tokens, so the ramp starts at once; "
+                "try auto",
+                beta_fast_value,
+                shape.original_length,
+            )
+        self.beta_fast = beta_fast_value
+        self.beta_slow = beta_slow
+        self.truncate = truncate
+        self.ramp_over = ramp
+        self.attention_factor = attention_factor
+        self.mscale = mscale or 1.0
+        self.mscale_all_dim = mscale_all_dim or 0.0
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
-        return self.inv_freq(self.base) * (
-            1 - self.ramp() * (1 - 1 / self.scale(length))
-        ), self.temperature(length)
+        interpolation_R = 1 - self.ramp() * (1 - 1 / self.scale(length))
+        return self.inv_freq(self.base) * interpolation_R, self.temperature(length)
 
     def temperature(self, length: int) -> float:
-        """The factor on cos and sin, whose square is on the logits."""
+        """Return the factor on cos and sin; the logits get its square."""
         if self.attention_factor != "auto":
             return float(self.attention_factor)
-        above, below = (0.1 * mscale * math.log(self.scale(length)) + 1 for mscale in self.mscales)
-        return above / below
+        log_s = math.log(self.scale(length))
+        return (0.1 * self.mscale * log_s + 1) / (0.1 * self.mscale_all_dim * log_s + 1)
 
     def llama_settings(self) -> dict[str, Any] | None:
         if self.ramp_over != "index":
@@ -101,24 +122,30 @@ class YaRN(ScaledRoPE):
         return {"rope_parameters": rope}
 
     def ramp(self) -> Tensor:
-        """0 where a pair keeps its speed, 1 where it is divided by s: float64 (R,)."""
-        d, length = self.shape.head_dim, self.shape.original_length
+        """Return 0 for a pair that is kept, 1 for a pair that is divided by s: float64 (R,)."""
         if self.ramp_over == "rotations":
-            turns_R = length * self.inv_freq(self.base) / (2 * math.pi)
-            return 1 - ((turns_R - self.beta_slow) / (self.beta_fast - self.beta_slow)).clamp(0, 1)
+            rotations_R = self.shape.original_length * self.inv_freq(self.base) / (2 * math.pi)
+            kept_R = (rotations_R - self.beta_slow) / (self.beta_fast - self.beta_slow)
+            return 1 - kept_R.clamp(0, 1)
         low, high = self.ramp_ends()
-        return ((torch.arange(d // 2, dtype=torch.float64) - low) / max(high - low, 1e-3)).clamp(
-            0, 1
-        )
+        pairs_R = torch.arange(self.shape.head_dim // 2, dtype=torch.float64)
+        return ((pairs_R - low) / max(high - low, 1e-3)).clamp(0, 1)
 
     def ramp_ends(self) -> tuple[float, float]:
-        """The pairs, in fractions unless truncated, that turn beta_fast and beta_slow times in the original length."""
-        d, length = self.shape.head_dim, self.shape.original_length
-        betas = (self.beta_fast, self.beta_slow)
-        low, high = (
-            d * math.log(length / (2 * math.pi * beta)) / (2 * math.log(self.base))
-            for beta in betas
-        )
+        """Return the indices of the pairs with beta_fast and beta_slow rotations.
+
+        The rotations are counted within the original length. The indices are fractional unless
+        truncated.
+        """
+        low = self.pair_with_rotations(self.beta_fast)
+        high = self.pair_with_rotations(self.beta_slow)
         if self.truncate:
-            low, high = math.floor(low), math.ceil(high)
-        return max(low, 0), min(high, d - 1)
+            low = math.floor(low)
+            high = math.ceil(high)
+        return max(low, 0), min(high, self.shape.head_dim - 1)
+
+    def pair_with_rotations(self, rotations: float) -> float:
+        """Return the fractional index of the pair with these rotations in the original length."""
+        d = self.shape.head_dim
+        length = self.shape.original_length
+        return d * math.log(length / (2 * math.pi * rotations)) / (2 * math.log(self.base))

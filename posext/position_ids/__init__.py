@@ -1,1 +1,1 @@
-"""Which positions tokens have in training: one file a choice of `+position_ids=NAME`, on any scheme."""
+"""Positions of training tokens: one file per choice of `+position_ids=NAME`, on any scheme."""

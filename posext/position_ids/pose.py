@@ -1,4 +1,4 @@
-"""PoSE: positions that skip."""
+"""PoSE: positional skip-wise training."""
 
 import torch
 from torch import Tensor
@@ -9,13 +9,23 @@ from posext.utils.errors import PosextError
 
 
 class PoSE(PositionIds):
-    """In training the context is cut in two at a random place, and the second part's positions skip ahead by a random number.
+    """Skips a random number of positions at a random place of each training context.
 
-    Zhu et al. 2023, arXiv:2309.10400, section 3 with two chunks (a skip for each sequence there, here one for each step):
-    distances up to `multiple` times the original length are seen at short lengths. An automatic factor of the scheme
-    counts the whole range as trained. In evaluation positions are 0, 1, 2, .. Class P.
-    Raises PosextError for a multiple below 1.
+    Zhu et al. 2023, section 3 with two chunks (one skip per sequence in the paper, one per step
+    here): short contexts then hold distances up to `multiple` times the original length. An
+    automatic factor of the scheme treats the whole range as trained. In evaluation positions are
+    0, 1, 2, ..
+
+    Args:
+        shape: Dimensions of the network.
+        multiple: Range of the positions over the original length.
+
+    Raises:
+        PosextError: multiple is below 1 or not finite.
     """
+
+    paper = "arXiv:2309.10400"
+    stages = frozenset({"fine-tuned"})
 
     def __init__(self, shape: Shape, *, multiple: float = 16.0):
         super().__init__(shape)
@@ -23,16 +33,14 @@ class PoSE(PositionIds):
             raise PosextError(f"position_ids.multiple must be at least 1, not {multiple}")
         self.limit = round(multiple * shape.original_length)
 
-    def positions(self, length: int, draw: tuple[int, int] | None) -> Tensor:
+    def positions(self, length: int, rng_key: tuple[int, int] | None) -> Tensor:
         positions_T = torch.arange(length)
-        if draw is not None and length > 1:
-            rng = generator(draw)
-            cut, skip = (
-                int(rng.integers(1, length)),
-                int(rng.integers(0, max(self.limit - length, 0) + 1)),
-            )
+        if rng_key is not None and length > 1:
+            rng = generator(rng_key)
+            cut = int(rng.integers(1, length))
+            skip = int(rng.integers(0, max(self.limit - length, 0) + 1))
             positions_T[cut:] += skip
         return positions_T
 
-    def reach(self, length: int) -> int:
+    def effective_length(self, length: int) -> int:
         return max(self.limit, length)

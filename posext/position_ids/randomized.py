@@ -1,4 +1,4 @@
-"""Randomized positions."""
+"""Randomized positional encodings."""
 
 import numpy as np
 import torch
@@ -10,11 +10,22 @@ from posext.utils.errors import PosextError
 
 
 class Randomized(PositionIds):
-    """Positions are a sorted random subset of 0 .. `multiple` times the original length, in training and in evaluation.
+    """Draws the positions of a context as a sorted random subset of a longer range.
 
-    Ruoss et al. 2023, arXiv:2305.16843, section 3: one subset for each step; in evaluation one for each context length, drawn
-    from as many positions as the context has where that is more. Class T. Raises PosextError for a multiple below 1.
+    The range is 0 .. `multiple` times the original length, in training and in evaluation (Ruoss et
+    al. 2023, section 3). Training draws one subset per step. Evaluation draws one per context
+    length, from 0 .. that length for longer contexts.
+
+    Args:
+        shape: Dimensions of the network.
+        multiple: Range of the positions over the original length.
+
+    Raises:
+        PosextError: multiple is below 1 or not finite.
     """
+
+    paper = "arXiv:2305.16843"
+    stages = frozenset({"trained"})
 
     def __init__(self, shape: Shape, *, multiple: float = 16.0):
         super().__init__(shape)
@@ -22,11 +33,10 @@ class Randomized(PositionIds):
             raise PosextError(f"position_ids.multiple must be at least 1, not {multiple}")
         self.limit = round(multiple * shape.original_length)
 
-    def positions(self, length: int, draw: tuple[int, int] | None) -> Tensor:
-        drawn = generator(draw or (0, length)).choice(
-            max(self.limit, length), size=length, replace=False
-        )
-        return torch.from_numpy(np.sort(drawn))
+    def positions(self, length: int, rng_key: tuple[int, int] | None) -> Tensor:
+        rng = generator(rng_key or (0, length))
+        positions_T = rng.choice(max(self.limit, length), size=length, replace=False)
+        return torch.from_numpy(np.sort(positions_T))
 
-    def reach(self, length: int) -> int:
+    def effective_length(self, length: int) -> int:
         return max(self.limit, length)

@@ -1,4 +1,4 @@
-"""SHAPE: absolute positions under a random shift."""
+"""SHAPE: shifted absolute positions."""
 
 from typing import Literal
 
@@ -12,11 +12,22 @@ from posext.utils.errors import PosextError
 
 
 class SHAPE(PositionIds):
-    """In training all positions are shifted by k, uniform over 0 .. `largest`; in evaluation they are not.
+    """Shifts all positions of a training context by the same random number.
 
-    Kiyono et al. 2021, arXiv:2109.05644, section 3 (a shift for each sequence there, here one for each step). It changes
-    absolute schemes only. `largest="auto"` is the original length. Class T. Raises PosextError for a negative shift.
+    The shift is uniform over 0 .. `largest` in training and 0 in evaluation (Kiyono et al. 2021,
+    section 3; one shift per sequence in the paper, one per step here). It changes absolute schemes
+    only.
+
+    Args:
+        shape: Dimensions of the network.
+        largest: Largest shift; "auto": the original length.
+
+    Raises:
+        PosextError: largest is negative.
     """
+
+    paper = "arXiv:2109.05644"
+    stages = frozenset({"trained"})
 
     def __init__(self, shape: Network, *, largest: int | Literal["auto"] = "auto"):
         super().__init__(shape)
@@ -24,6 +35,6 @@ class SHAPE(PositionIds):
         if self.largest < 0:
             raise PosextError(f"position_ids.largest must be at least 0, not {largest}")
 
-    def positions(self, length: int, draw: tuple[int, int] | None) -> Tensor:
-        shift = 0 if draw is None else int(generator(draw).integers(0, self.largest + 1))
+    def positions(self, length: int, rng_key: tuple[int, int] | None) -> Tensor:
+        shift = 0 if rng_key is None else int(generator(rng_key).integers(0, self.largest + 1))
         return torch.arange(shift, shift + length)

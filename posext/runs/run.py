@@ -94,7 +94,7 @@ class Run:
     def network(self, config: TrainConfig, vocab_size: int) -> Any:
         """The run's weights under the scheme and axes of a config. Raises PosextError where they do not fit."""
         scheme = self.scheme(config)
-        scheme.stage(trained_length=scheme.reach(self.schedule.longest))
+        scheme.set_progress(trained_length=scheme.effective_length(self.schedule.longest))
         model = GPT(self.config.model, vocab_size, scheme)
         try:
             model.load_state_dict(self.weights())

@@ -1,1 +1,4 @@
-"""Which keys a query sees and, for rotary schemes, at which distances: one file a choice of `+window=NAME`."""
+"""Attention windows: one file per choice of `+window=NAME`.
+
+A window sets the keys that a query attends to and, for rotary schemes, the distances of these keys.
+"""

@@ -1,4 +1,4 @@
-"""What windows share: they replace a scheme's one view of the keys by others."""
+"""Base class of attention windows, which replace the causal mask by key groups."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -9,46 +9,53 @@ from posext.pe.base import Modifier, PositionalEncoding
 from posext.pe.tables import AttentionTables, KeyGroup, Rotation
 from posext.utils.errors import PosextError
 
-Turn = Callable[[Tensor], Rotation | None]
+# Maps positions (T,) to their rotation under the scheme.
+Rotate = Callable[[Tensor], Rotation | None]
 
 
 class Window(Modifier):
-    """As it stands, every key up to the query's own, as without a window (`+window=full`)."""
+    """Base class of all windows. On its own (`+window=full`), the causal mask without a window."""
 
-    remaps = False  # sees keys at other distances than their own
+    # True for a window that places keys at other distances than their own.
+    remaps = False
 
     def check(self, scheme: PositionalEncoding) -> None:
         if self.remaps and scheme.family not in ("rotary", "none"):
             raise PosextError(
-                f"{type(self).__name__} sees keys at other rotary positions than their own, so it needs a rotary scheme, "
-                f"not one of the family {scheme.family}"
+                f"{type(self).__name__} sees keys at other rotary positions than their own, "
+                f"so it needs a rotary scheme, not one of the family {scheme.family}"
             )
 
     def apply(self, tables: AttentionTables, scheme: PositionalEncoding) -> AttentionTables:
         positions_T = tables.positions_T - tables.positions_T[0]
 
-        def turn(at_T: Tensor) -> Rotation | None:
+        def rotate(at_T: Tensor) -> Rotation | None:
             return scheme.rotation(at_T, len(positions_T))
 
-        return tables._replace(views=self.views(positions_T, turn))
+        return tables._replace(key_groups=self.key_groups(positions_T, rotate))
 
-    def views(self, positions_T: Tensor, turn: Turn) -> tuple[KeyGroup, ...]:
-        """What queries see, given the positions from 0 on and the rotation at any positions; none: everything."""
+    def key_groups(self, positions_T: Tensor, rotate: Rotate) -> tuple[KeyGroup, ...]:
+        """Return the window's key groups; empty: all keys under the causal mask.
+
+        Args:
+            positions_T: Positions of the context, from 0 on.
+            rotate: The scheme's rotation at any positions.
+        """
         return ()
 
     def tokens(self, name: str, value: int | Literal["auto"], auto: int) -> int:
-        """A length in tokens, `auto` where that was chosen. Raises PosextError below 1."""
-        chosen = auto if value == "auto" else value
-        if chosen < 1:
-            raise PosextError(f"{name} must be at least 1 token, not {chosen}")
-        return chosen
+        """Return a length in tokens, with `auto` for "auto". Raise PosextError below 1."""
+        length = auto if value == "auto" else value
+        if length < 1:
+            raise PosextError(f"{name} must be at least 1 token, not {length}")
+        return length
 
 
 def near(size: int) -> Callable[[Tensor, Tensor], Tensor]:
-    """The last `size` keys, the query's own among them."""
+    """Return the mask of the last `size` keys, the query's own included."""
     return lambda queries_Q1, keys_1K: queries_Q1 - keys_1K < size
 
 
 def far(size: int) -> Callable[[Tensor, Tensor], Tensor]:
-    """The keys before those."""
+    """Return the mask of the keys before the last `size` ones."""
     return lambda queries_Q1, keys_1K: queries_Q1 - keys_1K >= size

@@ -6,19 +6,28 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.tables import KeyGroup
-from posext.window.base import Turn, Window
+from posext.window.base import Rotate, Window
 
 
 class Chunk(Window):
-    """A query sees the keys up to its own within its chunk of `size` tokens, counted from the start of the context.
+    """Restricts a query to the keys of its own chunk, counted from the start of the context.
 
-    The local layers of Llama 4 (its `attention_chunk_size`). `size="auto"` is the original length. Class T, I.
-    Raises PosextError for a size below 1.
+    The local layers of Llama 4 (its `attention_chunk_size`).
+
+    Args:
+        shape: Dimensions of the network.
+        size: Tokens in a chunk; "auto": the original length.
+
+    Raises:
+        PosextError: size is below 1.
     """
+
+    paper = "Llama 4 (Meta 2025)"
+    stages = frozenset({"trained", "inference"})
 
     def __init__(self, shape: Shape, *, size: int | Literal["auto"] = "auto"):
         super().__init__(shape)
         self.size = self.tokens("window.size", size, shape.original_length)
 
-    def views(self, positions_T: Tensor, turn: Turn) -> tuple[KeyGroup, ...]:
+    def key_groups(self, positions_T: Tensor, rotate: Rotate) -> tuple[KeyGroup, ...]:
         return (KeyGroup(lambda n, m: n // self.size == m // self.size, span=self.size),)

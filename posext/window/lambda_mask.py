@@ -1,4 +1,4 @@
-"""The Lambda-shaped mask."""
+"""Lambda-shaped attention mask."""
 
 from typing import Literal
 
@@ -7,16 +7,25 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.tables import KeyGroup
-from posext.window.base import Turn, Window, near
+from posext.window.base import Rotate, Window, near
 
 
 class LambdaMask(Window):
-    """The last `size` keys at their own distances, and the first `first` keys at no more than `size`.
+    """Restricts a query to the last keys and the first ones, with distances capped at `size`.
 
-    Han et al. 2023, arXiv:2308.16137, section 4 (LM-Infinite): distances are capped at the length of pre-training.
-    `size="auto"` is the original length. Class I. Raises PosextError for a size or first below 1.
+    Han et al. 2023, section 4 (LM-Infinite): distances are capped at the length of pre-training.
+
+    Args:
+        shape: Dimensions of the network.
+        size: Last keys, and the largest distance; "auto": the original length.
+        first: First keys of the context.
+
+    Raises:
+        PosextError: size or first is below 1.
     """
 
+    paper = "arXiv:2308.16137"
+    stages = frozenset({"inference"})
     remaps = True
 
     def __init__(self, shape: Shape, *, size: int | Literal["auto"] = "auto", first: int = 10):
@@ -24,13 +33,13 @@ class LambdaMask(Window):
         self.first = self.tokens("window.first", first, first)
         self.size = self.tokens("window.size", size, shape.original_length)
 
-    def views(self, positions_T: Tensor, turn: Turn) -> tuple[KeyGroup, ...]:
-        size, first = self.size, self.first
-        capped, start = (
-            turn(torch.full_like(positions_T, size)),
-            turn(torch.zeros_like(positions_T)),
+    def key_groups(self, positions_T: Tensor, rotate: Rotate) -> tuple[KeyGroup, ...]:
+        size = self.size
+        first = self.first
+        capped = rotate(torch.full_like(positions_T, size))
+        origin = rotate(torch.zeros_like(positions_T))
+        last_keys = KeyGroup(near(size), span=size)
+        first_keys = KeyGroup(
+            lambda n, m: (n - m >= size) & (m < first), capped, origin, first=first
         )
-        return (
-            KeyGroup(near(size), span=size),
-            KeyGroup(lambda n, m: (n - m >= size) & (m < first), capped, start, first=first),
-        )
+        return last_keys, first_keys

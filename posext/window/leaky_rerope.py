@@ -8,16 +8,26 @@ from torch import Tensor
 from posext.pe.base import Shape
 from posext.pe.tables import KeyGroup
 from posext.utils.errors import PosextError
-from posext.window.base import Turn, Window, far, near
+from posext.window.base import Rotate, Window, far, near
 
 
 class LeakyReRoPE(Window):
-    """A distance d of at least w is seen as w + (d - w) / k.
+    """Lets distances grow more slowly beyond a window.
 
-    Su 2023, https://kexue.fm/archives/9708 . `w="auto"` is half the original length; `k="auto"` the least that keeps every
-    distance of the context within the original length, 1 in range. Class I. Raises PosextError for w below 1 or k below 1.
+    A distance d of at least w becomes w + (d - w) / k (Su 2023).
+
+    Args:
+        shape: Dimensions of the network.
+        w: Exact distances in tokens; "auto": half the original length.
+        k: Divisor of the distances beyond w; "auto": the smallest k that keeps all distances of the
+            context within the original length, 1 up to that length.
+
+    Raises:
+        PosextError: w or k is below 1.
     """
 
+    paper = "kexue.fm/archives/9708"
+    stages = frozenset({"inference"})
     remaps = True
 
     def __init__(
@@ -31,12 +41,18 @@ class LeakyReRoPE(Window):
         self.w = self.tokens("window.w", w, max(1, shape.original_length // 2))
         if k != "auto" and not 1 <= k < math.inf:
             raise PosextError(f"window.k must be at least 1, or auto, not {k}")
-        self.k, self.length_dependent = k, k == "auto"
+        self.k = k
+        self.length_dependent = k == "auto"
 
-    def views(self, positions_T: Tensor, turn: Turn) -> tuple[KeyGroup, ...]:
-        room = max(self.shape.original_length - 1 - self.w, 1)
-        k = max(1.0, (len(positions_T) - 1 - self.w) / room) if self.k == "auto" else float(self.k)
+    def key_groups(self, positions_T: Tensor, rotate: Rotate) -> tuple[KeyGroup, ...]:
+        if self.k == "auto":
+            longest_distance = len(positions_T) - 1
+            available = max(self.shape.original_length - 1 - self.w, 1)
+            k = max(1.0, (longest_distance - self.w) / available)
+        else:
+            k = float(self.k)
         keys_T = positions_T.double() / k
-        return KeyGroup(near(self.w), span=self.w), KeyGroup(
-            far(self.w), turn(keys_T + self.w * (1 - 1 / k)), turn(keys_T)
-        )
+        queries_T = keys_T + self.w * (1 - 1 / k)
+        near_keys = KeyGroup(near(self.w), span=self.w)
+        far_keys = KeyGroup(far(self.w), rotate(queries_T), rotate(keys_T))
+        return near_keys, far_keys

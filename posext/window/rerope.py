@@ -1,4 +1,4 @@
-"""ReRoPE: one distance for all keys past a window."""
+"""ReRoPE: distances capped at a window."""
 
 from typing import Literal
 
@@ -7,24 +7,33 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.tables import KeyGroup
-from posext.window.base import Turn, Window, far, near
+from posext.window.base import Rotate, Window, far, near
 
 
 class ReRoPE(Window):
-    """A distance of at least w is seen as w.
+    """Gives all keys beyond a window the same distance.
 
-    Su 2023, https://kexue.fm/archives/9708 ; `w="auto"` is half the original length. Class I. Raises PosextError for w below 1.
+    A distance of at least w becomes w (Su 2023).
+
+    Args:
+        shape: Dimensions of the network.
+        w: The cap in tokens; "auto": half the original length.
+
+    Raises:
+        PosextError: w is below 1.
     """
 
+    paper = "kexue.fm/archives/9708"
+    stages = frozenset({"inference"})
     remaps = True
 
     def __init__(self, shape: Shape, *, w: int | Literal["auto"] = "auto"):
         super().__init__(shape)
         self.w = self.tokens("window.w", w, max(1, shape.original_length // 2))
 
-    def views(self, positions_T: Tensor, turn: Turn) -> tuple[KeyGroup, ...]:
-        rectified, start = (
-            turn(torch.full_like(positions_T, self.w)),
-            turn(torch.zeros_like(positions_T)),
-        )
-        return KeyGroup(near(self.w), span=self.w), KeyGroup(far(self.w), rectified, start)
+    def key_groups(self, positions_T: Tensor, rotate: Rotate) -> tuple[KeyGroup, ...]:
+        capped = rotate(torch.full_like(positions_T, self.w))
+        origin = rotate(torch.zeros_like(positions_T))
+        near_keys = KeyGroup(near(self.w), span=self.w)
+        far_keys = KeyGroup(far(self.w), capped, origin)
+        return near_keys, far_keys

@@ -1,4 +1,4 @@
-"""Self-Extend: grouped positions past a window."""
+"""Self-Extend: grouped positions beyond a window."""
 
 from typing import Literal
 
@@ -6,17 +6,27 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.tables import KeyGroup
-from posext.window.base import Turn, Window, far, near
+from posext.window.base import Rotate, Window, far, near
 
 
 class SelfExtend(Window):
-    """Keys at least `window` back are seen at floor(n / G) + window - floor(window / G) - floor(m / G).
+    """Groups the positions of keys beyond a window, so that distances stay in the trained range.
 
-    Jin et al. 2024, arXiv:2401.01325, section 3.2. `window="auto"` is half the original length; `group="auto"` the least G that
-    keeps every distance of the context within the original length, 1 in range. Class I.
-    Raises PosextError for a window or group below 1.
+    Keys at a distance of at least `window` get the distance
+    floor(n / G) + window - floor(window / G) - floor(m / G) (Jin et al. 2024, section 3.2).
+
+    Args:
+        shape: Dimensions of the network.
+        window: Exact distances in tokens; "auto": half the original length.
+        group: Positions in a group, G; "auto": the smallest G that keeps all distances of the
+            context within the original length, 1 up to that length.
+
+    Raises:
+        PosextError: window or group is below 1.
     """
 
+    paper = "arXiv:2401.01325"
+    stages = frozenset({"inference"})
     remaps = True
 
     def __init__(
@@ -31,19 +41,21 @@ class SelfExtend(Window):
         self.group = None if group == "auto" else self.tokens("window.group", group, 1)
         self.length_dependent = self.group is None
 
-    def views(self, positions_T: Tensor, turn: Turn) -> tuple[KeyGroup, ...]:
-        group = self.group or self.least_group(len(positions_T))
+    def key_groups(self, positions_T: Tensor, rotate: Rotate) -> tuple[KeyGroup, ...]:
+        group = self.group or self.smallest_group(len(positions_T))
         keys_T = positions_T // group
-        shifted_T = keys_T + self.window - self.window // group
-        return KeyGroup(near(self.window), span=self.window), KeyGroup(
-            far(self.window), turn(shifted_T), turn(keys_T)
-        )
+        queries_T = keys_T + self.window - self.window // group
+        near_keys = KeyGroup(near(self.window), span=self.window)
+        far_keys = KeyGroup(far(self.window), rotate(queries_T), rotate(keys_T))
+        return near_keys, far_keys
 
-    def least_group(self, length: int) -> int:
-        """The smallest G at which the largest distance stays within the original length; the length itself if none does."""
+    def smallest_group(self, length: int) -> int:
+        """Return the smallest G that keeps all distances within the original length.
+
+        If none does, the result is `length`.
+        """
         for group in range(1, length):
-            if (
-                length - 1
-            ) // group + self.window - self.window // group < self.shape.original_length:
+            longest_distance = (length - 1) // group + self.window - self.window // group
+            if longest_distance < self.shape.original_length:
                 return group
         return length

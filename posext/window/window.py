@@ -1,4 +1,4 @@
-"""A sliding window."""
+"""Sliding window."""
 
 from typing import Literal
 
@@ -6,19 +6,29 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.tables import KeyGroup
-from posext.window.base import Turn, Window, near
+from posext.window.base import Rotate, Window, near
 
 
 class SlidingWindow(Window):
-    """A query sees the last `size` keys, its own among them (Beltagy et al. 2020, arXiv:2004.05150, section 3.1).
+    """Restricts a query to the last `size` keys, its own included.
 
-    `size="auto"` is the original length: the baseline of a model that never looks further than it was trained to. Class T, I.
-    Raises PosextError for a size below 1.
+    Beltagy et al. 2020, section 3.1. At the default size it is the baseline of a model that attends
+    no further than in training.
+
+    Args:
+        shape: Dimensions of the network.
+        size: Keys in the window; "auto": the original length.
+
+    Raises:
+        PosextError: size is below 1.
     """
+
+    paper = "arXiv:2004.05150"
+    stages = frozenset({"trained", "inference"})
 
     def __init__(self, shape: Shape, *, size: int | Literal["auto"] = "auto"):
         super().__init__(shape)
         self.size = self.tokens("window.size", size, shape.original_length)
 
-    def views(self, positions_T: Tensor, turn: Turn) -> tuple[KeyGroup, ...]:
+    def key_groups(self, positions_T: Tensor, rotate: Rotate) -> tuple[KeyGroup, ...]:
         return (KeyGroup(near(self.size), span=self.size),)
