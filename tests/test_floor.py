@@ -231,7 +231,7 @@ def test_a_distance_over_one_document_has_no_interval():
         }
     )
     found = excess_loss.distances(sums, train_length=8).loc[("", "", "p", 16)]
-    assert excess_loss.cell(*found) == "0.200 (no interval)"
+    assert excess_loss.excess_loss_cell(*found) == "0.200 (no interval)"
 
 
 def sums_of(nll: dict[tuple[str, str], dict[int, np.ndarray]]) -> pd.DataFrame:
