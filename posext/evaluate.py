@@ -18,7 +18,7 @@ from posext.config import RETRIEVAL, EvaluateConfig, TrainConfig, check_lengths
 from posext.data import dataset
 from posext.eval import bayes_floor
 from posext.eval.cache import MEASURING, EvalCache
-from posext.eval.curve import EvalPlan, context_lengths, measure_curve, network, plan_of
+from posext.eval.curve import EvalPlan, context_lengths, measure_curve, plan_of
 from posext.eval.retrieval.grid import measure_retrieval
 from posext.report.write import write_curve, write_outputs, write_retrieval
 from posext.runs.lock import run_lock
@@ -147,16 +147,16 @@ def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None)
             f"{run.folder} was trained on other data ({run.record['data']}, now {tokens.fingerprint})"
         )
     plan = plan_of(run, tokens)
-    partial = EvalCache(
+    cache = EvalCache(
         run.folder / MEASURING,
         accelerator.is_main_process,
         record=run.record,
         precision=accelerator.mixed_precision,
     )
-    rows, found, known = [], [], []
+    rows, found = [], []
     for config in configs_to_measure(extension.config if extension else run.config, plan):
-        model = network(run, config, plan, accelerator)
-        sums, costs = measure_curve(model, plan, config, accelerator, known, partial)
+        model = run.network(config, plan.tokens.vocab_size).to(accelerator.device).eval()
+        sums, costs = measure_curve(model, plan, config, accelerator, cache)
         answers = measure_retrieval(
             model, plan, run.config.protocols, config.evaluation, accelerator
         )
@@ -171,12 +171,12 @@ def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None)
         return pd.DataFrame(columns=curves.COLUMNS)
     if bayes_floor.has_bayes_floor(run.config.data):
         rows.append(
-            write_curve(run, plan, "", bayes_floor.FLOOR, *bayes_floor.curve(plan, run.config.data))
+            write_curve(run, plan, "", bayes_floor.FLOOR, *bayes_floor.measure_floor(plan, run.config.data))
         )
     measured = pd.concat(rows, ignore_index=True)
     bayes_floor.warn_if_far(measured, run.config.data.symbols)
     write_outputs(run, measured, pd.concat(found, ignore_index=True), wandb_run)
-    partial.drop()
+    cache.drop()
     return measured
 
 

@@ -22,7 +22,7 @@ ALIKE = "model scheme train_length trained_on".split()
 def main() -> None:
     parser = app.Arguments(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or curves.csv files")
-    parser.add_argument("--out", type=Path, default=seed_spread.FILE)
+    parser.add_argument("--out", type=Path, default=seed_spread.SPREAD_FILE)
     options = parser.parse_args()
     made = table(pd.concat([own(path) for path in options.runs], ignore_index=True))
     made.to_csv(options.out, index=False)
@@ -65,7 +65,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
         raise PosextError(
             f"none of these has {LEAST} seeds of one model, scheme, training length and tokens trained on"
         )
-    return pd.DataFrame(found, columns=seed_spread.COLUMNS)
+    return pd.DataFrame(found, columns=seed_spread.SPREAD_COLUMNS)
 
 
 if __name__ == "__main__":

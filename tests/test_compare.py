@@ -62,8 +62,8 @@ def spreads(tmp_path, monkeypatch):
     """What is known of seeds: 0.1 nats for rope and 0.05 for alibi, of four seeds, at the size nano."""
     file = tmp_path / "spread.csv"
     rows = [("nano", "rope", 16, 1000, 4, 0.1), ("nano", "alibi", 16, 1000, 4, 0.05)]
-    pd.DataFrame(rows, columns=seed_spread.COLUMNS).to_csv(file, index=False)
-    monkeypatch.setattr(seed_spread, "FILE", file)
+    pd.DataFrame(rows, columns=seed_spread.SPREAD_COLUMNS).to_csv(file, index=False)
+    monkeypatch.setattr(seed_spread, "SPREAD_FILE", file)
 
 
 def test_to_first_pairs_the_differences_over_documents(tmp_path):
@@ -119,7 +119,7 @@ def test_to_first_gives_a_verdict_of_one_seed_only_above_the_known_noise_of_seed
 ):
     one, other = run(tmp_path / "one", model="nano"), run(tmp_path / "other", "alibi", model="nano")
     table = comparison.to_first(document_sums.read([one, other]))
-    limit = seed_spread.noise(seed_spread.known("nano", "rope"), seed_spread.known("nano", "alibi"))
+    limit = seed_spread.noise(seed_spread.known_spread("nano", "rope"), seed_spread.known_spread("nano", "alibi"))
     assert 0.12 < limit < 0.33
     assert table.verdict.tolist() == ["within seeds", "within seeds", "lower", "lower"]
     assert (table.low * table.high > 0).all()  # by its documents each is sure
@@ -129,7 +129,7 @@ def test_to_first_gives_no_verdict_of_one_seed_where_nothing_is_known_of_seeds(t
     one, other = run(tmp_path / "one", model="huge"), run(tmp_path / "other", "alibi", model="huge")
     curves_read = document_sums.read([one, other])
     assert set(comparison.to_first(curves_read).verdict) == {"one seed"}
-    assert "no seeds were compared" in comparison.about_seeds(curves_read)[0]
+    assert "no seeds were compared" in comparison.seed_caveats(curves_read)[0]
 
 
 def test_to_first_judges_extensions_of_one_run_by_documents_alone_and_says_so(tmp_path, spreads):
@@ -141,7 +141,7 @@ def test_to_first_judges_extensions_of_one_run_by_documents_alone_and_says_so(tm
         "lower",
         "lower",
     ]
-    assert comparison.about_seeds(curves_read) == [comparison.WEIGHTS]
+    assert comparison.seed_caveats(curves_read) == [comparison.ONE_RUN_CAVEAT]
 
 
 def test_to_first_takes_the_verdict_of_several_seeds_from_their_paired_interval(tmp_path, spreads):

@@ -56,7 +56,7 @@ def test_the_markov_floor_sums_to_the_marginal_likelihood(symbols, order, a):
             n = [counts[state, x] for x in range(symbols)]
             expected += math.lgamma(symbols * a) - math.lgamma(symbols * a + sum(n))
             expected += sum(math.lgamma(a + each) - math.lgamma(a) for each in n)
-        assert bayes_floor.markov(np.array(window), symbols, order, a).sum() == pytest.approx(
+        assert bayes_floor.markov_nll(np.array(window), symbols, order, a).sum() == pytest.approx(
             -expected, rel=1e-12
         )
 
@@ -81,7 +81,7 @@ def test_each_markov_cost_is_the_quadrature_over_all_rows(order):
         expected = [
             -math.log(probability(window[: t + 1]) / probability(window[:t])) for t in range(9)
         ]
-        assert bayes_floor.markov(np.array(window), 2, order, 0.5) == pytest.approx(
+        assert bayes_floor.markov_nll(np.array(window), 2, order, 0.5) == pytest.approx(
             expected, rel=1e-9
         )
 
@@ -101,7 +101,7 @@ def test_what_the_first_state_of_a_cut_window_tells_falls_faster_than_the_contex
                 path = path * move[pair]
             before, whole = path.mean(), (path * move[window[-2:]]).mean()
             total += whole * (
-                bayes_floor.markov(np.array(window), 2, 1, 0.5)[-1] + math.log(whole / before)
+                bayes_floor.markov_nll(np.array(window), 2, 1, 0.5)[-1] + math.log(whole / before)
             )
         return total
 
@@ -130,27 +130,27 @@ def test_the_copy_floor_is_the_enumeration_of_periods_blocks_and_cuts(symbols, l
         expected = [
             -math.log(weights[window[: n + 1]] / weights[window[:n]]) for n in range(length)
         ]
-        assert bayes_floor.copy(np.array(window), symbols, low, high) == pytest.approx(
+        assert bayes_floor.copy_nll(np.array(window), symbols, low, high) == pytest.approx(
             expected, rel=1e-9, abs=1e-9
         )
 
 
 def test_a_window_that_no_period_explains_is_refused():
     with pytest.raises(ValueError, match="no period from 2 to 3 explains this window of 6 symbols"):
-        bayes_floor.copy(np.array([0, 1, 1, 0, 0, 0]), 2, 2, 3)
+        bayes_floor.copy_nll(np.array([0, 1, 1, 0, 0, 0]), 2, 2, 3)
 
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_no_other_predictor_has_a_lower_expected_nll(order):
     """Gibbs: under the law of a document's start, where every window's probability is exp of minus the floor's sum."""
     windows = np.array(every_window(3, 7))
-    costs = np.array([bayes_floor.markov(window, 3, order, 0.4) for window in windows])
+    costs = np.array([bayes_floor.markov_nll(window, 3, order, 0.4) for window in windows])
     chances = np.exp(-costs.sum(axis=1))
     assert chances.sum() == pytest.approx(1)
     least = chances @ costs[:, -1]
     unigram = -np.log([((w[:-1] == w[-1]).sum() + 0.4) / (6 + 1.2) for w in windows])
     others = [
-        bayes_floor.markov(w, 3, k, a)[-1]
+        bayes_floor.markov_nll(w, 3, k, a)[-1]
         for k, a in ((order, 0.2), (order, 1.0), (3 - order, 0.4))
         for w in windows
     ]
@@ -172,13 +172,13 @@ def test_the_floor_scores_what_a_model_reads(config):
     for windows in plan.protocols["fixed_target"].windows.values():
         expected = score_windows(counting, plan.tokens.validation.document, windows, 4096)
         np.testing.assert_allclose(
-            bayes_floor.score(plan, config, windows), expected, rtol=1e-5, atol=1e-6
+            bayes_floor.score_floor(plan, config, windows), expected, rtol=1e-5, atol=1e-6
         )
 
 
 def test_the_floor_falls_with_context(config):
     plan = plan_of(config, [8, 16, 32, 64, 128, 256], size=4)
-    sums, _ = bayes_floor.curve(plan, config)
+    sums, _ = bayes_floor.measure_floor(plan, config)
     assert list(sums.columns) == curve.SUMS
     assert sums.context_length.drop_duplicates().tolist() == plan.lengths
     total = sums.groupby("context_length")[["nll", "tokens"]].sum()
@@ -231,7 +231,7 @@ def test_a_distance_over_one_document_has_no_interval():
         }
     )
     found = excess_loss.distances(sums, train_length=8).loc[("", "", "p", 16)]
-    assert excess_loss.cell(*found) == "0.200 (no interval)"
+    assert excess_loss.excess_loss_cell(*found) == "0.200 (no interval)"
 
 
 def sums_of(nll: dict[tuple[str, str], dict[int, np.ndarray]]) -> pd.DataFrame:

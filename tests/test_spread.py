@@ -22,12 +22,12 @@ def test_over_seeds_gives_the_t_interval_of_the_mean():
 
 
 def test_known_is_that_of_the_scheme_or_the_largest_of_the_size_or_none():
-    rope, fox = seed_spread.known("nano", "rope"), seed_spread.known("nano", "fox")
+    rope, fox = seed_spread.known_spread("nano", "rope"), seed_spread.known_spread("nano", "fox")
     assert rope is not None
     assert fox is not None
     assert rope.sd == pytest.approx(np.std(np.log([51.5, 44.0, 41.5, 46.8]), ddof=1), abs=1e-4)
-    assert fox.sd < rope.sd == seed_spread.known("nano", "cable").sd
-    assert seed_spread.known("hf", "rope") is None
+    assert fox.sd < rope.sd == seed_spread.known_spread("nano", "cable").sd
+    assert seed_spread.known_spread("hf", "rope") is None
 
 
 def test_noise_is_a_t_interval_on_the_sum_of_variances():
@@ -53,8 +53,8 @@ def test_noise_is_a_t_interval_on_the_sum_of_variances():
     ],
 )
 def test_judged_keeps_a_verdict_where_seeds_bear_it_out(limit, seeds, verdict):
-    assert seed_spread.judged("lower", -0.2, limit, seeds) == verdict
-    assert seed_spread.judged("no difference seen", -0.2, limit, seeds) == "no difference seen"
+    assert seed_spread.verdict_with_seeds("lower", -0.2, limit, seeds) == verdict
+    assert seed_spread.verdict_with_seeds("no difference seen", -0.2, limit, seeds) == "no difference seen"
 
 
 def rows_of(seed, nll, scheme="rope", **columns):
@@ -87,7 +87,7 @@ def test_seed_spread_makes_a_row_of_three_seeds_at_the_training_length(monkeypat
         text = "pe: {}\nmodel: {}\ndata: {}\ntrain_length: 64\nsteps: 600\ntokens_per_step: 2048\n"
         Path(f"configs/rope{seed}.yaml").write_text(text)
     table = made(monkeypatch, rows)
-    assert list(table.columns) == seed_spread.COLUMNS
+    assert list(table.columns) == seed_spread.SPREAD_COLUMNS
     assert table.values.tolist() == [["nano", "rope", 64, 1228800, 3, 0.1]]
 
 

@@ -111,7 +111,7 @@ def test_refuse_mixed_targets_takes_old_files_by_their_counts_and_other_lengths_
 def test_refuse_mixed_targets_looks_at_the_crop_baselines_too():
     own, extended = rows_of("rope", targets="bbbb"), rows_of("rope", extend="yarn", factor="16")
     with pytest.raises(ValueError, match="rope of rope and rope → yarn, s = 16 of rope"):
-        curves.table(extended, known=pd.concat([own, extended], ignore_index=True))
+        curves.table(extended, all_curves=pd.concat([own, extended], ignore_index=True))
 
 
 def test_on_same_targets_leaves_a_curve_out_whole():

@@ -1,4 +1,7 @@
-"""Tables of differences between curves, on their common targets: with intervals over documents, and apart, over seeds."""
+"""Tables of paired differences between curves on common targets.
+
+Confidence intervals over documents and over seeds are computed separately.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,21 +14,30 @@ import pandas as pd
 from posext.analysis import seed_spread, statistics
 from posext.analysis.curves import curve_label
 from posext.analysis.document_sums import StoredCurve, align_documents
-from posext.analysis.seed_spread import Spread
+from posext.analysis.seed_spread import Seeds, Spread
 from posext.analysis.statistics import Estimate
 from posext.eval.bayes_floor import FLOOR
 from posext.utils.errors import PosextError
 
-MULTIPLES = (2, 4, 8, 16)  # of the training length
-ONE = ["scheme", "trained", "context"]  # one difference over seeds
-WEIGHTS = "Between curves of one run a verdict is of that run's weights alone: other weights may give another."
+RISE_MULTIPLES = (2, 4, 8, 16)  # of the training length
+DIFFERENCE_KEY = ["scheme", "trained", "context"]  # one difference over seeds
+ONE_RUN_CAVEAT = (
+    "Between curves of one run a verdict is of that run's weights alone: "
+    "other weights may give another."
+)
+WEIGHTS = ONE_RUN_CAVEAT  # the name that posext.report imports
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How documents are resampled, to say how sure a usable length is.
+    """Resampling of documents, for the uncertainty of a usable length.
 
-    Raises PosextError for less than one resample, and a negative seed.
+    Args:
+        count: Number of resamples.
+        seed: Seed of the draws.
+
+    Raises:
+        PosextError: `count` is below 1, or `seed` is negative.
     """
 
     count: int = 1000
@@ -34,217 +46,297 @@ class Bootstrap:
     def __post_init__(self) -> None:
         if self.count < 1 or self.seed < 0:
             raise PosextError(
-                f"a bootstrap takes at least 1 resample and a seed of at least 0, not {self.count} and {self.seed}"
+                "a bootstrap takes at least 1 resample and a seed of at least 0, "
+                f"not {self.count} and {self.seed}"
             )
 
     def draws(self, documents: int) -> np.ndarray:
+        """Number of draws of each document in each resample: (S, D)."""
         return statistics.resamples(documents, self.count, self.seed)
 
 
 def to_first(curves: Sequence[StoredCurve]) -> pd.DataFrame:
-    """Every curve less the first at each length both have; less the first curve's seed of the same number, where there is.
+    """Difference of every curve to the first scheme, at each common context length.
 
-    `less seed` is that seed. A verdict holds over documents, and over seeds too: `spread.judged` says how. Between curves of
-    one run there is nothing of seeds to allow for, so there it is of that run's weights alone.
+    The base is the first scheme's curve of the same seed, or its first curve if there is none; the
+    column `less seed` is the seed of the base. A verdict holds over documents and over seeds (see
+    `seed_spread.verdict_with_seeds`). Curves of one run share their weights, so seeds are not
+    allowed for, and the verdict holds for those weights only.
 
-    Raises PosextError where there is nothing to compare, or as `stored.paired` does.
+    Args:
+        curves: Curves on the same targets.
+
+    Returns:
+        A row per curve and context length, with the columns of `compare_sums`.
+
+    Raises:
+        PosextError: No two curves have a length in common, or `align_documents` fails.
     """
-    first = [curve for curve in curves if curve.line == curves[0].line]
-    by_seed = {curve.row.seed: curve for curve in reversed(first)}
-    rows, limits = [], []
+    base_key = curves[0].scheme_key
+    base_curves = [curve for curve in curves if curve.scheme_key == base_key]
+    base_by_seed = {curve.row.seed: curve for curve in reversed(base_curves)}
+    rows = []
+    limits = []
     for curve in curves:
-        if curve.line != curves[0].line:
-            base = by_seed.get(curve.row.seed, first[0])
-            for length in sorted(curve.sums.keys() & base.sums.keys()):
-                found = compared(curve.sums[length], base.sums[length], [curve.name, base.name])
-                rows.append({**named(curve, length), "less seed": int(base.row.seed), **found})
-                limits.append(limit(curve, base))
+        if curve.scheme_key == base_key:
+            continue
+        base = base_by_seed.get(curve.row.seed, base_curves[0])
+        for length in sorted(curve.sums.keys() & base.sums.keys()):
+            compared = compare_sums(curve.sums[length], base.sums[length], [curve.name, base.name])
+            rows.append(
+                {**curve_columns(curve, length), "less seed": int(base.row.seed), **compared}
+            )
+            limits.append(seed_limit(curve, base))
     if not rows:
         raise PosextError(
             "nothing to compare: name two curves or more that have a context length in common"
         )
     table = pd.DataFrame(rows)
-    over = {
-        tuple(row[:3]): seed_spread.Seeds(*row[3:])
-        for row in seeds_table(table).itertuples(index=False)
+    seeds_by_key = {
+        tuple(row[:3]): Seeds(*row[3:]) for row in seeds_table(table).itertuples(index=False)
     }
-    of_seeds = [over.get(key) for key in table[ONE].itertuples(index=False, name=None)]
-    judged = zip(table.verdict, table.difference, limits, of_seeds, strict=True)
-    return table.assign(verdict=[seed_spread.judged(*each) for each in judged])
+    keys = table[DIFFERENCE_KEY].itertuples(index=False, name=None)
+    seeds = [seeds_by_key.get(key) for key in keys]
+    arguments = zip(table.verdict, table.difference, limits, seeds, strict=True)
+    return table.assign(verdict=[seed_spread.verdict_with_seeds(*row) for row in arguments])
 
 
-def limit(curve: StoredCurve, base: StoredCurve) -> float:
-    """The difference of two curves that seeds alone may make: 0 within a run, nan where it is not known."""
-    return 0.0 if curve.run == base.run else seed_spread.noise(spread_of(curve), spread_of(base))
+def seed_limit(curve: StoredCurve, base: StoredCurve) -> float:
+    """Difference in nats that seeds alone may make: 0 within a run, nan if it is not known."""
+    if curve.run == base.run:
+        return 0.0
+    return seed_spread.noise(spread_of(curve), spread_of(base))
 
 
 def spread_of(curve: StoredCurve) -> Spread | None:
+    """Known spread of a curve's scheme over seeds: 0 for the Bayes floor, which is not trained."""
     row = curve.row
-    return (
-        Spread(0.0, 2) if row.extend == FLOOR else seed_spread.known(row.model, row.scheme)
-    )  # a floor is not trained
+    if row.extend == FLOOR:
+        return Spread(0.0, 2)
+    return seed_spread.known_spread(row.model, row.scheme)
 
 
-def about_seeds(curves: Sequence[StoredCurve]) -> list[str]:
-    """What keeps the verdicts of `to_first` from being of schemes, in sentences; none where all curves have several seeds."""
+def seed_caveats(curves: Sequence[StoredCurve]) -> list[str]:
+    """Caveats of the verdicts of `to_first`, in sentences; empty if all curves have several seeds.
+
+    They say why a verdict may not hold for the schemes in general.
+    """
     trained = [curve for curve in curves if curve.row.extend != FLOOR]
-    found: dict[Any, set[int]] = {}
+    seeds: dict[Any, set[int]] = {}
     for curve in trained:
-        found.setdefault(curve.line, set()).add(int(curve.row.seed))
-    alone = [curve for curve in trained if len(found[curve.line]) == 1]
-    if not alone:
+        seeds.setdefault(curve.scheme_key, set()).add(int(curve.row.seed))
+    of_one_seed = [curve for curve in trained if len(seeds[curve.scheme_key]) == 1]
+    if not of_one_seed:
         return []
-    if len({curve.run for curve in trained}) == 1:
-        return [WEIGHTS]
-    said = seed_spread.sentences((curve.row.model, curve.row.scheme) for curve in alone)
-    several = max(Counter(curve.run for curve in trained).values()) > 1
-    return [*said, WEIGHTS] if several else said
+    curves_by_run = Counter(curve.run for curve in trained)
+    if len(curves_by_run) == 1:
+        return [ONE_RUN_CAVEAT]
+    caveats = seed_spread.sentences((curve.row.model, curve.row.scheme) for curve in of_one_seed)
+    if max(curves_by_run.values()) > 1:
+        return [*caveats, ONE_RUN_CAVEAT]
+    return caveats
 
 
-def compared(one: pd.DataFrame, other: pd.DataFrame, names: Sequence[str] = ()) -> dict[str, Any]:
-    """The difference of two frames of sums in nats, its interval, the ratio of perplexities, and what that says."""
-    (nll_D, other_D), weight_D = align_documents([one, other], names)
-    value, low, high = found = statistics.difference(nll_D, other_D, weight_D)
-    numbers = {"difference": value, "low": low, "high": high, "ratio": float(np.exp(value))}
-    return {**numbers, "verdict": statistics.verdict(found), "documents": len(weight_D)}
+def compare_sums(
+    sums: pd.DataFrame, base_sums: pd.DataFrame, names: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Paired difference of two frames of sums.
+
+    Args:
+        sums: Sums per document.
+        base_sums: Sums that are subtracted.
+        names: Names of the two frames, for the error message.
+
+    Returns:
+        `difference` in nats with the ends of its interval, the `ratio` of perplexities, the
+        `verdict` over documents, and the number of `documents`.
+
+    Raises:
+        PosextError: As `align_documents` does.
+    """
+    (nll_D, base_D), weight_D = align_documents([sums, base_sums], names)
+    estimate = statistics.difference(nll_D, base_D, weight_D)
+    return {
+        "difference": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "ratio": float(np.exp(estimate.value)),
+        "verdict": statistics.verdict(estimate),
+        "documents": len(weight_D),
+    }
 
 
 def to_crop(curve: StoredCurve) -> pd.DataFrame:
-    """A curve's lengths from the training length on, less the run as trained at its training length.
+    """Difference of a curve to its crop baseline, at each length from the training length on.
 
-    Raises PosextError where that was not measured.
+    Raises:
+        PosextError: The crop baseline was not measured.
     """
-    (crop_D,), weight_D = align_documents([crop_of(curve)])
+    (crop_D,), weight_D = align_documents([crop_or_raise(curve)])
+    crop_nll = crop_D.sum() / weight_D.sum()
     rows = []
     for length in sorted(n for n in curve.sums if n >= curve.row.train_length):
-        row = compared(curve.sums[length], crop_of(curve))
-        found = Estimate(row["difference"], row["low"], row["high"])
-        rows.append(
-            named(curve, length)
-            | row
-            | {"verdict": statistics.against_crop(found, crop_D.sum() / weight_D.sum())}
-        )
+        compared = compare_sums(curve.sums[length], crop_or_raise(curve))
+        estimate = Estimate(compared["difference"], compared["low"], compared["high"])
+        verdict = statistics.against_crop(estimate, crop_nll)
+        rows.append({**curve_columns(curve, length), **compared, "verdict": verdict})
     return pd.DataFrame(rows)
 
 
 def derived(curve: StoredCurve, bootstrap: Bootstrap) -> dict[str, Any]:
-    """Numbers of one curve: the usable length, the share of resamples that agree, and estimates of gain, rises and area.
+    """Numbers derived from one curve.
 
-    The gain is the NLL at the training length less the lowest beyond it; 2x is the NLL at twice the training length less
-    that at it; the area is in nats times doublings. None where a length was not measured, and as the share of the
-    resamples of one document alone, which are all the same.
+    Args:
+        curve: Curve with its crop baseline.
+        bootstrap: Resampling of documents, for `share`.
+
+    Returns:
+        `usable`: the usable length. `share`: the share of resamples with the same usable length;
+        None for one document, whose resamples are all equal. `gain`: the NLL at the training length
+        minus the lowest beyond it. `2x` .. `16x`: the NLL at that multiple of the training length
+        minus the NLL at it. `area`: the area above the value at the training length, in nats times
+        doublings. All but the first two are Estimates, and None if a length was not measured.
+
+    Raises:
+        PosextError: The crop baseline was not measured.
     """
-    lengths, train_length = sorted(curve.sums), int(curve.row.train_length)
-    nll_LD, weight_D = align_documents(
-        [crop_of(curve), *(curve.sums[length] for length in lengths)]
+    lengths = sorted(curve.sums)
+    train_length = int(curve.row.train_length)
+    frames = [crop_or_raise(curve), *(curve.sums[length] for length in lengths)]
+    crop_and_nll_LD, weight_D = align_documents(frames)
+    means, resampled = statistics.mean_nll(
+        crop_and_nll_LD, weight_D, bootstrap.draws(len(weight_D))
     )
-    nll_L, nll_SL = statistics.mean_nll(nll_LD, weight_D, bootstrap.draws(len(weight_D)))
-    crop_nll, crop_S, nll_L, nll_SL = nll_L[0], nll_SL[:, 0], nll_L[1:], nll_SL[:, 1:]
+    crop_nll = means[0]
+    nll_L = means[1:]
+    crop_S = resampled[:, 0]
+    nll_SL = resampled[:, 1:]
+    nll_LD = crop_and_nll_LD[1:]
     usable = statistics.usable_length(lengths, nll_L, train_length, crop_nll)
-    share = (
-        statistics.usable_share(lengths, nll_SL, train_length, crop_S, usable)
-        if len(weight_D) > 1
-        else None
-    )
-    known = train_length in lengths and lengths[-1] > train_length
+    share = None
+    if len(weight_D) > 1:
+        share = statistics.usable_share(lengths, nll_SL, train_length, crop_S, usable)
+    measured_beyond = train_length in lengths and lengths[-1] > train_length
 
-    def estimate(wanted: bool, statistic: Callable[..., Any], *extra: int) -> Estimate | None:
-        if not wanted:
-            return None
-        return statistics.interval(statistic(lengths, nll_LD[1:].T, train_length, *extra), weight_D)
+    def estimate(statistic: Callable[..., Any], *arguments: int) -> Estimate:
+        values_D = statistic(lengths, nll_LD.T, train_length, *arguments)
+        return statistics.interval(values_D, weight_D)
 
-    rises = {
-        f"{m}x": estimate(known and m * train_length in lengths, statistics.rise, m)
-        for m in MULTIPLES
-    }
-    return {
-        **named(curve),
-        "usable": usable or "nowhere",
-        "share": share,
-        "gain": statistics.gain_beyond_train(lengths, nll_LD[1:], weight_D, train_length)
-        if known
-        else None,
-        **rises,
-        "area": estimate(known, statistics.area),
-    }
+    numbers = {**curve_columns(curve), "usable": usable or "nowhere", "share": share, "gain": None}
+    if measured_beyond:
+        numbers["gain"] = statistics.gain_beyond_train(lengths, nll_LD, weight_D, train_length)
+    for multiple in RISE_MULTIPLES:
+        measured = measured_beyond and multiple * train_length in lengths
+        numbers[f"{multiple}x"] = estimate(statistics.rise, multiple) if measured else None
+    numbers["area"] = estimate(statistics.area) if measured_beyond else None
+    return numbers
 
 
 def seeds_table(table: pd.DataFrame) -> pd.DataFrame:
-    """The differences in a table over seeds, for curves of several, seeds of one number paired: their mean, their standard
-    deviation and a t interval. Empty where there are none."""
+    """Differences over seeds: mean, standard deviation and t interval.
+
+    Args:
+        table: Differences, as `to_first` or `to_crop` give them. Differences between curves of
+            different seeds are left out.
+
+    Returns:
+        DIFFERENCE_KEY and the fields of `Seeds`, a row for each difference of several seeds.
+    """
     rows = []
     pairs = table.loc[table["less seed"] == table.seed] if "less seed" in table else table
-    for _, same in pairs.groupby(ONE, sort=False):
-        if same.seed.nunique() > 1:
-            rows.append(
-                same.iloc[0][ONE].to_dict()
-                | seed_spread.over_seeds(same.difference.tolist())._asdict()
-            )
-    return pd.DataFrame(rows, columns=[*ONE, *seed_spread.Seeds._fields])
+    for _, differences in pairs.groupby(DIFFERENCE_KEY, sort=False):
+        if differences.seed.nunique() > 1:
+            seeds = seed_spread.over_seeds(differences.difference.tolist())
+            rows.append({**differences.iloc[0][DIFFERENCE_KEY].to_dict(), **seeds._asdict()})
+    return pd.DataFrame(rows, columns=[*DIFFERENCE_KEY, *Seeds._fields])
 
 
-def over_seeds(curves: Sequence[StoredCurve]) -> pd.DataFrame:
-    """Every scheme less the first, over the seeds both have, at each length: one row for all seeds.
+def compare_over_seeds(curves: Sequence[StoredCurve]) -> pd.DataFrame:
+    """Difference of every scheme to the first over their common seeds, at each context length.
 
-    `difference` is the mean over seeds in nats; `documents` its interval over documents, of the mean over seeds of each, and
-    `over seeds` the paired t interval of the seeds' own differences. The verdict is one word where both say the same,
-    and otherwise as `spread.judged` has it. Raises PosextError as `to_first` does.
+    Args:
+        curves: Curves on the same targets.
+
+    Returns:
+        One row for all seeds. `difference` is the mean over seeds in nats. `documents` has its
+        interval over documents, from the mean over seeds per document. `over seeds` has the paired
+        t interval of the differences of the seeds. `verdict` is that of
+        `seed_spread.verdict_with_seeds`.
+
+    Raises:
+        PosextError: No two schemes have a seed and a length in common, or `align_documents` fails.
     """
-    lines: dict[Any, dict[int, StoredCurve]] = {}
+    by_scheme: dict[Any, dict[int, StoredCurve]] = {}
     for curve in curves:
-        lines.setdefault(curve.line, {})[int(curve.row.seed)] = curve
-    (_, base), *others = lines.items()
+        by_scheme.setdefault(curve.scheme_key, {})[int(curve.row.seed)] = curve
+    base, *others = by_scheme.values()
     rows = []
-    for _, of_line in others:
-        both = sorted(of_line.keys() & base.keys())
-        for length in sorted(
-            set.intersection(*(set(of_line[s].sums) & set(base[s].sums) for s in both))
-            if both
-            else ()
-        ):
-            rows.append(over_both(of_line, base, both, length))
+    for by_seed in others:
+        seeds = sorted(by_seed.keys() & base.keys())
+        if not seeds:
+            continue
+        lengths_of_seeds = [set(by_seed[seed].sums) & set(base[seed].sums) for seed in seeds]
+        for length in sorted(set.intersection(*lengths_of_seeds)):
+            rows.append(over_seeds_row(by_seed, base, seeds, length))
     if not rows:
         raise PosextError(
-            "nothing to compare: name two schemes or more that have a seed and a context length in common"
+            "nothing to compare: "
+            "name two schemes or more that have a seed and a context length in common"
         )
     return pd.DataFrame(rows)
 
 
-def over_both(
-    of_line: dict[int, StoredCurve], base: dict[int, StoredCurve], both: Sequence[int], length: int
+def over_seeds_row(
+    by_seed: dict[int, StoredCurve],
+    base_by_seed: dict[int, StoredCurve],
+    seeds: Sequence[int],
+    length: int,
 ) -> dict[str, Any]:
-    """One row of `over_seeds`."""
-    frames = [lines[seed].sums[length] for seed in both for lines in (of_line, base)]
-    nll_LD, weight_D = align_documents(
-        frames, [lines[seed].name for seed in both for lines in (of_line, base)]
-    )
+    """Row of `compare_over_seeds` for one scheme and context length."""
+    pairs = [curves[seed] for seed in seeds for curves in (by_seed, base_by_seed)]
+    frames = [curve.sums[length] for curve in pairs]
+    nll_LD, weight_D = align_documents(frames, [curve.name for curve in pairs])
     difference_SD = nll_LD[::2] - nll_LD[1::2]
-    documents = statistics.interval(difference_SD.mean(0), weight_D)
-    row = named(of_line[both[0]], length)
+    by_documents = statistics.interval(difference_SD.mean(0), weight_D)
+    document_verdict = statistics.verdict(by_documents)
+    curve = by_seed[seeds[0]]
+    row = curve_columns(curve, length)
     del row["seed"]
-    found = {**row, "seeds": len(both), "difference": documents.value, "documents": documents}
-    by_documents = statistics.verdict(documents)
-    if len(both) < 2:
-        limits = limit(of_line[both[0]], base[both[0]])
-        return {
-            **found,
-            "over seeds": None,
-            "verdict": seed_spread.judged(by_documents, documents.value, limits, None),
-        }
-    seeds = seed_spread.over_seeds((difference_SD.sum(1) / weight_D.sum()).tolist())
-    verdict = seed_spread.judged(by_documents, seeds.mean, float("nan"), seeds)
-    return {**found, "over seeds": Estimate(seeds.mean, seeds.low, seeds.high), "verdict": verdict}
+    row |= {
+        "seeds": len(seeds),
+        "difference": by_documents.value,
+        "documents": by_documents,
+    }
+    if len(seeds) < 2:
+        limit = seed_limit(curve, base_by_seed[seeds[0]])
+        verdict = seed_spread.verdict_with_seeds(document_verdict, by_documents.value, limit, None)
+        return {**row, "over seeds": None, "verdict": verdict}
+    of_seeds = seed_spread.over_seeds((difference_SD.sum(1) / weight_D.sum()).tolist())
+    verdict = seed_spread.verdict_with_seeds(
+        document_verdict, of_seeds.mean, float("nan"), of_seeds
+    )
+    over_seeds = Estimate(of_seeds.mean, of_seeds.low, of_seeds.high)
+    return {**row, "over seeds": over_seeds, "verdict": verdict}
 
 
-def crop_of(curve: StoredCurve) -> pd.DataFrame:
+def crop_or_raise(curve: StoredCurve) -> pd.DataFrame:
+    """Sums of a curve's crop baseline. Raises PosextError if it was not measured."""
     if curve.crop is None:
         raise PosextError(
-            f"{curve.row.run} was not measured at its training length, {curve.row.train_length} tokens"
+            f"{curve.row.run} was not measured at its training length, "
+            f"{curve.row.train_length} tokens"
         )
     return curve.crop
 
 
-def named(curve: StoredCurve, length: int | None = None) -> dict[str, Any]:
+def curve_columns(curve: StoredCurve, length: int | None = None) -> dict[str, Any]:
+    """Columns that identify a curve in a table, and the context length if given."""
     row = curve.row
-    name = {"scheme": curve_label(row), "trained": int(row.original_length), "seed": int(row.seed)}
-    return name if length is None else name | {"context": length}
+    columns = {
+        "scheme": curve_label(row),
+        "trained": int(row.original_length),
+        "seed": int(row.seed),
+    }
+    if length is not None:
+        columns["context"] = length
+    return columns

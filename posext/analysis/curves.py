@@ -1,4 +1,14 @@
-"""`curves.csv`, one row per (extension, protocol, context length), and the same as a table that people read."""
+"""`curves.csv`, with a row per (extension, protocol, context length), and its table of perplexity.
+
+Terms:
+    fixed_target: Sliding-window evaluation with fixed targets. The same target tokens are scored at
+        every context length, so a difference between two lengths comes from the context alone.
+    crop baseline: Truncation baseline. The NLL of the run as trained, without an extension, at the
+        training length, on the same targets: the result of cutting a longer context to the training
+        length.
+    usable length: Effective context length. The largest context length up to which every measured
+        length from the training length on has an NLL within 1 % of the crop baseline.
+"""
 
 import logging
 from collections.abc import Iterable
@@ -9,6 +19,7 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
+from posext.analysis.csv_table import read_csv_table, upsert_rows
 from posext.analysis.statistics import NO_INTERVAL, interval, usable_length
 from posext.config import HEADLINE
 from posext.eval.bayes_floor import FLOOR
@@ -16,191 +27,259 @@ from posext.eval.protocols import COMPARABLE
 from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
-COLUMNS = (
-    "study run scheme extend factor model parameters original_length train_length seed protocol group "
-    "context_length logit_multiplier nll nll_low nll_high perplexity bits_per_byte documents tokens targets "
-    "seconds tokens_per_second peak_memory_bytes commit"
-).split()
-TEXT = dict.fromkeys(
-    "study run scheme extend factor model protocol group targets commit".split(), str
-)
-NUMBERS = [name for name in COLUMNS if name not in TEXT]
-STATISTICS = "nll nll_low nll_high perplexity bits_per_byte documents tokens".split()
-FEW = 10  # documents, below which intervals are not sure to hold the truth as often as they say
-TARGETS = "targets documents tokens".split()  # they tell what a row scores
-MEND = "measure again with the same context_lengths=[...] and evaluation settings"
-ONE_LINE = (
-    "study scheme extend factor original_length train_length protocol group".split()
-)  # over seeds
-ONE_CURVE = (
-    "study run scheme extend factor original_length train_length seed protocol group".split()
-)
+COLUMNS = [
+    "study",
+    "run",
+    "scheme",
+    "extend",
+    "factor",
+    "model",
+    "parameters",
+    "original_length",
+    "train_length",
+    "seed",
+    "protocol",
+    "group",
+    "context_length",
+    "logit_multiplier",
+    "nll",
+    "nll_low",
+    "nll_high",
+    "perplexity",
+    "bits_per_byte",
+    "documents",
+    "tokens",
+    "targets",
+    "seconds",
+    "tokens_per_second",
+    "peak_memory_bytes",
+    "commit",
+]
+TEXT_COLUMNS = [
+    "study",
+    "run",
+    "scheme",
+    "extend",
+    "factor",
+    "model",
+    "protocol",
+    "group",
+    "targets",
+    "commit",
+]
+NUMBERS = [name for name in COLUMNS if name not in TEXT_COLUMNS]
+STATISTICS = ["nll", "nll_low", "nll_high", "perplexity", "bits_per_byte", "documents", "tokens"]
+TARGET_COLUMNS = ["targets", "documents", "tokens"]  # they identify the targets of a row
+
+# Columns that identify a curve, by scope.
+EXTENSION = ["extend", "factor"]
+CURVE_IN_FOLDER = [*EXTENSION, "protocol"]
+RETRIEVAL_CURVE = ["task", *EXTENSION]
+SCHEME_OVER_SEEDS = ["scheme", *EXTENSION, "original_length", "train_length"]
+CURVE_OVER_SEEDS = ["study", *SCHEME_OVER_SEEDS, "protocol", "group"]
+CURVE_OF_RUN = [
+    "study",
+    "run",
+    "scheme",
+    *EXTENSION,
+    "original_length",
+    "train_length",
+    "seed",
+    "protocol",
+    "group",
+]
+ONE_CURVE = CURVE_OF_RUN  # the name that posext.report imports
+
+MIN_DOCUMENTS = 10  # with fewer, the coverage of intervals is below its nominal level
+REMEDY = "measure again with the same context_lengths=[...] and evaluation settings"
 
 
 def read_curves(path: Path | str) -> pd.DataFrame:
-    """A curves file; an empty frame with its columns where there is none. Raises PosextError for a file of anything else."""
+    """Read a curves file.
+
+    Returns:
+        COLUMNS; empty if the file does not exist.
+
+    Raises:
+        PosextError: The file holds something else.
+    """
     if not Path(path).exists():
         return pd.DataFrame(columns=COLUMNS)
-    blank: Any = {name: [""] for name in NUMBERS}
     try:
-        table = pd.read_csv(path, dtype=cast(Any, TEXT), keep_default_na=False, na_values=blank)
+        curves = read_csv_table(path, TEXT_COLUMNS, NUMBERS)
     except ValueError as error:  # of decoding and of parsing
         raise PosextError(f"{path} is no file of curves: {error}") from error
-    if not {"run", "scheme"} <= set(table):
+    if not {"run", "scheme"} <= set(curves):
         raise PosextError(
             f"{path} is no file of curves: it has not both a column run and a column scheme"
         )
-    return table.reindex(columns=COLUMNS).fillna({name: "" for name in TEXT})
+    return curves.reindex(columns=COLUMNS).fillna(dict.fromkeys(TEXT_COLUMNS, ""))
 
 
 def objective(path: Path) -> float | None:
-    """A run's own loss at its longest context, in nats, under its first protocol; infinite where the scheme is undefined
-    there, None where nothing was measured."""
+    """NLL in nats of a run as trained, at its longest context, under its first protocol.
+
+    Infinite if the scheme is undefined there; None if nothing was measured.
+    """
     rows = read_curves(path)
-    own = (
-        rows.loc[(rows.extend == "") & (rows.protocol == rows.protocol.iloc[:1].squeeze())]
-        if len(rows)
-        else rows
-    )
-    if not len(own):
+    if not len(rows):
         return None
-    return float(own.loc[own.context_length.idxmax()].fillna({"nll": np.inf}).nll)
+    as_trained = rows.loc[(rows.extend == "") & (rows.protocol == rows.protocol.iloc[0])]
+    if not len(as_trained):
+        return None
+    longest = as_trained.loc[as_trained.context_length.idxmax()]
+    return float(longest.fillna({"nll": np.inf}).nll)
 
 
 def of_runs(paths: Iterable[Path]) -> pd.DataFrame:
-    """The curves of run folders or curves files, one after the other. Raises PosextError where none has any."""
-    tables = {}
+    """Read the curves of run folders or curves files, and concatenate them.
+
+    Raises:
+        PosextError: A path does not exist, or none has any curve.
+    """
+    curves_by_path = {}
     for path in paths:
         if not path.exists():
             raise PosextError(f"{path} is neither the folder of a run nor a file of curves")
-        tables[path] = read_curves(path / "curves.csv" if path.is_dir() else path)
-    empty, how = (
-        [path for path, rows in tables.items() if not len(rows)],
-        "python -m posext.evaluate run=RUN measures it",
-    )
-    if len(empty) == len(tables):
+        curves_by_path[path] = read_curves(path / "curves.csv" if path.is_dir() else path)
+    empty = [path for path, curves in curves_by_path.items() if not len(curves)]
+    remedy = "python -m posext.evaluate run=RUN measures it"
+    if len(empty) == len(curves_by_path):
         raise PosextError(
-            f"none of these holds curves: {', '.join(map(str, empty))}; {how} once it is trained"
+            f"none of these holds curves: {', '.join(map(str, empty))}; {remedy} once it is trained"
         )
     for path in empty:
-        log.warning("%s holds no curves yet; %s once it is trained", path, how)
-    return pd.concat([rows for rows in tables.values() if len(rows)], ignore_index=True)
+        log.warning("%s holds no curves yet; %s once it is trained", path, remedy)
+    return pd.concat(
+        [curves for curves in curves_by_path.values() if len(curves)], ignore_index=True
+    )
 
 
-def refuse_mixed_targets(curves: pd.DataFrame, known: pd.DataFrame | None = None) -> None:
-    """Raise PosextError where curves that would be held against each other are on different targets.
+def refuse_mixed_targets(curves: pd.DataFrame, all_curves: pd.DataFrame | None = None) -> None:
+    """Raise PosextError if curves that are to be compared have different targets.
 
-    With `known`, also where the crop baselines of their runs are, which are looked up there.
+    With `all_curves`, the crop baselines of their runs, which are looked up there, are included.
     """
-    if known is not None:
-        curves = pd.concat(
-            [curves, known.loc[(known.extend == "") & known.run.isin(curves.run)]],
-            ignore_index=True,
-        )
+    if all_curves is not None:
+        baselines = (all_curves.extend == "") & all_curves.run.isin(curves.run)
+        curves = pd.concat([curves, all_curves.loc[baselines]], ignore_index=True)
     newest_first = curves.sort_values("targets", ascending=False, kind="stable")
-    first = newest_first.loc[has_targets(newest_first)]
-    other = curves.loc[elsewhere(curves, first)]
-    if not len(other):
+    reference = newest_first.loc[has_targets(newest_first)]
+    differing = curves.loc[on_other_targets(curves, reference)]
+    if not len(differing):
         return
-    two = other.iloc[0]
-    one = first.loc[places(first).isin(places(other.iloc[:1]))].iloc[0]
-    counts = (
-        f"{counted(one)}, and {counted(two)}"
-        if counted(one) != counted(two)
-        else f"{counted(one)} each"
-    )
-    lengths = sorted(
-        curves.loc[
-            (curves.run == one.run) & (curves.protocol == one.protocol), "context_length"
-        ].unique()
-    )
+    two = differing.iloc[0]
+    in_same_place = target_places(reference).isin(target_places(differing.iloc[:1]))
+    one = reference.loc[in_same_place].iloc[0]
+    if target_counts(one) != target_counts(two):
+        counts = f"{target_counts(one)}, and {target_counts(two)}"
+    else:
+        counts = f"{target_counts(one)} each"
+    of_one = (curves.run == one.run) & (curves.protocol == one.protocol)
+    lengths = sorted(curves.loc[of_one, "context_length"].unique())
+    remedy = REMEDY.replace("...", ",".join(str(int(length)) for length in lengths))
     raise PosextError(
-        f"{named(one)} and {named(two)} are measured on different targets under {one.protocol} ({counts}), so "
-        f"they cannot be held against each other: {MEND.replace('...', ','.join(str(int(n)) for n in lengths))}"
+        f"{label_with_run(one)} and {label_with_run(two)} are measured on different targets under "
+        f"{one.protocol} ({counts}), so they cannot be held against each other: {remedy}"
     )
 
 
 def on_same_targets(curves: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
-    """The curves that score the targets that `like` scores under the same protocol, in the same group, at the same length.
+    """Select the curves with the targets of `like` under the same protocol, group and length.
 
-    The column `targets` tells. Files older than it have the counts of documents and tokens alone, which then must do.
-    Where lengths compare, the length does not matter, as all lengths of a curve have the same targets.
+    Targets are compared by the column `targets`, or by the counts of documents and tokens in files
+    older than that column. Under comparable protocols the length is ignored, because all lengths of
+    a curve have the same targets.
     """
-    curve = pd.MultiIndex.from_frame(curves.loc[:, ONE_CURVE])
-    return curves.loc[~curve.isin(curve[elsewhere(curves, like)])]
+    curve_index = pd.MultiIndex.from_frame(curves.loc[:, CURVE_OF_RUN])
+    return curves.loc[~curve_index.isin(curve_index[on_other_targets(curves, like)])]
 
 
 def latest(curves: pd.DataFrame) -> pd.DataFrame:
-    """Of one run's curves those on the same targets as the last measured of each protocol; `replace` writes these last."""
+    """Select the curves of one run with the targets last measured under each protocol.
+
+    The last rows of a file are the last measured: `upsert` writes them at the end.
+    """
     return on_same_targets(curves, curves.iloc[::-1])
 
 
 def left_out(before: pd.DataFrame, kept: pd.DataFrame) -> str:
-    """A sentence that names the curves that were not kept; empty where all were."""
-    gone = before.loc[~before.index.isin(kept.index)].drop_duplicates(ONE_CURVE)
-    if not len(gone):
+    """Sentence that names the curves that were not kept; empty if all were."""
+    dropped = before.loc[~before.index.isin(kept.index)].drop_duplicates(CURVE_OF_RUN)
+    if not len(dropped):
         return ""
-    names = ", ".join(curve_label(row) for row in gone.itertuples())
-    return f"left out, as measured on other targets than the last of the run: {names}; to have all, {MEND}"
+    names = ", ".join(curve_label(row) for row in dropped.itertuples())
+    return (
+        f"left out, as measured on other targets than the last of the run: {names}; "
+        f"to have all, {REMEDY}"
+    )
 
 
-def elsewhere(curves: pd.DataFrame, like: pd.DataFrame) -> np.ndarray:
-    """Which rows score other targets than the first row of `like` in the same place: bool (rows,)."""
+def on_other_targets(curves: pd.DataFrame, like: pd.DataFrame) -> np.ndarray:
+    """Mask of rows with other targets than the first row of `like` in their place: bool (rows,)."""
     like = like.loc[has_targets(like)]
-    firsts = like.set_axis(places(like)).loc[:, TARGETS]
-    theirs = firsts.loc[~firsts.index.duplicated()].reindex(places(curves)).set_axis(curves.index)
-    digests = (curves.targets != "") & (theirs.targets.fillna("") != "")
+    references = like.set_axis(target_places(like)).loc[:, TARGET_COLUMNS]
+    references = references.loc[~references.index.duplicated()]
+    references = references.reindex(target_places(curves)).set_axis(curves.index)
+    both_digests = (curves.targets != "") & (references.targets.fillna("") != "")
+    other_digest = curves.targets != references.targets
     counts = ["documents", "tokens"]
-    counted = curves[counts].notna().all(axis=1) & theirs[counts].notna().all(axis=1)
-    other_counts = (curves[counts].astype(float) != theirs[counts].astype(float)).any(axis=1)
-    return np.where(digests, curves.targets != theirs.targets, counted & other_counts).astype(bool)
+    both_counts = curves[counts].notna().all(axis=1) & references[counts].notna().all(axis=1)
+    unequal = curves[counts].astype(float) != references[counts].astype(float)
+    other_counts = both_counts & unequal.any(axis=1)
+    return np.where(both_digests, other_digest, other_counts).astype(bool)
 
 
 def has_targets(curves: pd.DataFrame) -> pd.Series:
-    """Which rows say what they score: all, but for undefined lengths in files older than the column `targets`."""
+    """Mask of rows that identify their targets.
+
+    Only undefined lengths in files older than the column `targets` do not.
+    """
     return (curves.targets != "") | curves.documents.notna()
 
 
-def places(curves: pd.DataFrame) -> pd.Index:
-    """Where two rows must have the same targets to be held against each other: protocol and group, and the length where
-    lengths do not compare."""
+def target_places(curves: pd.DataFrame) -> pd.Index:
+    """Index within which rows must have the same targets to be compared.
+
+    It is (protocol, group, context length), with length 0 under comparable protocols.
+    """
     lengths = curves.context_length.where(~curves.protocol.isin(COMPARABLE), 0)
     return pd.MultiIndex.from_arrays([curves.protocol, curves.group, lengths])
 
 
 def select_factor(curves: pd.DataFrame, which: str) -> pd.DataFrame:
-    """Of the scalings, the curves with a `matched` or a `fixed` factor, or `all`; without a factor, or with 1, in any case."""
-    matched, unscaled = curves.factor == "auto", curves.factor.isin(("", "1"))
-    return curves.loc[(which == "all") | unscaled | (matched if which == "matched" else ~matched)]
+    """Select the curves with a `matched` or a `fixed` scaling factor, or `all`.
+
+    Curves without a factor, or with factor 1, are always selected.
+    """
+    if which == "all":
+        return curves
+    matched = curves.factor == "auto"
+    unscaled = curves.factor.isin(("", "1"))
+    return curves.loc[unscaled | (matched if which == "matched" else ~matched)]
 
 
 def upsert(before: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that were there, but for those of the same extensions and protocols as the new ones, and then the new ones."""
-    key = ["extend", "factor", "protocol"]
-    known = pd.MultiIndex.from_frame(rows.loc[:, key])
-    kept = (
-        before.loc[~pd.MultiIndex.from_frame(before.loc[:, key]).isin(known)]
-        if len(before)
-        else before
-    )
-    return pd.concat([part for part in (kept, rows) if len(part)] or [rows], ignore_index=True)
+    """Replace the rows of the same extensions, factors and protocols, with the new rows last."""
+    return upsert_rows(before, rows, CURVE_IN_FOLDER)
 
 
 def with_statistics(rows: pd.DataFrame, sums: pd.DataFrame) -> pd.DataFrame:
-    """Fill in NLL with its interval, perplexity, bits per byte and counts, from sums per length, group and document."""
+    """Fill in the columns STATISTICS from sums per protocol, length, group and document."""
     key = ["protocol", "context_length", "group"]
     rows = rows.set_index(key)
-    for at, documents in sums.groupby(key, sort=False):
+    for row_key, documents in sums.groupby(key, sort=False):
         documents = documents.sort_values("document")
-        weight_D, tokens = documents.weight.to_numpy(float), documents.tokens.sum()
+        weight_D = documents.weight.to_numpy(float)
+        tokens = documents.tokens.sum()
         nll, low, high = interval(documents.nll.to_numpy(float), weight_D)
-        bits = nll * tokens / documents.bytes.sum() / np.log(2)
-        rows.loc[cast(Any, at), STATISTICS] = (
+        bits_per_byte = nll * tokens / documents.bytes.sum() / np.log(2)
+        rows.loc[cast(Any, row_key), STATISTICS] = (
             nll,
             low,
             high,
             np.exp(nll),
-            bits,
+            bits_per_byte,
             len(documents),
             int(tokens),
         )
@@ -208,133 +287,162 @@ def with_statistics(rows: pd.DataFrame, sums: pd.DataFrame) -> pd.DataFrame:
 
 
 def warn_if_few(rows: pd.DataFrame) -> None:
-    """Warn of fewer than ten held-out documents, by the protocol that has the fewest."""
+    """Warn of fewer than ten held-out documents, under the protocol with the fewest."""
     fewest = rows.documents.min()
-    if fewest < FEW:
-        several = f"intervals over {fewest:.0f} held-out documents are rough"
-        log.warning(
-            "%s; more documents, or longer ones, would help: a larger data.validation_share, shorter context_lengths, or "
-            "evaluation.documents of at least %d where it is set",
-            "one held-out document gives no interval" if fewest == 1 else several,
-            FEW,
-        )
+    if not fewest < MIN_DOCUMENTS:
+        return
+    if fewest == 1:
+        consequence = "one held-out document gives no interval"
+    else:
+        consequence = f"intervals over {fewest:.0f} held-out documents are rough"
+    log.warning(
+        "%s; more documents, or longer ones, would help: a larger data.validation_share, "
+        "shorter context_lengths, or evaluation.documents of at least %d where it is set",
+        consequence,
+        MIN_DOCUMENTS,
+    )
 
 
 def dedupe_floor(curves: pd.DataFrame) -> pd.DataFrame:
-    """The curves with each floor once: runs on the same targets have the same."""
-    floors = curves.loc[curves.extend == FLOOR].drop_duplicates(
-        ["protocol", "context_length", "nll"]
-    )
-    return pd.concat([curves.loc[curves.extend != FLOOR], floors])
+    """Keep each Bayes floor once: runs with the same targets have the same floor."""
+    is_floor = curves.extend == FLOOR
+    floors = curves.loc[is_floor].drop_duplicates(["protocol", "context_length", "nll"])
+    return pd.concat([curves.loc[~is_floor], floors])
 
 
 def curve_label(row: Any) -> str:
-    """What a curve is called: the scheme, what replaced it, and which factor it was measured with."""
+    """Label of a curve: scheme, extension, last training length, factor, and other protocol."""
     if row.extend == FLOOR:
         return FLOOR
-    name = row.scheme
+    label = row.scheme
     if row.extend and row.extend != row.scheme:
-        name += f" → {row.extend}"
+        label += f" → {row.extend}"
     if row.train_length > row.original_length:
-        name += f", trained to {row.train_length}"
-    name += factor_suffix(row.factor)
-    return name + (
-        f" [{row.protocol} {row.group}".rstrip() + "]" if row.protocol != HEADLINE else ""
-    )
+        label += f", trained to {row.train_length}"
+    label += factor_suffix(row.factor)
+    if row.protocol != HEADLINE:
+        label += f" [{row.protocol} {row.group}".rstrip() + "]"
+    return label
 
 
-def named(row: Any) -> str:
+def label_with_run(row: Any) -> str:
+    """Label of a curve with the name of its run."""
     return f"{curve_label(row)} of {row.run}"
 
 
-def counted(row: Any) -> str:
-    return (
-        f"{row.tokens:,.0f} tokens in {row.documents:,.0f} documents"
-        if row.documents > 0
-        else "where it is undefined"
-    )
+def target_counts(row: Any) -> str:
+    """Counts of tokens and documents of a row, in words."""
+    if not row.documents > 0:
+        return "where it is undefined"
+    return f"{row.tokens:,.0f} tokens in {row.documents:,.0f} documents"
 
 
 def factor_suffix(factor: str) -> str:
-    """The factor of a curve as a label ends: `, s matched`, `, s = 8` or nothing."""
-    return "" if not factor else ", s matched" if factor == "auto" else f", s = {float(factor):g}"
+    """Suffix of a label for the scaling factor: `, s matched`, `, s = 8` or empty."""
+    if not factor:
+        return ""
+    return ", s matched" if factor == "auto" else f", s = {float(factor):g}"
 
 
-def crop_baseline(curve: pd.DataFrame, known: pd.DataFrame) -> float:
-    """The NLL of a curve's run as trained, at the training length: what cutting the context gives, with no extension.
+def crop_baseline(curve: pd.DataFrame, all_curves: pd.DataFrame) -> float:
+    """NLL of the crop baseline of a curve (see the terms in the module docstring).
 
-    Looked up among the `known` curves; without it, the curve's own value there, and nan where that was not measured.
+    It is looked up in `all_curves`. Without the run's curve as trained there, it is the curve's own
+    NLL at the training length; nan if that was not measured.
     """
     first = curve.iloc[0]
-    same = (
-        (known.run == first.run) & (known.protocol == first.protocol) & (known.group == first.group)
-    )
-    of_run = known.loc[same & (known.extend == "")]
+    of_run = all_curves.loc[
+        (all_curves.run == first.run)
+        & (all_curves.protocol == first.protocol)
+        & (all_curves.group == first.group)
+        & (all_curves.extend == "")
+    ]
     for rows in (of_run, curve):
-        at = rows.loc[rows.context_length == first.train_length, "nll"]
-        if len(at):
-            return float(at.iloc[0])
+        nll = rows.loc[rows.context_length == first.train_length, "nll"]
+        if len(nll):
+            return float(nll.iloc[0])
     return float("nan")
 
 
-def summary(curve: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any]:
-    """Numbers derived from one curve, and its crop baseline among the known ones."""
-    curve, crop_nll = curve.sort_values("context_length"), crop_baseline(curve, known)
-    lengths, train_length = curve.context_length.tolist(), int(curve.train_length.iloc[0])
+def summary(curve: pd.DataFrame, all_curves: pd.DataFrame) -> dict[str, Any]:
+    """Crop baseline and usable length of one curve."""
+    curve = curve.sort_values("context_length")
+    crop_nll = crop_baseline(curve, all_curves)
+    lengths = curve.context_length.tolist()
+    train_length = int(curve.train_length.iloc[0])
     usable = usable_length(lengths, curve.nll.to_numpy(float), train_length, crop_nll)
     return {"crop_nll": crop_nll, "usable_length": usable}
 
 
-def table(curves: pd.DataFrame, style: str = "simple", known: pd.DataFrame | None = None) -> str:
-    """Perplexity by curve (rows) and context length (columns), with half the width of its interval.
+def table(
+    curves: pd.DataFrame, style: str = "simple", all_curves: pd.DataFrame | None = None
+) -> str:
+    """Table of perplexity by curve (rows) and context length (columns).
 
-    `style` is tabulate's; crop baselines are looked up among the `known` curves, or these. Raises PosextError for curves on
-    different targets.
+    Each cell has half the width of the confidence interval.
+
+    Args:
+        curves: Curves shown.
+        style: Table format of tabulate.
+        all_curves: Curves among which crop baselines are looked up; by default `curves`.
+
+    Raises:
+        PosextError: Curves have different targets.
     """
-    refuse_mixed_targets(curves, known)
+    refuse_mixed_targets(curves, all_curves)
     lengths = sorted(curves.context_length.unique())
     rows = []
-    for _, curve in dedupe_floor(curves).groupby(ONE_CURVE, sort=False, dropna=False):
-        at = curve.set_index("context_length")
-        cells = [cell(at.loc[length]) if length in at.index else "" for length in lengths]
-        usable = summary(curve, curves if known is None else known)["usable_length"] or "nowhere"
-        usable = usable if curve.protocol.iloc[0] in COMPARABLE else ""
+    for _, curve in dedupe_floor(curves).groupby(CURVE_OF_RUN, sort=False, dropna=False):
+        by_length = curve.set_index("context_length")
+        cells = [
+            perplexity_cell(by_length.loc[length]) if length in by_length.index else ""
+            for length in lengths
+        ]
+        derived = summary(curve, curves if all_curves is None else all_curves)
+        usable = derived["usable_length"] or "nowhere"
+        if curve.protocol.iloc[0] not in COMPARABLE:
+            usable = ""
         rows.append([curve_label(curve.iloc[0]), int(curve.seed.iloc[0]), *cells, usable])
-    return tabulate(
-        rows,
-        headers=["scheme", "seed", *map(str, lengths), "usable to"],
-        tablefmt=style,
-        disable_numparse=True,
-    )
+    headers = ["scheme", "seed", *map(str, lengths), "usable to"]
+    return tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
 
 
 def table_over_seeds(curves: pd.DataFrame, style: str = "simple") -> str:
-    """Perplexity by scheme and context length over seeds: of the mean NLL, and its standard deviation in nats.
+    """Table of perplexity over seeds, by scheme (rows) and context length (columns).
 
-    Raises PosextError for curves on different targets.
+    Each cell has the perplexity of the mean NLL, and the standard deviation of the NLL in nats.
+
+    Args:
+        curves: Curves of all seeds.
+        style: Table format of tabulate.
+
+    Raises:
+        PosextError: Curves have different targets.
     """
     refuse_mixed_targets(curves)
     lengths = sorted(curves.context_length.unique())
     rows = []
-    for _, of_line in dedupe_floor(curves).groupby(ONE_LINE, sort=False, dropna=False):
-        at = of_line.groupby("context_length").nll.agg(["mean", "std"])
+    for _, curve in dedupe_floor(curves).groupby(CURVE_OVER_SEEDS, sort=False, dropna=False):
+        by_length = curve.groupby("context_length").nll.agg(["mean", "std"])
         cells = [
-            over_seeds_cell(at.loc[length]) if length in at.index else "" for length in lengths
+            over_seeds_cell(by_length.loc[length]) if length in by_length.index else ""
+            for length in lengths
         ]
-        rows.append([curve_label(of_line.iloc[0]), of_line.seed.nunique(), *cells])
-    return tabulate(
-        rows, headers=["scheme", "seeds", *map(str, lengths)], tablefmt=style, disable_numparse=True
-    )
+        rows.append([curve_label(curve.iloc[0]), curve.seed.nunique(), *cells])
+    headers = ["scheme", "seeds", *map(str, lengths)]
+    return tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
 
 
 def over_seeds_cell(row: Any) -> str:
+    """Perplexity of the mean NLL, with the standard deviation over seeds if there are several."""
     if np.isnan(row["mean"]):
         return "undefined"
     spread = "" if np.isnan(row["std"]) else f" ({row['std']:.3f})"
     return f"{np.exp(row['mean']):.2f}{spread}"
 
 
-def cell(row: Any) -> str:
+def perplexity_cell(row: Any) -> str:
+    """Perplexity with half the width of its interval."""
     if np.isnan(row.nll):
         return "undefined"
     if np.isnan(row.nll_low):

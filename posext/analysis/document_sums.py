@@ -1,4 +1,4 @@
-"""What runs stored, read again: each curve's sums per document, and the documents that several of them share.
+"""Stored sums per document of each curve, and the documents that several curves share.
 
 Shape suffixes: D documents, L context lengths.
 """
@@ -14,94 +14,114 @@ from posext.analysis import curves
 from posext.utils.errors import PosextError
 
 SUMS = "documents.parquet"
-CURVE_KEY = [
-    "scheme",
-    "extend",
-    "factor",
-    "original_length",
-    "train_length",
-]  # one curve over seeds
 
 
 class StoredCurve(NamedTuple):
-    """One curve of a run: a row of it in curves.csv, its sums by length, and those of the run's crop baseline."""
+    """Curve of a run with its sums per document.
 
-    run: tuple[Path, str]  # where it stands, and its name
-    rows: pd.DataFrame  # of curves.csv
-    sums: dict[int, pd.DataFrame]  # by context length; index document
+    `run` is the folder and the name of the run. `rows` are the curve's rows of curves.csv. `sums`
+    are frames with index `document`, by context length. `crop` is such a frame for the run's crop
+    baseline, or None if it was not measured.
+    """
+
+    run: tuple[Path, str]
+    rows: pd.DataFrame
+    sums: dict[int, pd.DataFrame]
     crop: pd.DataFrame | None
 
     @property
     def row(self) -> Any:
+        """First row of the curve in curves.csv."""
         return self.rows.iloc[0]
 
     @property
     def name(self) -> str:
-        return curves.named(self.row)
+        """Label of the curve with the name of its run."""
+        return curves.label_with_run(self.row)
 
     @property
-    def line(self) -> tuple[Any, ...]:
-        return tuple(self.row[name] for name in CURVE_KEY)
+    def scheme_key(self) -> tuple[Any, ...]:
+        """Values of SCHEME_OVER_SEEDS, equal for the seeds of one scheme."""
+        return tuple(self.row[name] for name in curves.SCHEME_OVER_SEEDS)
 
 
 def read(
     folders: Sequence[Path], protocol: str = "fixed_target", group: str = "", factor: str = "all"
 ) -> list[StoredCurve]:
-    """The curves of runs under one protocol, on one of its groups of targets, in the order of the folders.
+    """Read the curves of runs under one protocol.
 
-    A folder is that of a run, or of a study into which posext collect put several. Raises PosextError where one has none,
-    naming the protocols or groups it has, and for curves on different targets.
+    Args:
+        folders: Folders of runs, or of studies into which `posext collect` put several runs.
+        protocol: Name of the protocol.
+        group: Group of its targets.
+        factor: `matched`, `fixed` or `all`, as `curves.select_factor` takes it.
+
+    Returns:
+        Curves in the order of the folders.
+
+    Raises:
+        PosextError: A folder has no curves under the protocol and group (the message names those it
+            has), or curves have different targets.
     """
-    found = [curve for folder in folders for curve in of_folder(folder, protocol, group, factor)]
-    if found:
-        curves.refuse_mixed_targets(pd.concat([curve.rows for curve in found], ignore_index=True))
-    return found
+    stored_curves = [
+        curve for folder in folders for curve in of_folder(folder, protocol, group, factor)
+    ]
+    if stored_curves:
+        all_rows = [curve.rows for curve in stored_curves]
+        curves.refuse_mixed_targets(pd.concat(all_rows, ignore_index=True))
+    return stored_curves
 
 
 def of_folder(
-    folder: Path, protocol: str, group: str, factor: str, known: pd.DataFrame | None = None
+    folder: Path, protocol: str, group: str, factor: str, rows: pd.DataFrame | None = None
 ) -> list[StoredCurve]:
-    """As `read`, of one folder; of its curves.csv the `known` rows, or all."""
+    """Read the curves of one folder, as `read` does; `rows` restricts the rows of curves.csv."""
     stored = sums(folder)
-    table = curves.read_curves(folder / "curves.csv") if known is None else known
-    if not len(table) or stored is None:
+    rows = curves.read_curves(folder / "curves.csv") if rows is None else rows
+    if not len(rows) or stored is None:
         raise PosextError(
-            f"{folder} holds no curves; python -m posext.evaluate run={folder} measures a trained run"
+            f"{folder} holds no curves; python -m posext.evaluate run={folder} "
+            "measures a trained run"
         )
     stored = filter_or_raise(stored, "protocol", protocol, folder)
     stored = stored.assign(group=stored.group.fillna("") if "group" in stored else "")
     stored = filter_or_raise(stored, "group", group, folder)
-    table = table.loc[
-        (table.protocol == protocol) & table.group.isin((group, ""))
-    ]  # "" where undefined, with groups
-    parts = []
-    for run, rows in table.groupby("run", sort=False):
-        of_it = stored.loc[stored.run == run] if "run" in stored else stored
-        parts += of_run((folder, str(run)), rows, of_it, factor)
-    return parts
+    # The group is empty at undefined lengths, also under a protocol with groups.
+    rows = rows.loc[(rows.protocol == protocol) & rows.group.isin((group, ""))]
+    stored_curves = []
+    for run, rows_of_run in rows.groupby("run", sort=False):
+        stored_of_run = stored.loc[stored.run == run] if "run" in stored else stored
+        stored_curves += curves_of_run((folder, str(run)), rows_of_run, stored_of_run, factor)
+    return stored_curves
 
 
-def of_run(
-    run: tuple[Path, str], table: pd.DataFrame, stored: pd.DataFrame, factor: str
+def curves_of_run(
+    run: tuple[Path, str], rows: pd.DataFrame, stored: pd.DataFrame, factor: str
 ) -> list[StoredCurve]:
-    """The curves of one run, from its rows of curves.csv and its sums."""
-    found, crops = [], []
-    for _, rows in table.groupby(["extend", "factor"], sort=False):
-        extend, own_factor = rows.extend.iloc[0], rows.factor.iloc[0]
+    """Build the curves of one run from its rows of curves.csv and its sums."""
+    stored_curves = []
+    crop = None
+    for _, curve_rows in rows.groupby(curves.EXTENSION, sort=False):
+        extend = curve_rows.extend.iloc[0]
+        own_factor = curve_rows.factor.iloc[0]
         of_curve = stored.loc[(stored.extend == extend) & (stored.factor == own_factor)]
         by_length = {
-            int(str(n)): at.set_index("document") for n, at in of_curve.groupby("context_length")
+            int(str(length)): sums_of_length.set_index("document")
+            for length, sums_of_length in of_curve.groupby("context_length")
         }
-        at_train = by_length.get(rows.train_length.iloc[0])
-        crops += [at_train] * (extend == "")
-        found.append(StoredCurve(run, rows, by_length, at_train))
-    crop = next((frame for frame in crops if frame is not None), None)
-    wanted = [curve for curve in found if len(curves.select_factor(curve.rows, factor))]
-    return wanted if crop is None else [curve._replace(crop=crop) for curve in wanted]
+        at_train_length = by_length.get(curve_rows.train_length.iloc[0])
+        if extend == "" and crop is None:
+            crop = at_train_length
+        stored_curves.append(StoredCurve(run, curve_rows, by_length, at_train_length))
+    selected = [curve for curve in stored_curves if len(curves.select_factor(curve.rows, factor))]
+    return selected if crop is None else [curve._replace(crop=crop) for curve in selected]
 
 
 def sums(folder: Path) -> pd.DataFrame | None:
-    """What measuring a run stored of each document, None where there is nothing. Raises PosextError for a damaged file."""
+    """Read the sums per document of a run; None if there are none.
+
+    Raises PosextError for a damaged file.
+    """
     file = folder / SUMS
     try:
         return pd.read_parquet(file) if file.exists() else None
@@ -110,40 +130,54 @@ def sums(folder: Path) -> pd.DataFrame | None:
 
 
 def filter_or_raise(stored: pd.DataFrame, column: str, value: str, folder: Path) -> pd.DataFrame:
-    """The rows that have a value. Raises PosextError where none has."""
-    rows = stored[column] == value
-    if not rows.to_numpy().any():
+    """Select the rows with a value. Raises PosextError if there are none."""
+    selected = stored[column] == value
+    if not selected.to_numpy().any():
         valid = ", ".join(repr(name) for name in sorted(stored[column].unique()))
         raise PosextError(f"{folder} has no {column} {value!r}; it has {valid}")
-    return stored.loc[rows]
+    return stored.loc[selected]
 
 
 def align_documents(
     frames: Sequence[pd.DataFrame], names: Sequence[str] = ()
 ) -> tuple[np.ndarray, np.ndarray]:
-    """NLL (L, D) and weights (D,) of the documents of some frames (index document), which must be the same in all.
+    """Align the documents of frames of sums, for paired statistics.
 
-    Raises PosextError where one holds other documents or targets than the first; `names` says whose the frames are.
+    Args:
+        frames: Sums with index `document`; the documents must be the same in all frames.
+        names: Names of the frames, for the error message.
+
+    Returns:
+        NLL in nats (L, D), and weights (D,).
+
+    Raises:
+        PosextError: A frame has other documents or targets than the first.
     """
     first = frames[0]
     for number, frame in enumerate(frames[1:], start=1):
         one, two = (names[0], names[number]) if names else ("one curve", "the other")
-        both = len(first.index.intersection(frame.index))
-        if not both == len(first) == len(frame):
+        shared = len(first.index.intersection(frame.index))
+        if not shared == len(first) == len(frame):
             raise PosextError(
-                f"{one} and {two} are measured on different documents ({len(first)} and {len(frame)}, {both} of them "
-                f"in both), so they cannot be held against each other: {curves.MEND}"
+                f"{one} and {two} are measured on different documents ({len(first)} and "
+                f"{len(frame)}, {shared} of them in both), "
+                f"so they cannot be held against each other: {curves.REMEDY}"
             )
         other = frame.loc[first.index]
         differing = first.index[(other.tokens != first.tokens) | (other.bytes != first.bytes)]
         if len(differing):
-            at = differing[0]
-            here, there = (f"{f.tokens[at]} tokens of {f.bytes[at]} bytes" for f in (first, other))
+            document = differing[0]
             raise PosextError(
-                f"{one} and {two} are measured on different targets (of {at}, {here} and {there}), so they cannot be held "
-                f"against each other: {curves.MEND}"
+                f"{one} and {two} are measured on different targets "
+                f"(of {document}, {document_size(first, document)} and "
+                f"{document_size(other, document)}), "
+                f"so they cannot be held against each other: {curves.REMEDY}"
             )
-    weight_D = first.weight.fillna(first.tokens) if "weight" in first else first.tokens
-    return np.stack(
-        [frame.loc[first.index].nll.to_numpy(float) for frame in frames]
-    ), weight_D.to_numpy(float)
+    weights = first.weight.fillna(first.tokens) if "weight" in first else first.tokens
+    nll_LD = np.stack([frame.loc[first.index].nll.to_numpy(float) for frame in frames])
+    return nll_LD, weights.to_numpy(float)
+
+
+def document_size(frame: pd.DataFrame, document: Any) -> str:
+    """Tokens and bytes of the targets of a document, in words."""
+    return f"{frame.tokens[document]} tokens of {frame.bytes[document]} bytes"

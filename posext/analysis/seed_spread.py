@@ -1,7 +1,8 @@
-"""How far training again with another seed moves a loss: what several seeds say, and what is known where there is one.
+"""Spread of the loss over training seeds, measured where there are several and looked up otherwise.
 
-`seed_spread.csv` has the standard deviation over seeds of the NLL at the training length, by model and scheme. It is made by
-scripts/seed_spread.py. Seeds differ more at longer contexts, so there it is the least that they differ by.
+`seed_spread.csv` has the standard deviation over seeds of the NLL at the training length, by model
+and scheme; scripts/seed_spread.py makes it. The spread grows with the context length, so at longer
+contexts it is a lower bound.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,21 +16,21 @@ from scipy.stats import t
 
 from posext.analysis.statistics import LEVEL, Estimate, verdict
 
-FILE = Path(__file__).parent / "seed_spread.csv"
-COLUMNS = "model scheme train_length tokens seeds sd_nats".split()
-WITHIN = "within seeds"  # the verdict on a difference that another seed could have made
-ALONE = "one seed"  # the verdict where nothing is known of other seeds
+SPREAD_FILE = Path(__file__).parent / "seed_spread.csv"
+SPREAD_COLUMNS = ["model", "scheme", "train_length", "tokens", "seeds", "sd_nats"]
+VERDICT_WITHIN_SEEDS = "within seeds"  # another seed could have made the difference
+VERDICT_ONE_SEED = "one seed"  # the spread over seeds is not known
 
 
 class Spread(NamedTuple):
-    """A standard deviation over seeds, in nats."""
+    """Standard deviation over seeds in nats, and the number of seeds."""
 
     sd: float
     seeds: int
 
 
 class Seeds(NamedTuple):
-    """One number over seeds of the model: mean, standard deviation and t interval. It says nothing of documents."""
+    """Mean, standard deviation and t interval of a number over training seeds, not documents."""
 
     mean: float
     sd: float
@@ -39,33 +40,43 @@ class Seeds(NamedTuple):
 
 
 def over_seeds(values: Sequence[float]) -> Seeds:
-    """The mean of independent values, of two or more, with its t interval of n - 1 degrees of freedom."""
-    mean, sd, count = float(np.mean(values)), float(np.std(values, ddof=1)), len(values)
+    """Mean of two or more independent values, with its t interval of n - 1 degrees of freedom."""
+    mean = float(np.mean(values))
+    sd = float(np.std(values, ddof=1))
+    count = len(values)
     half = float(t.ppf((1 + LEVEL) / 2, count - 1)) * sd / count**0.5
     return Seeds(mean, sd, mean - half, mean + half, count)
 
 
 @cache
-def table(file: Path) -> pd.DataFrame:
+def spread_table(file: Path) -> pd.DataFrame:
+    """Contents of a file of spreads, in SPREAD_COLUMNS."""
     return pd.read_csv(file, dtype={"model": str, "scheme": str}, keep_default_na=False)
 
 
-def known(model: str, scheme: str) -> Spread | None:
-    """The spread of a scheme at a size; else the largest of any scheme at that size; None where no seeds were compared."""
-    rows = table(FILE)
+def known_spread(model: str, scheme: str) -> Spread | None:
+    """Known spread of a scheme at a model size.
+
+    Without one, the largest spread of any scheme at that size; None if there is none.
+    """
+    rows = spread_table(SPREAD_FILE)
     of_model = rows.loc[rows.model == model]
     of_scheme = of_model.loc[of_model.scheme == scheme]
-    found = of_scheme if len(of_scheme) else of_model
-    if not len(found):
+    candidates = of_scheme if len(of_scheme) else of_model
+    if not len(candidates):
         return None
-    widest = found.loc[found.sd_nats.idxmax()]
+    widest = candidates.loc[candidates.sd_nats.idxmax()]
     return Spread(float(widest.sd_nats), int(widest.seeds))
 
 
-def noise(one: Spread | None, other: Spread | None) -> float:
-    """The largest difference of two runs, of a seed each, that seeds alone may make; nan where a spread is not known.
+known = known_spread  # the name that posext.report imports
 
-    It is a t interval's half width, as the spreads are of few seeds: degrees of freedom as of Welch (1947).
+
+def noise(one: Spread | None, other: Spread | None) -> float:
+    """Largest difference in nats of two runs, each of one seed, that seeds alone may make.
+
+    It is the half width of a t interval, because the spreads are of few seeds, with the degrees of
+    freedom of Welch (1947). nan if a spread is not known.
     """
     if one is None or other is None:
         return float("nan")
@@ -76,26 +87,32 @@ def noise(one: Spread | None, other: Spread | None) -> float:
     return float(t.ppf((1 + LEVEL) / 2, freedom)) * variance**0.5
 
 
-def judged(by_documents: str, difference: float, limit: float, seeds: Seeds | None) -> str:
-    """The verdict on a difference by its documents, kept where it holds over seeds too.
+def verdict_with_seeds(
+    by_documents: str, difference: float, limit: float, seeds: Seeds | None
+) -> str:
+    """Verdict on a difference that holds over documents and over seeds.
 
-    Of several seeds the interval must say the same; of one the difference must exceed `limit`, which is nan if not known.
+    Args:
+        by_documents: Verdict of the interval over documents.
+        difference: Difference of mean NLL in nats.
+        limit: Difference that seeds alone may make; nan if not known. Used without `seeds`.
+        seeds: Difference over seeds, whose interval must give the same verdict; None for one seed.
+
+    Returns:
+        `by_documents`, VERDICT_WITHIN_SEEDS or VERDICT_ONE_SEED.
     """
     if by_documents not in ("lower", "higher"):
         return by_documents
     if seeds is not None:
-        return (
-            by_documents
-            if verdict(Estimate(seeds.mean, seeds.low, seeds.high)) == by_documents
-            else WITHIN
-        )
+        by_seeds = verdict(Estimate(seeds.mean, seeds.low, seeds.high))
+        return by_documents if by_seeds == by_documents else VERDICT_WITHIN_SEEDS
     if np.isnan(limit):
-        return ALONE
-    return by_documents if abs(difference) > limit else WITHIN
+        return VERDICT_ONE_SEED
+    return by_documents if abs(difference) > limit else VERDICT_WITHIN_SEEDS
 
 
 def sentences(curves: Iterable[tuple[str, str]]) -> list[str]:
-    """What one seed leaves open, for each size among the (model, scheme) of some curves."""
+    """Caveats of curves of one seed, given as (model, scheme): a sentence for each model size."""
     by_model: dict[str, list[str]] = {}
     for model, scheme in curves:
         by_model.setdefault(model, []).append(scheme)
@@ -103,11 +120,21 @@ def sentences(curves: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def sentence(model: str, schemes: Sequence[str]) -> str:
-    spreads = [found for scheme in schemes if (found := known(model, scheme))]
+    """Caveat of curves of one seed at one model size."""
+    spreads = []
+    for scheme in schemes:
+        spread = known_spread(model, scheme)
+        if spread is not None:
+            spreads.append(spread)
     if not spreads:
-        return f"One seed: at this size ({model}) no seeds were compared, so it says nothing of how training varies."
+        return (
+            f"One seed: at this size ({model}) no seeds were compared, "
+            "so it says nothing of how training varies."
+        )
     widest = max(spreads)
     return (
-        f"One seed: at this size ({model}), training again with another seed moves the loss by {widest.sd:.2f} nats "
-        f"(standard deviation); differences between runs below {noise(widest, widest):.2f} nats say nothing of the schemes."
+        f"One seed: at this size ({model}), training again with another seed "
+        f"moves the loss by {widest.sd:.2f} nats (standard deviation); "
+        f"differences between runs below {noise(widest, widest):.2f} nats "
+        "say nothing of the schemes."
     )

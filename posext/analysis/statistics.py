@@ -1,20 +1,24 @@
-"""Intervals and derived numbers from stored sums: everything here can be done again without the model.
+"""Confidence intervals and derived numbers from stored sums, without the model.
 
-The unit of chance is the document: tokens of one document are not independent, so an interval over tokens would be far
-too narrow. A difference is a number of each document first, and has its interval as any other: it is paired.
+The sampling unit is the document. Tokens of one document are not independent, so an interval over
+tokens would be far too narrow. A difference is computed per document first and then has its
+interval like any other number: it is paired.
 
-Every interval is that of a ratio of two sums over documents, as a mean NLL is (nats over tokens). The standard error is
-the jackknife's, which leaves out one document at a time (Efron and Tibshirani 1993, chapter 11): so a large document,
-which draws the mean to itself, counts for what it may be off by. It is multiplied by quantiles of Student's t with one
-degree of freedom fewer than the effective number of documents, (sum w)^2 / sum w^2 of their weights (Kish 1965), and
-these are bent for the skewness of the documents by Hall's cubic transformation (1992, J. R. Stat. Soc. B 54, 221-228).
-Of documents of one size without skewness it is Student's. No resampling enters, so the same sums always give the same
-interval; a bootstrap, studentised too, holds the truth less often. Simulated studies say how often this one does
-(scripts/interval_coverage.py, results/intervals/): 94 to 97 % from ten documents on, but 90 to 92 % where the NLL of
-documents goes with their size, as then the few largest decide, and too seldom with fewer than ten skewed documents.
+Every interval is an interval of a ratio of two sums over documents, such as a mean NLL (nats over
+tokens). The standard error is the jackknife standard error, which leaves out one document at a time
+(Efron and Tibshirani 1993, chapter 11); a large document, which pulls the mean to itself, therefore
+counts with its full possible error. The standard error is multiplied by quantiles of Student's t
+with one degree of freedom fewer than the effective number of documents, (sum w)^2 / sum w^2 of
+their weights (Kish 1965). The quantiles are corrected for the skewness of the documents by Hall's
+cubic transformation (1992, J. R. Stat. Soc. B 54, 221-228). For documents of one size without
+skewness the result is Student's interval. No resampling is involved, so the same sums always give
+the same interval; a bootstrap, studentised or not, covers the truth less often. Simulation studies
+measure the coverage (scripts/interval_coverage.py, results/intervals/): 94 to 97 % from ten
+documents on, but 90 to 92 % if the NLL of documents is correlated with their size, because the few
+largest then dominate, and below the nominal level with fewer than ten skewed documents.
 
-Shape suffixes: D documents, L context lengths, S resamples. Derived numbers take the NLL in nats at growing lengths on the
-last axis: (L,) gives a number, (D, L) one for each document.
+Shape suffixes: D documents, L context lengths, S resamples. Derived numbers take the NLL in nats at
+growing lengths on the last axis: (L,) gives a number, and (D, L) one for each document.
 """
 
 from typing import NamedTuple
@@ -25,12 +29,13 @@ from scipy.stats import norm, t
 from posext.utils.errors import PosextError
 
 LEVEL = 0.95
-TOLERANCE = 0.01  # of the crop baseline's NLL, within which a context length is usable
-NO_INTERVAL = "no interval"  # of one document alone: it says nothing of how documents differ
+TOLERANCE = 0.01  # a usable length is within this share of the crop baseline's NLL
+NO_INTERVAL = "no interval"  # of one document: it has no variation between documents
+MIN_SKEW = 1e-6  # below it Hall's transformation is the identity, and its formula divides by 0
 
 
 class Estimate(NamedTuple):
-    """A number with its interval, whose ends are nan where there is none."""
+    """Number with its confidence interval, whose ends are nan if there is none."""
 
     value: float
     low: float
@@ -38,7 +43,7 @@ class Estimate(NamedTuple):
 
 
 def resamples(documents: int, count: int, seed: int) -> np.ndarray:
-    """How often each document is drawn in each bootstrap resample: (S, D)."""
+    """Number of draws of each document in each bootstrap resample: (S, D)."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(documents, np.full(documents, 1 / documents), size=count)
 
@@ -46,75 +51,107 @@ def resamples(documents: int, count: int, seed: int) -> np.ndarray:
 def mean_nll(
     nll_LD: np.ndarray, weight_D: np.ndarray, draws_SD: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean NLL of each length, weighted by tokens (or as the protocol says): (L,), and of each resample (S, L)."""
-    return nll_LD.sum(-1) / weight_D.sum(), (draws_SD @ nll_LD.T) / (draws_SD @ weight_D)[:, None]
+    """Weighted mean NLL of each length, (L,), and of each length in each resample, (S, L).
+
+    Weights are tokens, unless the protocol has others.
+    """
+    nll_L = nll_LD.sum(-1) / weight_D.sum()
+    nll_SL = (draws_SD @ nll_LD.T) / (draws_SD @ weight_D)[:, None]
+    return nll_L, nll_SL
 
 
 def interval(
     total_D: np.ndarray, weight_D: np.ndarray, per_D: np.ndarray | None = None
 ) -> Estimate:
-    """The sum of `total` over documents, divided by that of `per`, with its interval; see `bounds`."""
-    value, ends = bounds(
-        total_D,
-        weight_D,
-        weight_D if per_D is None else per_D,
-        np.array([1 - LEVEL, 1 + LEVEL]) / 2,
-    )
-    return Estimate(value, *map(float, ends))
+    """Ratio of sums over documents with its confidence interval.
+
+    Args:
+        total_D: Numerator of each document.
+        weight_D: Weight of each document.
+        per_D: Denominator of each document, by default its weight.
+
+    Returns:
+        The sum of `total_D` over the sum of `per_D`; see `bounds` for nan.
+    """
+    levels = np.array([1 - LEVEL, 1 + LEVEL]) / 2
+    value, ends = bounds(total_D, weight_D, weight_D if per_D is None else per_D, levels)
+    low, high = ends
+    return Estimate(value, float(low), float(high))
 
 
 def bounds(
     total_D: np.ndarray, weight_D: np.ndarray, per_D: np.ndarray, levels: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """A ratio of sums, and what the truth lies below with each of some probabilities: how, the module says.
+    """Ratio of sums over documents with confidence bounds, by the method of the module docstring.
 
-    Weights say how much a document counts; one without any is none. The bounds are nan with one document alone, and
-    all is nan where `per` does not sum to more than 0.
+    Documents without weight are left out.
+
+    Args:
+        total_D: Numerator of each document.
+        weight_D: Weight of each document.
+        per_D: Denominator of each document.
+        levels: Probabilities that the truth lies below each bound.
+
+    Returns:
+        The ratio, and its bounds in the shape of `levels`. The bounds are nan for one document; all
+        is nan if the sum of `per_D` is not above 0.
     """
     counted_D = weight_D > 0
-    total_D, weight_D, per_D = total_D[counted_D], weight_D[counted_D], per_D[counted_D]
-    none = np.full(len(levels), np.nan)
+    total_D = total_D[counted_D]
+    weight_D = weight_D[counted_D]
+    per_D = per_D[counted_D]
+    no_bounds = np.full(len(levels), np.nan)
     if not per_D.sum() > 0:
-        return float("nan"), none
-    value, documents = float(total_D.sum() / per_D.sum()), len(total_D)
+        return float("nan"), no_bounds
+    value = float(total_D.sum() / per_D.sum())
+    documents = len(total_D)
     if documents < 2 or np.isnan(value):
-        return value, none
+        return value, no_bounds
     share_D = weight_D / weight_D.sum()
-    off_D = (total_D - value * per_D) / per_D.sum()  # what each document adds to the value's error
-    error = ((1 - 1 / documents) * ((off_D / (1 - share_D)) ** 2).sum()) ** 0.5
-    if not error:
+    # The contribution of each document to the error of the ratio.
+    influence_D = (total_D - value * per_D) / per_D.sum()
+    variance = (1 - 1 / documents) * ((influence_D / (1 - share_D)) ** 2).sum()
+    standard_error = variance**0.5
+    if not standard_error:
         return value, np.full(len(levels), value)
-    skewness = (off_D**3 / share_D**2).sum() / (off_D**2 / share_D).sum() ** 1.5
+    skewness = (influence_D**3 / share_D**2).sum() / (influence_D**2 / share_D).sum() ** 1.5
     effective = 1 / (share_D**2).sum()
     t_quantiles = t.ppf(1 - levels, max(1.0, effective - 1))
-    return value, value - error * bent(
-        t_quantiles, float(np.clip(skewness / documents**0.5, -1, 1))
-    )
+    skew = float(np.clip(skewness / documents**0.5, -1, 1))
+    return value, value - standard_error * skew_quantiles(t_quantiles, skew)
 
 
-def bent(quantiles: np.ndarray, skew: float) -> np.ndarray:
-    """Quantiles of the studentised mean of skewed values: Hall's transformation, which makes it symmetric, turned back.
+def skew_quantiles(quantiles: np.ndarray, skew: float) -> np.ndarray:
+    """Quantiles of the studentised mean of skewed values.
 
-    `skew` is the skewness of the values over the square root of their number.
+    Hall's transformation makes the studentised mean symmetric; this is its inverse. `skew` is the
+    skewness of the values over the square root of their number.
     """
-    if abs(skew) < 1e-6:  # the limit, where the formula divides by 0
+    if abs(skew) < MIN_SKEW:
         return quantiles
     return 3 / skew * (np.cbrt(1 + skew * (quantiles - skew / 6)) - 1)
 
 
 def wilson(correct: int, trials: int) -> Estimate:
-    """A share of independent trials with its score interval (Wilson 1927), which holds at 0 and 1 and for few trials.
+    """Proportion of independent trials with its score interval (Wilson 1927).
 
-    Raises PosextError for counts that are no share.
+    The interval is valid at 0 and 1 and for few trials.
+
+    Raises:
+        PosextError: The counts are no proportion.
     """
     if not 0 <= correct <= trials or trials < 1:
         raise PosextError(
-            f"{correct} of {trials} is no share: trials must be at least 1, correct between 0 and trials"
+            f"{correct} of {trials} is no share: "
+            "trials must be at least 1, correct between 0 and trials"
         )
-    share, z = correct / trials, float(norm.ppf((1 + LEVEL) / 2))
+    share = correct / trials
+    z = float(norm.ppf((1 + LEVEL) / 2))
     middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z / (1 + z**2 / trials) * (share * (1 - share) / trials + z**2 / (4 * trials**2)) ** 0.5
-    return Estimate(share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half)))
+    low = min(share, max(0.0, middle - half))
+    high = max(share, min(1.0, middle + half))
+    return Estimate(share, low, high)
 
 
 def gain_share(
@@ -124,22 +161,33 @@ def gain_share(
     start_floor_D: np.ndarray,
     weight_D: np.ndarray,
 ) -> Estimate:
-    """Of what a longer context could lower the loss by, the share that it does: (start - nll) / (the same of the floor).
+    """Share of the possible gain from a longer context that a curve gets.
 
-    `start` is at the training length. nan where the floor is no lower than there, as up to the training length.
+    It is (start_nll - nll) / (start_floor - floor).
+
+    Args:
+        nll_D: NLL sums of the curve.
+        floor_D: NLL sums of the Bayes floor.
+        start_nll_D: NLL sums of the curve as trained, at the training length.
+        start_floor_D: NLL sums of the Bayes floor at the training length.
+        weight_D: Weight of each document.
+
+    Returns:
+        The share; nan if the floor is not below the floor at the training length, as at lengths up
+        to that.
     """
     return interval(start_nll_D - nll_D, weight_D, start_floor_D - floor_D)
 
 
 def difference(nll_D: np.ndarray, other_D: np.ndarray, weight_D: np.ndarray) -> Estimate:
-    """The mean NLL of one curve or length less another's, on the same targets of the same documents: paired."""
+    """Paired difference of mean NLL, on the same targets of the same documents."""
     return interval(nll_D - other_D, weight_D)
 
 
 def verdict(difference: Estimate) -> str:
-    """The word for a difference of NLL: `lower`, `higher` or `no difference seen`, by whether its interval holds 0.
+    """Verdict on a difference of NLL: `lower`, `higher` or `no difference seen`.
 
-    `no interval` where there is none.
+    It depends on whether the interval contains 0. `no interval` if there is none.
     """
     if np.isnan(difference.low):
         return NO_INTERVAL
@@ -149,10 +197,10 @@ def verdict(difference: Estimate) -> str:
 
 
 def against_crop(difference: Estimate, crop_nll: float) -> str:
-    """The use a length makes of its context, from its difference to the crop baseline: `uses`, `survives` or `fails`.
+    """Verdict on a context length relative to the crop baseline: `uses`, `survives` or `fails`.
 
-    It uses it where the whole interval lies below 0, fails where the loss is over 1 % above the baseline, and survives
-    between the two. `no interval` where there is none.
+    `uses` means that the whole interval is below 0; `fails`, that the loss is over 1 % above the
+    baseline; `survives`, anything between. `no interval` if there is none.
     """
     if np.isnan(difference.low):
         return NO_INTERVAL
@@ -164,16 +212,26 @@ def against_crop(difference: Estimate, crop_nll: float) -> str:
 def usable_length(
     lengths: list[int], nll_L: np.ndarray, train_length: int, crop_nll: float
 ) -> int | None:
-    """The largest length up to which every length from the training length on stays within 1 % of the crop baseline.
+    """Usable length (effective context length) of a curve.
 
-    None where that fails at the training length already, or where it was not measured.
+    Args:
+        lengths: Context lengths, increasing.
+        nll_L: Mean NLL at each length; nan if undefined.
+        train_length: Longest length trained, in tokens.
+        crop_nll: NLL of the crop baseline.
+
+    Returns:
+        The largest length up to which every length from the training length on stays within 1 % of
+        the crop baseline; None if the training length does not, or was not measured.
     """
     usable = None
     for length, nll in zip(lengths, nll_L, strict=True):
-        if length >= train_length and (usable is not None or length == train_length):
-            if not nll <= crop_nll * (1 + TOLERANCE):  # also where undefined (nan)
-                break
-            usable = length
+        if length < train_length or (usable is None and length != train_length):
+            continue
+        within = nll <= crop_nll * (1 + TOLERANCE)  # False for nan
+        if not within:
+            break
+        usable = length
     return usable
 
 
@@ -184,42 +242,45 @@ def usable_share(
     crop_S: np.ndarray,
     usable: int | None,
 ) -> float:
-    """The share of resamples in which the usable length is the given one: a length has no interval."""
-    found = [
-        usable_length(lengths, nll_L, train_length, crop)
-        for nll_L, crop in zip(nll_SL, crop_S, strict=True)
+    """Share of resamples with the given usable length; it stands in for an interval of a length."""
+    usable_lengths = [
+        usable_length(lengths, nll_L, train_length, crop_nll)
+        for nll_L, crop_nll in zip(nll_SL, crop_S, strict=True)
     ]
-    return sum(length == usable for length in found) / len(found)
+    return sum(length == usable for length in usable_lengths) / len(usable_lengths)
 
 
 def gain_beyond_train(
     lengths: list[int], nll_LD: np.ndarray, weight_D: np.ndarray, train_length: int
 ) -> Estimate:
-    """NLL at the training length less the lowest beyond it: above 0 where longer context helps.
+    """NLL at the training length minus the lowest beyond it: above 0 if longer context helps.
 
-    The best of several lengths leans towards a gain. So the low end allows for an error of any of them, each having its
-    part of the probability (Bonferroni): the interval is at least as wide as it says.
+    The best of several lengths is biased towards a gain. The low end therefore allows for an error
+    of any of them, with an equal part of the probability each (Bonferroni), and the interval covers
+    at least its level.
     """
-    start, beyond = (
-        lengths.index(train_length),
-        [i for i, length in enumerate(lengths) if length > train_length],
-    )
-    below = (1 - LEVEL) / 2
-    levels = np.array([below / len(beyond), 1 - below])
-    found = [bounds(nll_LD[start] - nll_LD[i], weight_D, weight_D, levels) for i in beyond]
-    low, high = np.max([ends for _, ends in found], axis=0)
-    return Estimate(max(value for value, _ in found), float(low), float(high))
+    start = lengths.index(train_length)
+    beyond = [index for index, length in enumerate(lengths) if length > train_length]
+    tail = (1 - LEVEL) / 2
+    levels = np.array([tail / len(beyond), 1 - tail])
+    gains = [bounds(nll_LD[start] - nll_LD[index], weight_D, weight_D, levels) for index in beyond]
+    low, high = np.max([ends for _, ends in gains], axis=0)
+    return Estimate(max(value for value, _ in gains), float(low), float(high))
 
 
 def rise(lengths: list[int], nll_L: np.ndarray, train_length: int, multiple: int) -> np.ndarray:
-    """NLL at a multiple of the training length less that at the training length."""
-    return (
-        nll_L[..., lengths.index(multiple * train_length)] - nll_L[..., lengths.index(train_length)]
-    )
+    """NLL at a multiple of the training length minus the NLL at the training length."""
+    end = lengths.index(multiple * train_length)
+    start = lengths.index(train_length)
+    return nll_L[..., end] - nll_L[..., start]
 
 
 def area(lengths: list[int], nll_L: np.ndarray, train_length: int) -> np.ndarray:
-    """The area between a curve from the training length on and its value there, over log2 L: nats times doublings."""
+    """Area between a curve and its value at the training length, from that length on.
+
+    It is taken over log2 of the context length: nats times doublings.
+    """
     start = lengths.index(train_length)
-    above, doublings = nll_L[..., start:] - nll_L[..., start, None], np.log2(lengths[start:])
+    above = nll_L[..., start:] - nll_L[..., start, None]
+    doublings = np.log2(lengths[start:])
     return ((above[..., 1:] + above[..., :-1]) / 2 * np.diff(doublings)).sum(-1)

@@ -60,7 +60,7 @@ def main() -> None:
             )
         curves.sort(key=lambda curve: curve_label(curve.row) != options.base)
     if options.over_seeds:
-        show(only(comparison.over_seeds(curves), options.context))
+        show(only(comparison.compare_over_seeds(curves), options.context))
         return
     if options.at_train:
         differences = pd.concat([comparison.to_crop(curve) for curve in curves], ignore_index=True)
@@ -72,7 +72,7 @@ def main() -> None:
             "\nThe same differences over seeds: mean, standard deviation and paired 95 % t interval\n"
         )
         show(only(over_seeds, options.context))
-    if about := [comparison.WEIGHTS] if options.at_train else comparison.about_seeds(curves):
+    if about := [comparison.ONE_RUN_CAVEAT] if options.at_train else comparison.seed_caveats(curves):
         print("", *about, sep="\n")
     if options.at_train:
         print("\nOf each curve, with intervals over documents\n")

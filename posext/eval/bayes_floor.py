@@ -1,9 +1,9 @@
-"""The floor: the best possible NLL of each target, given exactly the window of context that a model reads.
+"""Bayes floor: the lowest possible expected NLL of each target, given the window a model reads.
 
-For the sources that are drawn from a known law (posext.data.synthetic). It is the Bayes predictive of that law, whose
-parameters (the transition rows, the period) are the document's own and integrated out, so no model that reads the same window
-has a lower NLL in expectation, but for what `markov` says it leaves out. On a sample one may, by chance: see
-posext.analysis.excess_loss.
+It exists for synthetic sources, whose law is known (posext.data.synthetic). It is the posterior
+predictive of that law, with the parameters of the document (transition rows, period) integrated
+out. No model that reads the same window has a lower expected NLL, up to the approximation stated in
+`markov_nll`. On a sample a model may have a lower NLL by chance: see posext.analysis.excess_loss.
 
 Shape suffixes: W tokens of a window, K targets, N windows.
 """
@@ -14,57 +14,65 @@ import math
 import numpy as np
 import pandas as pd
 
-from posext.config import SYNTHETIC_SOURCES, DataConfig
-from posext.eval.curve import COST, SUMS, EvalPlan
-from posext.eval.protocols import document_sums
+from posext.config import HEADLINE, SYNTHETIC_SOURCES, DataConfig
+from posext.eval.curve import COST_COLUMNS, CURVE_SUM_COLUMNS, EvalPlan
+from posext.eval.protocols import sums_by_document
 from posext.eval.scoring import Window
 from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
-FLOOR = "floor"  # as an extension: the best possible loss on a run's targets, where it is known
-MISSED = (
-    0.2  # of what the context gives at the training length, above which a model does not use it yet
-)
+FLOOR = "floor"  # value of the column `extend` for the Bayes floor of a run's targets
+# A model that misses a larger share of the gain from context at the training length gets a warning.
+MAX_MISSED_SHARE = 0.2
 
 
 def has_bayes_floor(config: DataConfig) -> bool:
-    """Whether the floor of a corpus is known."""
+    """Whether the Bayes floor of a corpus is known."""
     return config.source in SYNTHETIC_SOURCES
 
 
 def window_nll(window_W: np.ndarray, config: DataConfig) -> np.ndarray:
-    """The NLL in nats of each symbol of a window given those before it in the window: float64 (W,)."""
+    """NLL in nats of each symbol given the symbols before it in the window: float64 (W,)."""
     if config.source == "markov":
-        return markov(window_W, config.symbols, config.order, config.concentration)
-    return copy(window_W, config.symbols, config.period_min, config.period_max)
+        return markov_nll(window_W, config.symbols, config.order, config.concentration)
+    return copy_nll(window_W, config.symbols, config.period_min, config.period_max)
 
 
-def markov(window_W: np.ndarray, symbols: int, order: int, concentration: float) -> np.ndarray:
-    """A Markov chain whose transition rows come from a symmetric Dirichlet: the Dirichlet-multinomial predictive,
+def markov_nll(window_W: np.ndarray, symbols: int, order: int, concentration: float) -> np.ndarray:
+    """NLL under a Markov chain with transition rows from a symmetric Dirichlet distribution.
+
+    The Dirichlet-multinomial predictive is
 
         p(x | window) = (n(s, x) + a) / (n(s) + a V),
 
-    with n the transitions in the window so far out of the last `order` symbols s (MacKay and Peto 1995; in context,
-    Edelman et al. 2024, arXiv:2402.11004). The first `order` symbols cost log V each.
+    where n counts the transitions in the window so far from the state s, the last `order` symbols
+    (MacKay and Peto 1995; in context, Edelman et al. 2024, arXiv:2402.11004). Each of the first
+    `order` symbols costs log V.
 
-    Exact for a window that starts a document. The first state of one cut from the middle has about the chain's stationary
-    distribution, so it tells something about the rows; that has no closed form and is left out. The floor is too high by
-    what this one state tells, which falls faster than the context grows: by Monte Carlo over the rows of the default law
-    0.004 nats after 16 tokens, 0.0005 after 64 and 0.0001 after 128; with order 2, 0.0014 after 64 and 0.0007 after 128.
+    The result is exact for a window that starts a document. The first state of a window from the
+    middle of a document has about the stationary distribution of the chain, so it carries
+    information on the rows; this term has no closed form and is left out. The floor is too high by
+    the information in this one state, which falls faster than the context grows: by Monte Carlo
+    over the rows of the default law, 0.004 nats after 16 tokens, 0.0005 after 64 and 0.0001 after
+    128; with order 2, 0.0014 after 64 and 0.0007 after 128.
     """
     V = symbols
-    cost_W = np.full(len(window_W), math.log(V))
+    nll_W = np.full(len(window_W), math.log(V))
     if len(window_W) <= order:
-        return cost_W
+        return nll_W
     powers = V ** np.arange(order, -1, -1)
-    moves = np.lib.stride_tricks.sliding_window_view(window_W.astype(np.int64), order + 1) @ powers
-    seen, visits = seen_before(moves), seen_before(moves // V)
-    cost_W[order:] = np.log(visits + concentration * V) - np.log(seen + concentration)
-    return cost_W
+    runs = np.lib.stride_tricks.sliding_window_view(window_W.astype(np.int64), order + 1)
+    transitions = runs @ powers
+    transition_counts = seen_before(transitions)
+    state_counts = seen_before(transitions // V)
+    nll_W[order:] = np.log(state_counts + concentration * V) - np.log(
+        transition_counts + concentration
+    )
+    return nll_W
 
 
 def seen_before(values: np.ndarray) -> np.ndarray:
-    """How often each value stands earlier in the array: int64, of its shape."""
+    """Count the earlier occurrences of each value in the array: int64, of the same shape."""
     order = np.argsort(values, kind="stable")
     starts = np.flatnonzero(np.diff(values[order], prepend=-1))
     counts = np.empty(len(values), dtype=np.int64)
@@ -72,61 +80,69 @@ def seen_before(values: np.ndarray) -> np.ndarray:
     return counts
 
 
-def copy(window_W: np.ndarray, symbols: int, low: int, high: int) -> np.ndarray:
-    """A block of uniform symbols repeated with a period that is uniform from `low` to `high`: the exact predictive.
+def copy_nll(window_W: np.ndarray, symbols: int, period_min: int, period_max: int) -> np.ndarray:
+    """Exact NLL under a repeated block of uniform symbols with a uniformly drawn period.
 
-    Under period p the first n symbols have probability V^-min(n, p) while each equals the one p before it, and 0 after
-    the first that does not. With Z(n) the mean of that over p, the n-th symbol costs log Z(n - 1) - log Z(n). Raises
-    ValueError for a window that no period explains.
+    Under period p the first n symbols have probability V^-min(n, p) while each equals the symbol p
+    before it, and 0 after the first that does not. With Z(n) the mean of that over p, the n-th
+    symbol costs log Z(n - 1) - log Z(n). Raises PosextError for a window that no period explains.
     """
-    W, log_V = len(window_W), math.log(symbols)
+    W = len(window_W)
+    log_V = math.log(symbols)
     n = np.arange(W + 1)
+    periods_not_below_n = np.clip(period_max + 1 - np.maximum(n, period_min), 0, None)
     with np.errstate(divide="ignore"):
-        log_z = (
-            np.log(np.clip(high + 1 - np.maximum(n, low), 0, None)) - n * log_V
-        )  # the periods not below n
-    for period in range(low, min(high, W - 1) + 1):
+        log_z = np.log(periods_not_below_n) - n * log_V
+    for period in range(period_min, min(period_max, W - 1) + 1):
         broken = window_W[period:] != window_W[:-period]
         first = int(broken.argmax())
         end = period + first if broken[first] else W  # symbols that the period explains
         log_z[period + 1 : end + 1] = np.logaddexp(log_z[period + 1 : end + 1], -period * log_V)
     if np.isneginf(log_z[-1]):
-        raise PosextError(f"no period from {low} to {high} explains this window of {W} symbols")
+        raise PosextError(
+            f"no period from {period_min} to {period_max} explains this window of {W} symbols"
+        )
     return -np.diff(log_z)
 
 
-def score(plan: EvalPlan, config: DataConfig, windows: list[Window]) -> list[np.ndarray]:
-    """The floor of the scored labels of each window, as posext.eval.scoring.score_windows scores a model."""
+def score_floor(plan: EvalPlan, config: DataConfig, windows: list[Window]) -> list[np.ndarray]:
+    """Bayes floor of the scored labels of each window, in the form of `scoring.score_windows`."""
     document = plan.tokens.validation.document
-    return [
-        window_nll(document(w.document)[w.end - w.length : w.end + 1], config)[-w.scored :]
-        for w in windows
-    ]
+    nll = []
+    for window in windows:
+        tokens = document(window.document)[window.end - window.length : window.end + 1]
+        nll.append(window_nll(tokens, config)[-window.scored :])
+    return nll
 
 
-def curve(plan: EvalPlan, config: DataConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Sums per document under every protocol at every length, as measure.measure_curve gives them; no costs."""
-    sums, tokens = [], plan.tokens
-    for name, made in plan.protocols.items():
-        for length, windows in made.windows.items():
-            nll = score(plan, config, windows)
-            part = document_sums(
-                tokens.validation, made, length, windows, nll, tokens.bytes_per_token
+def measure_floor(plan: EvalPlan, config: DataConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Sums per document of the floor, in the form of `curve.measure_curve`, with an empty cost."""
+    tokens = plan.tokens
+    sums = []
+    for name, protocol_plan in plan.protocols.items():
+        for length, windows in protocol_plan.windows.items():
+            nll = score_floor(plan, config, windows)
+            sums_of_length = sums_by_document(
+                tokens.validation, protocol_plan, length, windows, nll, tokens.bytes_per_token
             )
-            sums.append(part.assign(protocol=name))
-    return pd.concat(sums, ignore_index=True).loc[:, SUMS], pd.DataFrame(columns=COST)
+            sums.append(sums_of_length.assign(protocol=name))
+    all_sums = pd.concat(sums, ignore_index=True).loc[:, CURVE_SUM_COLUMNS]
+    return all_sums, pd.DataFrame(columns=COST_COLUMNS)
 
 
 def warn_if_far(rows: pd.DataFrame, symbols: int) -> None:
-    """Say so where a run as trained misses much of what the context gives at its training length."""
-    rows = rows.loc[(rows.protocol == "fixed_target") & (rows.context_length == rows.train_length)]
-    at = rows.drop_duplicates("extend").set_index("extend").nll
-    if not {"", FLOOR} <= set(at.index):
+    """Warn if a run as trained misses much of the gain from context at its training length."""
+    rows = rows.loc[(rows.protocol == HEADLINE) & (rows.context_length == rows.train_length)]
+    nll = rows.drop_duplicates("extend").set_index("extend").nll
+    if not {"", FLOOR} <= set(nll.index):
         return
-    gain, missed = math.log(symbols) - at[FLOOR], at[""] - at[FLOOR]
-    if missed > MISSED * gain > 0:
+    gain = math.log(symbols) - nll[FLOOR]
+    missed = nll[""] - nll[FLOOR]
+    if missed > MAX_MISSED_SHARE * gain > 0:
         log.warning(
-            "the loss at the training length is %.3f nats, %.3f above the floor: what finds the document's law in the "
-            "context has not formed yet, so longer contexts say little; train for more steps or on fewer symbols",
-            at[""], missed,
-        )  # fmt: skip
+            "the loss at the training length is %.3f nats, %.3f above the floor: "
+            "what finds the document's law in the context has not formed yet, "
+            "so longer contexts say little; train for more steps or on fewer symbols",
+            nll[""],
+            missed,
+        )

@@ -1,66 +1,137 @@
-"""What a measurement has so far, on disk, so that one that is stopped goes on at the next context length."""
+"""Cache of scored windows, in memory and on disk.
+
+In memory it spares a second measurement of two schemes that agree at a length. On disk it lets an
+interrupted measurement continue at the next context length.
+"""
 
 import hashlib
 import json
 import shutil
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from accelerate.utils import broadcast_object_list
 
+from posext.eval.scoring import Window
+from posext.pe import PositionalEncoding
 from posext.utils.atomic import replacing
 
-MEASURING = (
-    "measuring"  # the folder, in that of a run; it goes once all is written that measuring leaves
-)
-Scored = tuple[list[np.ndarray], float, int]  # NLL of every window's labels, seconds, peak bytes
+# Folder of the cache inside the folder of a run. It is deleted once all results are written.
+MEASURING = "measuring"
+DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)  # errors of a damaged file
+
+
+class ScoredWindows(NamedTuple):
+    """NLL in nats of the labels of every window, and the cost of computing it."""
+
+    nll: list[np.ndarray]
+    seconds: float
+    peak_bytes: int
+
+
+class MeasuredWindows(NamedTuple):
+    """Scored windows of one scheme under one protocol at one context length."""
+
+    scheme: PositionalEncoding | None
+    protocol: str
+    length: int
+    scored: ScoredWindows
 
 
 class EvalCache:
-    """Passes of one measurement, a file each, named by all that their numbers depend on; asked for on every process."""
+    """Scored windows of one measurement, the same on every process.
 
-    def __init__(self, folder: Path, main: bool, **about: Any):
-        self.folder, self.main, self.about = folder, main, about
+    On disk each (scheme, protocol, context length) is a file, whose name is a digest of everything
+    that its numbers depend on.
 
-    def file(self, scheme: Any, protocol: str, length: int, windows: list[Any]) -> Path:
+    Args:
+        folder: Folder of the files, created at the first write.
+        is_main_process: Whether this process reads and writes the files.
+        **key_fields: What all numbers depend on, beside scheme, protocol, length and windows.
+    """
+
+    def __init__(self, folder: Path, is_main_process: bool, **key_fields: Any):
+        self.folder = folder
+        self.is_main_process = is_main_process
+        self.key_fields = key_fields
+        self.in_memory: list[MeasuredWindows] = []
+
+    def find_same_rotation(
+        self, scheme: PositionalEncoding | None, protocol: str, length: int
+    ) -> ScoredWindows | None:
+        """Scored windows in memory of a scheme with the same rotation at the length."""
+        for measured in self.in_memory:
+            if (measured.protocol, measured.length) == (protocol, length) and same_rotation(
+                measured.scheme, scheme, length
+            ):
+                return measured.scored
+        return None
+
+    def remember(
+        self, scheme: PositionalEncoding | None, protocol: str, length: int, scored: ScoredWindows
+    ) -> None:
+        """Keep scored windows in memory."""
+        self.in_memory.append(MeasuredWindows(scheme, protocol, length, scored))
+
+    def file(
+        self, settings: dict[str, Any], protocol: str, length: int, windows: Sequence[Window]
+    ) -> Path:
+        """Path of the scored windows of a scheme and its modifiers, given by their settings."""
         key = json.dumps(
-            [self.about, scheme, protocol, length, repr(windows)], sort_keys=True, default=str
+            [self.key_fields, settings, protocol, length, repr(windows)],
+            sort_keys=True,
+            default=str,
         )
         return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
 
-    def read(self, file: Path) -> Scored | None:
-        """What was kept, as the main process has it; None where nothing was, or where it is damaged."""
-        found = [load(file) if self.main else None]
-        return broadcast_object_list(found)[0]
+    def read(self, file: Path) -> ScoredWindows | None:
+        """Scored windows read by the main process; None if the file is missing or damaged."""
+        shared = [load_scored(file) if self.is_main_process else None]
+        return broadcast_object_list(shared)[0]
 
-    def write(self, file: Path, scored: Scored) -> None:
-        if self.main:
-            nll, seconds, peak = scored
-            self.folder.mkdir(exist_ok=True)
-            with replacing(file) as beside, open(beside, "wb") as open_file:
-                sizes = np.array([len(values) for values in nll])
-                np.savez(
-                    open_file, nll=np.concatenate(nll), sizes=sizes, cost=np.array([seconds, peak])
-                )
+    def write(self, file: Path, scored: ScoredWindows) -> None:
+        """Write scored windows, on the main process only."""
+        if not self.is_main_process:
+            return
+        self.folder.mkdir(exist_ok=True)
+        with replacing(file) as beside, open(beside, "wb") as open_file:
+            sizes = np.array([len(values) for values in scored.nll])
+            cost = np.array([scored.seconds, scored.peak_bytes])
+            np.savez(open_file, nll=np.concatenate(scored.nll), sizes=sizes, cost=cost)
 
     def drop(self) -> None:
-        """Forget them all."""
-        if self.main:
+        """Delete all files."""
+        if self.is_main_process:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def load(file: Path) -> Scored | None:
+def load_scored(file: Path) -> ScoredWindows | None:
+    """Scored windows of a file; None if it is missing or damaged (the archive has checksums)."""
     try:
-        with np.load(file, allow_pickle=False) as kept:
-            nll = np.split(kept["nll"], np.cumsum(kept["sizes"])[:-1])
-            return nll, float(kept["cost"][0]), int(kept["cost"][1])
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        zipfile.BadZipFile,
-    ):  # the archive checks its own sums
+        with np.load(file, allow_pickle=False) as archive:
+            nll = np.split(archive["nll"], np.cumsum(archive["sizes"])[:-1])
+            seconds = float(archive["cost"][0])
+            peak_bytes = int(archive["cost"][1])
+    except DAMAGE:
         return None
+    return ScoredWindows(nll, seconds, peak_bytes)
+
+
+def same_rotation(
+    one: PositionalEncoding | None, other: PositionalEncoding | None, length: int
+) -> bool:
+    """Whether two schemes of one class, without parameters, have equal rotations at a length."""
+    if one is None or other is None:
+        return False
+    if type(one) is not type(other) or one.state_dict() or other.state_dict():
+        return False
+    rotation = one.rotation(one.positions(length), length)
+    other_rotation = other.rotation(other.positions(length), length)
+    if rotation is None or other_rotation is None:
+        return False
+    pairs = zip(rotation[:2], other_rotation[:2], strict=True)
+    return all(torch.equal(tensor, other_tensor) for tensor, other_tensor in pairs)

@@ -1,9 +1,9 @@
-"""A model under the protocols of a plan: sums per document, and what they cost, at every context length."""
+"""Curves of a model under the protocols of a plan: sums per document, and cost, at each length."""
 
 import logging
 import time
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from posext.config import RETRIEVAL, EvaluationConfig, TrainConfig
 from posext.data import dataset
 from posext.eval import protocols
-from posext.eval.cache import EvalCache
+from posext.eval.cache import EvalCache, ScoredWindows
 from posext.eval.scoring import Window, score_windows
 from posext.pe import PositionalEncoding
 from posext.runs.run import Run
@@ -23,7 +23,7 @@ from posext.utils.errors import PosextError
 from posext.utils.memory import PeakMemory
 
 log = logging.getLogger(__name__)
-COST = [
+COST_COLUMNS = [
     "protocol",
     "context_length",
     "logit_multiplier",
@@ -31,16 +31,22 @@ COST = [
     "tokens_per_second",
     "peak_memory_bytes",
 ]
-SUMS = ["protocol", *protocols.SUMS]
+CURVE_SUM_COLUMNS = ["protocol", *protocols.SUM_COLUMNS]
+CPU_TOKENS_PER_BATCH = 4096
+ACCELERATOR_TOKENS_PER_BATCH = 65536
+MAX_LENGTH_MULTIPLE = 16  # of the longest trained length, in the default context lengths
 
 
 @dataclass(frozen=True)
 class EvalPlan:
-    """What is measured, the same for every curve of a run."""
+    """Windows and documents to measure, the same for every curve of a run.
+
+    `tokens` holds the held-out documents, cut into pieces if few are long enough.
+    """
 
     lengths: list[int]
     protocols: dict[str, protocols.ProtocolPlan]
-    tokens: dataset.Data  # its held-out documents are the ones measured on, cut where there are few
+    tokens: dataset.Data
 
 
 def make_plan(
@@ -50,9 +56,20 @@ def make_plan(
     train_length: int,
     config: EvaluationConfig,
 ) -> EvalPlan:
-    """The windows of every protocol in the held-out documents, which are cut into pieces where few are long enough.
+    """Choose the windows of every protocol in the held-out documents.
 
-    Raises PosextError where the corpus cannot give them.
+    Documents are cut into pieces if few are long enough.
+
+    Args:
+        tokens: Corpus.
+        lengths: Context lengths, increasing.
+        names: Protocols; retrieval tasks among them are ignored.
+        train_length: Longest length trained, in tokens.
+        config: Evaluation settings.
+
+    Raises:
+        PosextError: The corpus has no such windows, or a block of targets is longer than half the
+            shortest context.
     """
     size = config.targets or min(64, lengths[0] // 2)
     if size > lengths[0] // 2:
@@ -69,30 +86,34 @@ def make_plan(
         config.stride,
         config.ngram,
     )
-    made = {
+    protocol_plans = {
         name: protocols.PROTOCOLS[name](tokens.validation, lengths, settings)
         for name in names
         if name not in RETRIEVAL
     }
-    return EvalPlan(lengths, made, tokens)
+    return EvalPlan(lengths, protocol_plans, tokens)
 
 
 def in_pieces(tokens: dataset.Data, longest: int, room: int) -> dataset.Data:
-    """A corpus whose held-out documents are those that `data.pieces` gives; says so where it cuts any."""
-    whole = tokens.validation
-    cut = dataset.pieces(whole, longest, room)
-    if cut is whole:
+    """Cut the held-out documents as `dataset.pieces` does, and warn if any was cut."""
+    documents = tokens.validation
+    pieces = dataset.pieces(documents, longest, room)
+    if pieces is documents:
         return tokens
     log.warning(
-        "held-out documents with the %d tokens that a context of %d needs: %d; they are measured in %d pieces, so intervals "
-        "are over pieces of the same text, and say nothing of other texts",
-        longest + 1, longest, np.count_nonzero(whole.lengths > longest), np.count_nonzero(cut.lengths > longest),
-    )  # fmt: skip
+        "held-out documents with the %d tokens that a context of %d needs: %d; "
+        "they are measured in %d pieces, "
+        "so intervals are over pieces of the same text, and say nothing of other texts",
+        longest + 1,
+        longest,
+        np.count_nonzero(documents.lengths > longest),
+        np.count_nonzero(pieces.lengths > longest),
+    )
     return replace(tokens, cut=(longest, room))
 
 
 def plan_of(run: Run, tokens: dataset.Data) -> EvalPlan:
-    """What a run's curves are measured on."""
+    """Evaluation plan of a run, from its config."""
     config = run.config
     return make_plan(
         tokens, context_lengths(run), config.protocols, run.schedule.longest, config.evaluation
@@ -100,29 +121,16 @@ def plan_of(run: Run, tokens: dataset.Data) -> EvalPlan:
 
 
 def context_lengths(run: Run) -> list[int]:
-    """As given, or half the original length, doubled up to 16 times the longest length trained."""
+    """Context lengths of a run, from its config or by default.
+
+    The default is half the original length, doubled until 16 times the longest length trained.
+    """
     if run.config.context_lengths:
         return run.config.context_lengths
     lengths = [max(2, run.config.train_length // 2)]
-    while lengths[-1] < 16 * run.schedule.longest:
+    while lengths[-1] < MAX_LENGTH_MULTIPLE * run.schedule.longest:
         lengths.append(run.config.train_length * 2 ** (len(lengths) - 1))
     return lengths
-
-
-class MeasuredWindows(NamedTuple):
-    """One model under one protocol at one length; the scheme tells whether another would be measured the same."""
-
-    scheme: PositionalEncoding | None
-    protocol: str
-    length: int
-    nll: list[np.ndarray]
-    seconds: float
-    peak_bytes: int
-
-
-def network(run: Run, config: TrainConfig, plan: EvalPlan, accelerator: Accelerator) -> Any:
-    """A run's weights under the scheme and axes of a config. Raises PosextError where they do not fit."""
-    return run.network(config, plan.tokens.vocab_size).to(accelerator.device).eval()
 
 
 def measure_curve(
@@ -130,74 +138,67 @@ def measure_curve(
     plan: EvalPlan,
     config: TrainConfig,
     accelerator: Accelerator,
-    known: list[MeasuredWindows],
-    partial: EvalCache,
+    cache: EvalCache,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Sums per document, and cost, at every length; lengths at which the scheme is undefined are left out.
+    """Measure a model under every protocol of a plan, at every context length.
 
-    What is measured joins `known`; a length at which a scheme turns as one that is known there is not measured again, nor
-    is one that a measurement that was stopped left in `partial`.
+    Lengths at which the scheme is undefined are left out. A length is not measured again if the
+    cache has it from a scheme with the same rotation, or from an interrupted measurement.
+
+    Args:
+        model: Causal model; `pe`, if present, is its positional encoding.
+        plan: Windows to score.
+        config: Config of the model's scheme and modifiers, and of the evaluation.
+        accelerator: Processes and device.
+        cache: Windows already scored; newly scored windows are added.
+
+    Returns:
+        Sums per document, in CURVE_SUM_COLUMNS, and the cost of each length, in COST_COLUMNS.
     """
-    drawn, title = {"pe": config.pe, **config.modifiers()}, config.title()
+    settings = {"pe": config.pe, **config.modifiers()}
     scheme: PositionalEncoding | None = getattr(model, "pe", None)
     longest = None if scheme is None else scheme.max_length
-    sums, costs = [pd.DataFrame(columns=SUMS)], []
+    sums = [pd.DataFrame(columns=CURVE_SUM_COLUMNS)]
+    costs = []
     passes = [
-        (name, n)
-        for name, made in plan.protocols.items()
-        for n in made.windows
-        if not longest or n <= longest
+        (name, length)
+        for name, protocol_plan in plan.protocols.items()
+        for length in protocol_plan.windows
+        if not longest or length <= longest
     ]
-    bar = tqdm(
-        passes, desc=title, unit=" lengths", disable=None if accelerator.is_main_process else True
+    progress = tqdm(
+        passes,
+        desc=config.title(),
+        unit=" lengths",
+        disable=None if accelerator.is_main_process else True,
     )
-    for name, length in bar:
-        bar.set_postfix(context=length)
-        windows = plan.protocols[name].windows[length]
-        same = (
-            m
-            for m in known
-            if (m.protocol, m.length) == (name, length) and same_rotation(m.scheme, scheme, length)
-        )
-        if (at := next(same, None)) is None:
-            file = partial.file(drawn, name, length, windows)
-            if (scored := partial.read(file)) is None:
+    for name, length in progress:
+        progress.set_postfix(context=length)
+        protocol_plan = plan.protocols[name]
+        windows = protocol_plan.windows[length]
+        scored = cache.find_same_rotation(scheme, name, length)
+        if scored is None:
+            file = cache.file(settings, name, length, windows)
+            scored = cache.read(file)
+            if scored is None:
                 scored = measure_windows(model, plan, windows, config.evaluation, accelerator)
-                partial.write(file, scored)
-            at = MeasuredWindows(scheme, name, length, *scored)
-            known.append(at)
+                cache.write(file, scored)
+            cache.remember(scheme, name, length, scored)
         multiplier = model.logit_multiplier(length) if scheme is not None else np.nan
-        rate = sum(window.length for window in windows) / at.seconds
-        costs.append((name, length, multiplier, at.seconds, rate, at.peak_bytes))
-        made = (
+        rate = sum(window.length for window in windows) / scored.seconds
+        costs.append((name, length, multiplier, scored.seconds, rate, scored.peak_bytes))
+        sums_of_length = protocols.sums_by_document(
             plan.tokens.validation,
-            plan.protocols[name],
+            protocol_plan,
             length,
             windows,
-            at.nll,
+            scored.nll,
             plan.tokens.bytes_per_token,
         )
-        sums.append(protocols.document_sums(*made).assign(protocol=name))
+        sums.append(sums_of_length.assign(protocol=name))
     filled = [frame for frame in sums if len(frame)] or sums[:1]
-    return pd.concat(filled, ignore_index=True).loc[:, SUMS], pd.DataFrame(costs, columns=COST)
-
-
-def same_rotation(
-    one: PositionalEncoding | None, other: PositionalEncoding | None, length: int
-) -> bool:
-    """Whether two schemes of one class, which have no parameters, give the same rotation at a length."""
-    if (
-        one is None
-        or other is None
-        or type(one) is not type(other)
-        or one.state_dict()
-        or other.state_dict()
-    ):
-        return False
-    turns = [scheme.rotation(scheme.positions(length), length) for scheme in (one, other)]
-    return None not in turns and all(
-        torch.equal(a, b) for a, b in zip(*(t[:2] for t in turns if t), strict=True)
-    )
+    all_sums = pd.concat(filled, ignore_index=True).loc[:, CURVE_SUM_COLUMNS]
+    return all_sums, pd.DataFrame(costs, columns=COST_COLUMNS)
 
 
 def measure_windows(
@@ -206,23 +207,31 @@ def measure_windows(
     windows: list[Window],
     config: EvaluationConfig,
     accelerator: Accelerator,
-) -> tuple[list[np.ndarray], float, int]:
-    """NLL of the scored labels of every window, the wall time, and the largest process's peak memory.
+) -> ScoredWindows:
+    """Score windows that are shared out over the processes.
 
-    Windows are dealt out to the processes; every one gets the whole result.
+    Returns:
+        On every process: the NLL of the scored labels of all windows, and the longest wall time and
+        the largest peak memory of any process.
     """
-    mine = list(dataset.shards(len(windows), accelerator.process_index, accelerator.num_processes))
-    budget = config.tokens_per_batch or (4096 if accelerator.device.type == "cpu" else 65536)
+    own_indices = list(
+        dataset.shards(len(windows), accelerator.process_index, accelerator.num_processes)
+    )
+    on_cpu = accelerator.device.type == "cpu"
+    default_budget = CPU_TOKENS_PER_BATCH if on_cpu else ACCELERATOR_TOKENS_PER_BATCH
+    budget = config.tokens_per_batch or default_budget
     document = plan.tokens.validation.document
     begin = time.perf_counter()
     with PeakMemory(accelerator.device) as peak, torch.inference_mode(), accelerator.autocast():
-        scored = score_windows(
-            model, document, [windows[i] for i in mine], budget, accelerator.device
+        own_nll = score_windows(
+            model, document, [windows[i] for i in own_indices], budget, accelerator.device
         )
     seconds = time.perf_counter() - begin
-    gathered = gather_object([(mine, scored, seconds, peak.bytes)])
+    gathered = gather_object([(own_indices, own_nll, seconds, peak.bytes)])
     nll: list[np.ndarray] = [np.empty(0)] * len(windows)
-    for indices, part, _, _ in gathered:
-        for index, values in zip(indices, part, strict=True):
+    for indices, nll_of_process, _, _ in gathered:
+        for index, values in zip(indices, nll_of_process, strict=True):
             nll[index] = values
-    return nll, max(part[2] for part in gathered), max(part[3] for part in gathered)
+    longest_seconds = max(process[2] for process in gathered)
+    largest_peak = max(process[3] for process in gathered)
+    return ScoredWindows(nll, longest_seconds, largest_peak)

@@ -1,6 +1,7 @@
-"""The likelihood that any causal model gives the labels of windows. No files here.
+"""Negative log-likelihood (NLL) of the target tokens of windows, under any causal model.
 
-A window reads `length` tokens up to the one before its last label, and is scored on its last `scored` labels.
+Pure functions: no files are read or written. A window reads `length` tokens, up to the one before
+its last label, and scores its last `scored` labels.
 
 Shape suffixes: B windows in a batch, T tokens, K targets, V vocabulary, C model width, N windows.
 """
@@ -18,19 +19,25 @@ from torch import Tensor
 from posext.model.loss import nll_of, split
 from posext.utils.errors import PosextError
 
+CACHED_DOCUMENTS = 32  # documents whose tokens are kept in memory
+
 
 class Window(NamedTuple):
-    """The model reads document[end - length : end] and is scored on the last `scored` labels, up to index `end`."""
+    """A slice of a document and the targets scored in it.
+
+    The model reads document[end - length : end] and scores the last `scored` labels, up to and
+    including index `end`. `weight` multiplies each label in the mean.
+    """
 
     document: int
     end: int
     length: int
     scored: int
-    weight: float = 1.0  # of each of its labels in the mean
+    weight: float = 1.0
 
     @property
     def labels(self) -> slice:
-        """Where in the document its scored labels stand."""
+        """Indices of the scored labels in the document."""
         return slice(self.end - self.scored + 1, self.end + 1)
 
 
@@ -41,68 +48,96 @@ def score_windows(
     tokens_per_batch: int,
     device: torch.device | str = "cpu",
 ) -> list[np.ndarray]:
-    """The NLL in nats of the scored labels of each window: N arrays, float64 (scored,).
+    """Score the labels of windows.
 
-    `model` is what `target_nll` takes; `document(i)` gives the tokens of document i. Windows of one shape share a batch,
-    of at most `tokens_per_batch` tokens unless one window alone has more; none is padded, as a scheme may depend on the
-    length. Raises PosextError for a window that scores more labels than it reads tokens, or that its document cannot hold.
+    Windows of one shape share a batch. No window is padded, because a scheme may depend on the
+    length.
+
+    Args:
+        model: A causal model, as `target_nll` takes it.
+        document: Function from the index of a document to its tokens, int64 (n,).
+        windows: N windows.
+        tokens_per_batch: Upper limit of the tokens of a batch; a longer window is a batch alone.
+        device: Device of the model.
+
+    Returns:
+        The NLL in nats of the scored labels of each window: N arrays, float64 (scored,).
+
+    Raises:
+        PosextError: A window scores more labels than it reads tokens, or starts before its
+            document.
     """
-    for w in windows:
-        if not 1 <= w.scored <= w.length:
-            raise PosextError(
-                f"a block of {w.scored} targets does not fit a context of {w.length} tokens"
-            )
-        if w.end < w.length:
-            raise PosextError(
-                f"a context of {w.length} tokens does not fit before token {w.end} of a document"
-            )
-    document = lru_cache(32)(document)
+    for window in windows:
+        check_window(window)
+    document = lru_cache(CACHED_DOCUMENTS)(document)
     nll: list[np.ndarray] = [np.empty(0)] * len(windows)
-    shapes = [(w.length, w.scored) for w in windows]
-    for (length, scored), same in groupby(
-        sorted(range(len(windows)), key=shapes.__getitem__), shapes.__getitem__
-    ):
-        for batch in batches(list(same), max(1, tokens_per_batch // length)):
+    shapes = [(window.length, window.scored) for window in windows]
+    by_shape = sorted(range(len(windows)), key=shapes.__getitem__)
+    for (length, scored), indices in groupby(by_shape, shapes.__getitem__):
+        for batch in batches(list(indices), max(1, tokens_per_batch // length)):
             tokens = [
-                document(w.document)[w.end - length : w.end + 1]
-                for w in (windows[i] for i in batch)
+                document(window.document)[window.end - length : window.end + 1]
+                for window in (windows[index] for index in batch)
             ]
             tokens_BT = torch.from_numpy(np.stack(tokens)).to(device)
-            nll_BK = (
-                target_nll(model, tokens_BT[:, :-1], tokens_BT[:, -scored:]).double().cpu().numpy()
-            )
-            for index, row in zip(batch, nll_BK, strict=True):
-                nll[index] = row
+            nll_BK = target_nll(model, tokens_BT[:, :-1], tokens_BT[:, -scored:])
+            nll_rows = nll_BK.double().cpu().numpy()
+            for index, nll_K in zip(batch, nll_rows, strict=True):
+                nll[index] = nll_K
     return nll
 
 
-def target_nll(model: Callable[..., object], tokens_BT: Tensor, labels_BK: Tensor) -> Tensor:
-    """The NLL in nats of the labels of the last K positions: float32 (B, K).
+def check_window(window: Window) -> None:
+    """Raise PosextError for more labels than tokens, and for a start before the document."""
+    if not 1 <= window.scored <= window.length:
+        raise PosextError(
+            f"a block of {window.scored} targets does not fit a context of {window.length} tokens"
+        )
+    if window.end < window.length:
+        raise PosextError(
+            f"a context of {window.length} tokens does not fit before token {window.end} of a "
+            "document"
+        )
 
-    `model` maps tokens (B, T) to logits (B, T, V) or to an object with `.logits`; where its signature takes `last` or
-    `logits_to_keep` it is asked for the last K positions only. A model with a method `target_nll(tokens_BT, labels_BK)`
-    is asked for these values instead, so that it need never hold the logits of a long window (see `chunked_nll`).
+
+def target_nll(model: Callable[..., object], tokens_BT: Tensor, labels_BK: Tensor) -> Tensor:
+    """Compute the NLL of the labels of the last K positions.
+
+    Args:
+        model: A function from tokens (B, T) to logits (B, T, V), or to an object with `.logits`.
+            If its signature has `last` or `logits_to_keep`, only the last K positions are
+            requested. If it has a method `target_nll(tokens_BT, labels_BK)`, that method computes
+            the result, so that the logits of a long window are never held (see `chunked_nll`).
+        tokens_BT: Tokens read, int64.
+        labels_BK: Targets of the last K positions, int64.
+
+    Returns:
+        NLL in nats, float32 (B, K).
     """
-    own: Any = getattr(model, "target_nll", None)
-    if own is not None:
-        return own(tokens_BT, labels_BK)
+    own_target_nll: Any = getattr(model, "target_nll", None)
+    if own_target_nll is not None:
+        return own_target_nll(tokens_BT, labels_BK)
     logits_BKV = last_logits(model, tokens_BT, labels_BK.shape[1])
-    parts = zip(split(logits_BKV), split(labels_BK), strict=True)
-    return torch.cat([nll_of(logits, labels) for logits, labels in parts], dim=1)
+    chunks = zip(split(logits_BKV), split(labels_BK), strict=True)
+    return torch.cat([nll_of(logits, labels) for logits, labels in chunks], dim=1)
 
 
 def last_logits(model: Callable[..., object], tokens_BT: Tensor, size: int) -> Tensor:
-    """The logits (B, size, V) that a model, as `target_nll` takes it, gives at its last `size` positions."""
+    """Logits (B, size, V) at the last `size` positions; `model` is as in `target_nll`."""
     output = model(tokens_BT, **last_positions(model, size))
     logits_BTV = output if isinstance(output, Tensor) else getattr(output, "logits")  # noqa: B009
     return logits_BTV[:, -size:]
 
 
 def last_positions(model: Callable[..., object], size: int) -> dict[str, int]:
-    """How this model is told to compute its head on the last `size` positions only, if it can be."""
+    """Keyword argument that limits the model's head to the last `size` positions; empty if none."""
     parameters = inspect.signature(getattr(model, "forward", model)).parameters
-    return next(({name: size} for name in ("last", "logits_to_keep") if name in parameters), {})
+    for name in ("last", "logits_to_keep"):
+        if name in parameters:
+            return {name: size}
+    return {}
 
 
 def batches(items: Sequence[int], count: int) -> Iterator[Sequence[int]]:
+    """Consecutive slices of at most `count` items."""
     return (items[start : start + count] for start in range(0, len(items), count))

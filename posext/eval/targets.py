@@ -1,8 +1,11 @@
-"""The fixed-target protocol: the same target tokens at every context length, scored by any causal model. No files here.
+"""Blocks of target tokens that are the same at every context length.
 
-Documents with at least longest + 1 tokens are kept, the same for all lengths. In each, disjoint blocks of K targets are
-drawn with a seed of their own. At context length L the model reads document[e - L : e] and is scored on the last K of the
-labels document[e - L + 1 : e + 1], so a target's context is L - K + 1 .. L tokens, and nothing else changes with L.
+Pure functions: no files are read or written. Only documents with at least longest + 1 tokens are
+used, the same ones at all lengths. In each document, disjoint blocks of K targets are drawn from a
+generator seeded with (seed, document). At context length L the model reads document[e - L : e] and
+scores the last K of the labels document[e - L + 1 : e + 1]. The context of a target is therefore
+L - K + 1 .. L tokens, and nothing else changes with L. For the term `fixed_target` see
+posext.analysis.curves.
 
 Shape suffixes: K targets, N blocks.
 """
@@ -27,19 +30,31 @@ class Target(NamedTuple):
 def long_documents(
     lengths: Sequence[int], longest: int, seed: int, documents: int | None = None, targets: int = 1
 ) -> list[int]:
-    """The documents (given by their tokens) that hold a context of `longest` tokens and so many targets after it.
+    """Select the documents that hold the longest context and the targets after it.
 
-    With `documents`, at most so many, drawn with the seed. Raises PosextError where no document is long enough.
+    Args:
+        lengths: Tokens of each document.
+        longest: Longest context length in tokens.
+        seed: Seed of the draw of documents.
+        documents: Largest number of documents; None selects all that are long enough.
+        targets: Number of targets after the context.
+
+    Returns:
+        Indices of the documents, increasing.
+
+    Raises:
+        PosextError: No document is long enough.
     """
-    kept = [index for index, length in enumerate(lengths) if length >= longest + targets]
-    if not kept:
+    selected = [index for index, length in enumerate(lengths) if length >= longest + targets]
+    if not selected:
         raise PosextError(
-            f"no held-out document has {longest + targets} tokens, as a context of {longest} needs; "
-            f"the longest has {max(lengths, default=0)}"
+            f"no held-out document has {longest + targets} tokens, as a context of {longest} "
+            f"needs; the longest has {max(lengths, default=0)}"
         )
-    if documents is not None and documents < len(kept):
-        kept = sorted(np.random.default_rng(seed).permutation(kept)[:documents].tolist())
-    return kept
+    if documents is not None and documents < len(selected):
+        shuffled = np.random.default_rng(seed).permutation(selected)
+        selected = sorted(shuffled[:documents].tolist())
+    return selected
 
 
 def fixed_targets(
@@ -50,20 +65,31 @@ def fixed_targets(
     seed: int,
     documents: int | None = None,
 ) -> list[Target]:
-    """Up to `blocks` disjoint blocks of `size` targets in every document (given by its tokens) of over `longest` tokens.
+    """Draw disjoint blocks of targets, each with room for the longest context before its end.
 
-    Every block ends where a context of `longest` tokens fits before it. With `documents`, at most so many, drawn with the
-    seed. Raises PosextError where no document is long enough.
+    Args:
+        lengths: Tokens of each document.
+        longest: Longest context length in tokens.
+        size: Targets of a block.
+        blocks: Largest number of blocks of a document.
+        seed: Seed of the draws.
+        documents: Largest number of documents; None uses all with over `longest` tokens.
+
+    Returns:
+        Blocks in the order of documents and positions.
+
+    Raises:
+        PosextError: No document is long enough.
     """
-    chosen = []
+    targets = []
     for document in long_documents(lengths, longest, seed, documents):
         rng = np.random.default_rng([seed, document])
         last = lengths[document] - 1
-        room, spare = divmod(last - longest, size)
+        last_slot, spare = divmod(last - longest, size)
         shift = longest + int(rng.integers(spare + 1))
-        slots = rng.permutation(room + 1)[:blocks]
-        chosen += [Target(document, shift + size * int(slot)) for slot in sorted(slots)]
-    return chosen
+        slots = rng.permutation(last_slot + 1)[:blocks]
+        targets += [Target(document, shift + size * int(slot)) for slot in sorted(slots)]
+    return targets
 
 
 def score(
@@ -75,9 +101,22 @@ def score(
     tokens_per_batch: int,
     device: torch.device | str = "cpu",
 ) -> np.ndarray:
-    """The NLL in nats of each target of each block after `length` tokens of context: float64 (N, size).
+    """Score blocks of targets at one context length.
 
-    Arguments and errors are those of `score_windows`.
+    Args:
+        model: A causal model, as `posext.eval.scoring.target_nll` takes it.
+        document: Function from the index of a document to its tokens, int64 (n,).
+        targets: N blocks.
+        length: Context length in tokens.
+        size: Targets of a block.
+        tokens_per_batch: Upper limit of the tokens of a batch.
+        device: Device of the model.
+
+    Returns:
+        The NLL in nats of each target, float64 (N, size).
+
+    Raises:
+        PosextError: As `score_windows` does.
     """
     windows = [Window(target.document, target.end, length, size) for target in targets]
     return np.stack(score_windows(model, document, windows, tokens_per_batch, device))

@@ -120,7 +120,7 @@ def write_outputs(run: Run, measured: pd.DataFrame, found: pd.DataFrame, wandb_r
             **{task: run.folder / f"{task}.png" for task in answers.task.unique()},
         }
         tracking.mirror_curve(started, curve, retrieval.scalars(answers), images, written, summary)
-    print(f"\n{curves.table(measured, known=everything)}\n")
+    print(f"\n{curves.table(measured, all_curves=everything)}\n")
     if len(found):
         print(f"{retrieval.retrieval_table(found)}\n")
     for protocol, part in measured.groupby("protocol", sort=False):

@@ -1,6 +1,11 @@
-"""Protocols: how text is cut into windows, and which of their tokens are scored. One file each.
+"""Protocols: rules that cut documents into windows and choose the scored target tokens.
 
-`measure_protocol(PROTOCOLS[name], model, documents, lengths, settings)` gives the sums of any of them, for any causal model.
+One file each. `measure_protocol(PROTOCOLS[name], model, documents, lengths, settings)` gives the
+sums of any protocol, for any causal model.
+
+The docstring of each protocol draws its windows. A column is a token of the document and a row is a
+window: `#` is a scored target, and `.` is a token that is read and not scored. The last `#` of a
+row is not read.
 """
 
 from posext import config
@@ -11,24 +16,33 @@ from posext.eval.protocols.per_position import per_position
 from posext.eval.protocols.plan import Documents, ProtocolFn, ProtocolPlan, ProtocolSettings
 from posext.eval.protocols.published import alibi, alibi_s1, longlora, pi, yarn_paper
 from posext.eval.protocols.sliding import sliding
-from posext.eval.protocols.sums import COLUMNS as SUMS
-from posext.eval.protocols.sums import document_sums, measure_protocol, targets
+from posext.eval.protocols.sums import SUM_COLUMNS, measure_protocol, sums_by_document, targets
 
-COMPAT: dict[str, ProtocolFn] = {
-    "alibi": alibi, "alibi_s1": alibi_s1, "pi": pi, "yarn_paper": yarn_paper, "longlora": longlora,
-}  # fmt: skip
 PROTOCOLS: dict[str, ProtocolFn] = {
-    "fixed_target": fixed_target, "far_copy": far_copy, "sliding": sliding, "nonoverlap": nonoverlap,
-    "per_position": per_position, **COMPAT,
-}  # fmt: skip
+    "fixed_target": fixed_target,
+    "far_copy": far_copy,
+    "sliding": sliding,
+    "nonoverlap": nonoverlap,
+    "per_position": per_position,
+    "alibi": alibi,
+    "alibi_s1": alibi_s1,
+    "pi": pi,
+    "yarn_paper": yarn_paper,
+    "longlora": longlora,
+}
 assert tuple(PROTOCOLS) == config.PROTOCOLS, "posext.config names the protocols that there are"
-COMPARABLE = {
-    "fixed_target",
-    "far_copy",
-    "sliding",
-}  # a difference between two lengths is the model's
+# Protocols with the same targets at every length: differences between lengths are the model's.
+COMPARABLE = {"fixed_target", "far_copy", "sliding"}
 
 __all__ = [
-    "COMPARABLE", "COMPAT", "PROTOCOLS", "SUMS", "Documents", "ProtocolFn", "ProtocolPlan", "ProtocolSettings",
-    "document_sums", "measure_protocol", "targets",
-]  # fmt: skip
+    "COMPARABLE",
+    "PROTOCOLS",
+    "SUM_COLUMNS",
+    "Documents",
+    "ProtocolFn",
+    "ProtocolPlan",
+    "ProtocolSettings",
+    "measure_protocol",
+    "sums_by_document",
+    "targets",
+]

@@ -1,6 +1,7 @@
-"""Targets that far context can help with, found without a model, against the other targets of the same blocks.
+"""Targets that far context can help to predict, beside the other targets of the same blocks.
 
-A stand-in for choosing key tokens by a model's own likelihoods, as LongPPL does (Fang et al. 2024, arXiv:2410.23771).
+They are found without a model. LongPPL (Fang et al. 2024, arXiv:2410.23771) instead selects key
+tokens by the likelihoods of a model.
 """
 
 from collections.abc import Sequence
@@ -14,46 +15,62 @@ from posext.eval.protocols.plan import Documents, ProtocolPlan, ProtocolSettings
 from posext.eval.scoring import Window
 from posext.utils.errors import PosextError
 
-MORE = 4  # times the blocks of `fixed_target`, as few targets are far copies
-SHORTEST = 3  # tokens before a target; fewer recur by chance
+BLOCK_MULTIPLIER = 4  # relative to the blocks of `fixed_target`, because far copies are rare
+MIN_NGRAM = 3  # tokens before a target; shorter n-grams recur by chance
 
 
 def far_copy(
     documents: Documents, lengths: Sequence[int], settings: ProtocolSettings
 ) -> ProtocolPlan:
-    """The targets of `fixed_target` in four times as many blocks, in the groups `far` and `rest`.
+    """Targets of `fixed_target` in four times as many blocks, in the groups `far` and `rest`.
 
-    A target is far where it last stood after the same `settings.ngram` tokens more than `settings.train_length` tokens
-    before, whole within the longest context. The groups are the same at every length. Raises PosextError for short n-grams.
+    Windows with K = 2, at two context lengths; each `#` belongs to one of the groups:
+
+        L = 4        ...##
+        L = 8    .......##
+
+    A target is far if the same `settings.ngram` tokens and the target last occurred more than
+    `settings.train_length` tokens before, completely inside the longest context. The groups are the
+    same at every length.
+
+    Args:
+        documents: Held-out documents.
+        lengths: Context lengths, increasing.
+        settings: Settings; `train_length`, `size`, `blocks`, `seed`, `documents` and `ngram`
+            are used.
+
+    Raises:
+        PosextError: `settings.ngram` is below 3, or no document is long enough.
     """
-    if settings.ngram < SHORTEST:
-        raise PosextError(f"ngram must be at least {SHORTEST}, not {settings.ngram}")
+    if settings.ngram < MIN_NGRAM:
+        raise PosextError(f"ngram must be at least {MIN_NGRAM}, not {settings.ngram}")
     longest = lengths[-1]
 
     @cache
-    def last_seen(document: int) -> np.ndarray:
+    def previous_in_document(document: int) -> np.ndarray:
         return previous(documents.document(document), settings.ngram)
 
     def groups(window: Window) -> np.ndarray:
         labels = np.arange(window.labels.start, window.labels.stop)
-        before = last_seen(window.document)[window.labels]
-        far = (before - settings.ngram >= window.end - longest) & (
-            labels - before > settings.train_length
-        )
-        return np.where(far, "far", "rest")
+        before = previous_in_document(window.document)[window.labels]
+        in_longest_context = before - settings.ngram >= window.end - longest
+        beyond_train_length = labels - before > settings.train_length
+        return np.where(in_longest_context & beyond_train_length, "far", "rest")
 
-    return fixed_target(
-        documents, lengths, replace(settings, blocks=MORE * settings.blocks)
-    )._replace(groups=groups)
+    more_blocks = replace(settings, blocks=BLOCK_MULTIPLIER * settings.blocks)
+    return fixed_target(documents, lengths, more_blocks)._replace(groups=groups)
 
 
 def previous(tokens_T: np.ndarray, ngram: int) -> np.ndarray:
-    """Where each token last stood before after the same `ngram` tokens: its index, or -1; int64 (T,)."""
+    """Index of the last earlier occurrence of each token after the same `ngram` tokens.
+
+    int64 (T,), and -1 for a token without one.
+    """
     before = np.full(len(tokens_T), -1)
     if len(tokens_T) > ngram:
         runs = np.lib.stride_tricks.sliding_window_view(tokens_T, ngram + 1)
-        which = np.unique(runs, axis=0, return_inverse=True)[1].reshape(-1)
-        order = np.argsort(which, kind="stable")
-        again = which[order[1:]] == which[order[:-1]]
-        before[order[1:][again] + ngram] = order[:-1][again] + ngram
+        run_ids = np.unique(runs, axis=0, return_inverse=True)[1].reshape(-1)
+        order = np.argsort(run_ids, kind="stable")
+        repeated = run_ids[order[1:]] == run_ids[order[:-1]]
+        before[order[1:][repeated] + ngram] = order[:-1][repeated] + ngram
     return before

@@ -1,14 +1,15 @@
-"""The loss at every position of one long window: a whole curve in one pass, for schemes that ignore the context's length.
+"""Loss by position in one long window: a whole curve in one pass.
 
-Not a length curve for a scheme that is `length_dependent`, or whose factor follows the context: all positions are read
-under the longest context. For the others position p is what a context of p tokens gives.
+It is not a length curve for a scheme that is `length_dependent`, or whose factor follows the
+context, because all positions are read under the longest context. For other schemes the loss at
+position p is the loss after a context of p tokens.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from posext.eval.protocols.plan import Documents, ProtocolPlan, ProtocolSettings
+from posext.eval.protocols.plan import Documents, ProtocolPlan, ProtocolSettings, token_counts
 from posext.eval.scoring import Window
 from posext.eval.targets import fixed_targets
 
@@ -16,24 +17,45 @@ from posext.eval.targets import fixed_targets
 def per_position(
     documents: Documents, lengths: Sequence[int], settings: ProtocolSettings
 ) -> ProtocolPlan:
-    """Disjoint windows of the longest length, at random offsets so that position and age in the document are not mixed up.
+    """Disjoint windows of the longest length, with every label scored.
 
-    Up to `settings.blocks` in a document, drawn with `settings.seed`. A group is a bucket of positions, named by its
-    largest context in tokens: 1, 2, 4, 8 .. and the longest, so bucket 256 holds contexts of 129 to 256.
+    Windows for two longest lengths, with the bucket of each target below:
+
+        L = 4    .####
+                  1244
+        L = 8    .########
+                  12448888
+
+    Offsets are random, so that the position in the window is independent of the position in the
+    document. A group is a bucket of positions, named by its largest context in tokens: 1, 2, 4, 8
+    .. and the longest, so bucket 256 holds contexts of 129 to 256.
+
+    Args:
+        documents: Held-out documents.
+        lengths: Context lengths, increasing; only the last is used.
+        settings: Settings; up to `blocks` windows are drawn in a document with `seed`.
+
+    Raises:
+        PosextError: No document is long enough.
     """
-    longest, counts = lengths[-1], [int(n) for n in documents.lengths]
+    longest = lengths[-1]
     targets = fixed_targets(
-        counts, longest, longest, settings.blocks, settings.seed, settings.documents
+        token_counts(documents),
+        longest,
+        longest,
+        settings.blocks,
+        settings.seed,
+        settings.documents,
     )
     return ProtocolPlan(
-        {longest: [Window(t.document, t.end, longest, longest) for t in targets]},
+        {longest: [Window(target.document, target.end, longest, longest) for target in targets]},
         buckets,
         groups_are_lengths=True,
     )
 
 
 def buckets(window: Window) -> np.ndarray:
-    """The bucket of each scored label by how many tokens stand before it in the window."""
+    """Bucket of each scored label, by the number of tokens before it in the window."""
     contexts = np.arange(window.length - window.scored + 1, window.length + 1)
     largest = 2 ** np.ceil(np.log2(contexts)).astype(np.int64)
     return np.minimum(largest, window.length).astype(str)

@@ -1,67 +1,131 @@
-"""What a protocol is: a choice of windows in held-out documents for every context length, made without the model."""
+"""Types of a protocol: a choice of windows in documents for each context length, model-free."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from posext.eval.scoring import Window
+from posext.eval.targets import long_documents
 from posext.utils.errors import PosextError
 
 
 class Documents(Protocol):
-    """Held-out documents; posext.data.dataset.Split is one."""
+    """Held-out documents; posext.data.dataset.Split is one implementation.
+
+    `lengths` are the tokens of each document, and `document` gives its tokens, int64 (n,).
+    """
 
     @property
-    def lengths(self) -> Sequence[int] | np.ndarray: ...  # tokens of each
+    def lengths(self) -> Sequence[int] | np.ndarray: ...
     @property
     def names(self) -> Sequence[str]: ...
-    def document(self, index: int) -> np.ndarray: ...  # int64 (n,)
+    def document(self, index: int) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
 class ProtocolSettings:
-    """All that any protocol is told; each takes what it needs."""
+    """Settings of all protocols; each protocol uses some of them.
 
-    train_length: int  # tokens
-    size: int  # targets in a block
-    blocks: int = 4  # blocks, or windows, drawn in a document
-    seed: int = 0  # of what is drawn; never the model's
-    documents: int | None = None  # at most so many; None: all that are long enough
-    stride: int | None = (
-        None  # tokens by which `sliding` moves on; None: an eighth of the context length
-    )
-    ngram: int = 3  # tokens before a target that must recur with it for `far_copy`
+    Args:
+        train_length: Longest length trained, in tokens.
+        size: Targets of a block.
+        blocks: Largest number of blocks, or windows, drawn in a document.
+        seed: Seed of the draws; independent of the model's seed.
+        documents: Largest number of documents; None uses all that are long enough.
+        stride: Stride of `sliding` in tokens; None means an eighth of the context length.
+        ngram: Tokens before a target that must recur with it in `far_copy`.
+    """
+
+    train_length: int
+    size: int
+    blocks: int = 4
+    seed: int = 0
+    documents: int | None = None
+    stride: int | None = None
+    ngram: int = 3
 
 
 def ungrouped(window: Window) -> np.ndarray:
+    """One group, with an empty name, for all scored labels: (scored,)."""
     return np.full(window.scored, "")
 
 
 class ProtocolPlan(NamedTuple):
-    """What is scored at each context length, and into which group of targets each label of a window falls (scored,)."""
+    """Windows at each context length, and the group of each scored label of a window (scored,).
+
+    With `groups_are_lengths`, the groups are context lengths within one pass and are named by them.
+    """
 
     windows: dict[int, list[Window]]
     groups: Callable[[Window], np.ndarray] = ungrouped
-    groups_are_lengths: bool = (
-        False  # a group is a context length within one pass, and is named by it
+    groups_are_lengths: bool = False
+
+
+# A protocol: from documents, increasing context lengths and settings to a plan.
+ProtocolFn = Callable[[Documents, Sequence[int], ProtocolSettings], ProtocolPlan]
+
+
+def token_counts(documents: Documents) -> list[int]:
+    """Tokens of each document, as Python integers."""
+    return [int(length) for length in documents.lengths]
+
+
+def plan_per_document(
+    documents: Documents,
+    lengths: Sequence[int],
+    settings: ProtocolSettings,
+    windows: Callable[[int, int, int], Iterable[Window]],
+    targets: int = 1,
+) -> ProtocolPlan:
+    """Plan with the windows of every document that holds the longest context and its targets.
+
+    Args:
+        documents: Held-out documents.
+        lengths: Context lengths, increasing.
+        settings: Settings; `seed` and `documents` are used.
+        windows: Function from the index of a document, its tokens and the context length to its
+            windows.
+        targets: Number of targets that must follow the longest context.
+
+    Raises:
+        PosextError: No document is long enough.
+    """
+    counts = token_counts(documents)
+    selected = long_documents(counts, lengths[-1], settings.seed, settings.documents, targets)
+    return ProtocolPlan(
+        {
+            length: [
+                window
+                for document in selected
+                for window in windows(document, counts[document], length)
+            ]
+            for length in lengths
+        }
     )
-
-
-ProtocolFn = Callable[
-    [Documents, Sequence[int], ProtocolSettings], ProtocolPlan
-]  # the lengths increase
 
 
 def slide(
     document: int, tokens: int, length: int, stride: int, burn_in: int = 0
 ) -> Iterator[Window]:
-    """Windows of up to `length` tokens that score every label after the first `burn_in` once, `stride` at a time.
+    """Slide a window over a document, scoring every label after the first `burn_in` once.
 
-    A target's context is length - stride + 1 .. length tokens; less where the document begins, as the first window then
-    scores all that it can. At the document's end the last window is cut short where it stands, so a target's context
-    depends on its place alone. Raises PosextError for a stride that would leave labels out.
+    The context of a target is length - stride + 1 .. length tokens. It is shorter at the start of
+    the document, because the first window scores all labels that it can. At the end of the document
+    the last window keeps its start and is cut short, so the context of a target depends on its
+    position alone.
+
+    Args:
+        document: Index of the document.
+        tokens: Tokens of the document.
+        length: Context length in tokens.
+        stride: Labels scored by a window after the first.
+        burn_in: Labels at the start that are not scored.
+
+    Raises:
+        PosextError: The stride is above the context length, which would leave labels out, or
+            below 1.
     """
     if not 1 <= stride <= length:
         raise PosextError(
@@ -69,7 +133,7 @@ def slide(
         )
     first = burn_in + 1
     while first < tokens:
-        whole = max(first + stride - 1, length)  # the last label of a window that is not cut
-        end = min(whole, tokens - 1)
-        yield Window(document, end, end - (whole - length), end - first + 1)
-        first = whole + 1
+        uncut_end = max(first + stride - 1, length)  # the last label of a window that is not cut
+        end = min(uncut_end, tokens - 1)
+        yield Window(document, end, end - (uncut_end - length), end - first + 1)
+        first = uncut_end + 1

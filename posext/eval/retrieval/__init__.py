@@ -1,5 +1,6 @@
-"""Whether far context is used: associative recall in a run's own text, and a passkey for checkpoints that read English.
+"""Retrieval tasks: associative recall in the run's own text, and a passkey in English.
 
-A flat perplexity curve does not say so, as a model that never looks far has one too. Not in PROTOCOLS, as these score
-made-up contexts.
+They test the use of far context. A flat perplexity curve does not: a model that ignores far context
+has one too. The passkey suits checkpoints that read English. The tasks are not in PROTOCOLS,
+because they score synthetic contexts.
 """

@@ -1,4 +1,4 @@
-"""Retrieval at every length of a plan, shared out over processes."""
+"""Retrieval tasks at every context length of a plan, shared out over the processes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from accelerate.utils import gather_object
 from posext.config import RETRIEVAL, EvaluationConfig
 from posext.data.recall.episode import RecallSettings
 from posext.eval.curve import EvalPlan
-from posext.eval.retrieval.measure import MEASURED, measure_recall
+from posext.eval.retrieval.measure import CELL_COLUMNS, measure_recall
 from posext.eval.retrieval.passkey import measure_passkey
 
 TASKS: dict[str, Any] = dict(zip(RETRIEVAL, (measure_recall, measure_passkey), strict=True))
@@ -24,21 +24,29 @@ def measure_retrieval(
     config: EvaluationConfig,
     accelerator: Accelerator,
 ) -> pd.DataFrame:
-    """Rows of a task and MEASURED, for those of the protocols that are tasks; every process gets all of them.
+    """Measure the retrieval tasks among the names of protocols.
 
-    Lengths are dealt out to the processes; those at which a scheme is undefined are left out.
+    Lengths are shared out over the processes. Lengths at which the scheme is undefined are left
+    out.
+
+    Returns:
+        The column `task` and CELL_COLUMNS, the rows of all processes on every process.
     """
     longest = getattr(getattr(model, "pe", None), "max_length", None)
-    lengths = [n for n in plan.lengths if not longest or n <= longest]
-    mine = lengths[accelerator.process_index :: accelerator.num_processes]
-    settings, found = RecallSettings(trials=config.trials, seed=config.seed), []
-    for name in (name for name in names if name in TASKS):
+    lengths = [length for length in plan.lengths if not longest or length <= longest]
+    own_lengths = lengths[accelerator.process_index :: accelerator.num_processes]
+    settings = RecallSettings(trials=config.trials, seed=config.seed)
+    own_rows = []
+    for name in names:
+        if name not in TASKS:
+            continue
         with torch.inference_mode(), accelerator.autocast():
-            rows = TASKS[name](model, plan.tokens, mine, settings, device=accelerator.device)
-        found.append(rows.assign(task=name))
-    parts = [part for part in gather_object([pd.concat(found)] if found else []) if len(part)]
-    if not parts:
-        return pd.DataFrame(columns=["task", *MEASURED])
-    return pd.concat(parts).sort_values(
+            rows = TASKS[name](model, plan.tokens, own_lengths, settings, device=accelerator.device)
+        own_rows.append(rows.assign(task=name))
+    gathered = gather_object([pd.concat(own_rows)] if own_rows else [])
+    filled = [rows for rows in gathered if len(rows)]
+    if not filled:
+        return pd.DataFrame(columns=["task", *CELL_COLUMNS])
+    return pd.concat(filled).sort_values(
         ["task", "context_length", "depth"], kind="stable", ignore_index=True
     )

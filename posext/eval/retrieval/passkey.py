@@ -1,6 +1,6 @@
-"""The passkey task for checkpoints that read English: one number in a long text, asked for at its end.
+"""Passkey task for checkpoints that read English: a number in a long text, requested at its end.
 
-The task of Mohtashami and Jaggi (2023, arXiv:2305.16300), in sentences of our own.
+The task is that of Mohtashami and Jaggi (2023, arXiv:2305.16300), with newly written sentences.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,55 +13,89 @@ import torch
 
 from posext.data.dataset import Data
 from posext.data.recall.episode import RecallSettings
-from posext.eval.retrieval.measure import CONDITIONS, MEASURED, answers, row
+from posext.eval.retrieval.measure import CELL_COLUMNS, CONDITIONS, cell_row, score_answers
 from posext.utils.errors import PosextError
 
-TASK = "This is a long text about nothing much. One line of it states a number; the last line wants it back.\n"
-FILLER = " Clouds move over the hills. A boat lies by the river. Someone closes a window, and the road is empty again."
+TASK = (
+    "This is a long text about nothing much. "
+    "One line of it states a number; the last line wants it back.\n"
+)
+FILLER = (
+    " Clouds move over the hills. A boat lies by the river. "
+    "Someone closes a window, and the road is empty again."
+)
 NEEDLE = " The pass key of the day is {key}. Whoever reads this should keep {key} in mind."
 QUESTION = "\nWhich number was to be kept in mind? The pass key of the day is"
 ANSWER = " {key}"
+SAMPLE_KEYS = (10101, 98765)  # keys whose tokens give the shortest context of the task
 
 Tokenize = Callable[[str], Sequence[int]]
 
 
 class Passkey(NamedTuple):
-    tokens: np.ndarray  # int64: the text, then the answer
-    answer: int  # tokens of it, at the end
-    distance: int  # tokens from the end of the line that states the number to the answer
+    """A text with its answer.
+
+    `tokens` is int64: the text, then the answer. `answer` is the number of tokens of the answer.
+    `distance` counts tokens from the end of the line with the number to the answer.
+    """
+
+    tokens: np.ndarray
+    answer: int
+    distance: int
 
 
 def passkey(
     tokenize: Tokenize, length: int, depth: float, index: int, seed: int = 0, control: bool = False
 ) -> Passkey:
-    """A text of which at most `length` tokens are read, with five digits stated at a depth between 0 and 1.
+    """Write a text with a number of five digits, as long as whole lines of filler allow.
 
-    It is as long as whole lines of filler allow, and a pure function of its arguments. As a control it states another number.
-    `tokenize` turns text into ids; it may put a token first, but none last. Raises PosextError for a length without room.
+    The text is a pure function of the arguments.
+
+    Args:
+        tokenize: Function from text to token ids; it may put a token first, but none last.
+        length: Largest number of tokens read.
+        depth: Relative depth of the line with the number, 0 to 1.
+        index: Number of the trial.
+        seed: Seed of the keys.
+        control: Whether the text states another number than the answer.
+
+    Raises:
+        PosextError: The task does not fit in `length` tokens.
     """
-    key, other = np.random.default_rng([seed, index]).choice(
-        np.arange(10_000, 100_000), size=2, replace=False
-    )
-    needle, answer = NEEDLE.format(key=other if control else key), ANSWER.format(key=key)
+    keys = np.arange(10_000, 100_000)
+    key, other_key = np.random.default_rng([seed, index]).choice(keys, size=2, replace=False)
+    needle = NEEDLE.format(key=other_key if control else key)
+    answer = ANSWER.format(key=key)
 
-    def parts(count: int) -> tuple[str, str]:
-        before = round(depth * count)
-        return TASK + FILLER * before + needle, FILLER * (count - before) + QUESTION
+    def head_and_tail(lines: int) -> tuple[str, str]:
+        lines_before = round(depth * lines)
+        head = TASK + FILLER * lines_before + needle
+        return head, FILLER * (lines - lines_before) + QUESTION
 
-    def read(count: int) -> int:
-        return len(tokenize("".join(parts(count)) + answer)) - 1
+    def tokens_read(lines: int) -> int:
+        return len(tokenize("".join(head_and_tail(lines)) + answer)) - 1
 
-    count = max(0, (length - read(0)) // max(1, read(2) - read(1)) + 1)
-    while count and read(count) > length:
-        count -= 1
-    if read(count) > length:
-        raise PosextError(f"the passkey needs a context of at least {read(0)} tokens, not {length}")
-    head, tail = parts(count)
-    prompt, whole = tokenize(head + tail), tokenize(head + tail + answer)
-    asked = next(
-        (i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(prompt)
-    )
-    return Passkey(np.array(whole, dtype=np.int64), len(whole) - asked, asked - len(tokenize(head)))
+    tokens_per_line = max(1, tokens_read(2) - tokens_read(1))
+    lines = max(0, (length - tokens_read(0)) // tokens_per_line + 1)
+    while lines and tokens_read(lines) > length:
+        lines -= 1
+    if tokens_read(lines) > length:
+        raise PosextError(
+            f"the passkey needs a context of at least {tokens_read(0)} tokens, not {length}"
+        )
+    head, tail = head_and_tail(lines)
+    prompt = tokenize(head + tail)
+    text = tokenize(head + tail + answer)
+    start = common_prefix_length(prompt, text)
+    return Passkey(np.array(text, dtype=np.int64), len(text) - start, start - len(tokenize(head)))
+
+
+def common_prefix_length(prompt: Sequence[int], text: Sequence[int]) -> int:
+    """Number of leading tokens that both sequences share, at most the length of the prompt."""
+    for index, (token, other) in enumerate(zip(prompt, text, strict=False)):
+        if token != other:
+            return index
+    return len(prompt)
 
 
 @torch.inference_mode()
@@ -72,29 +106,39 @@ def measure_passkey(
     settings: RecallSettings | None = None,
     device: torch.device | str = "cpu",
 ) -> pd.DataFrame:
-    """Rows as those of `measure`, of the settings' depths, trials and seed: all digits right, as likeliest tokens.
+    """Measure the passkey task; an answer is correct if each of its tokens is the most likely one.
 
-    Texts of one length differ by some tokens, so each is a batch of its own. Lengths without room are left out.
+    Texts of one length differ by some tokens, so each is a batch of its own.
+
+    Args:
+        model: Function from tokens (B, T) to logits, as posext.eval.scoring takes it.
+        tokens: Corpus, whose tokenizer encodes the texts.
+        lengths: Context lengths; those too short for the task are left out.
+        settings: Depths, trials and seed, by default those of `RecallSettings()`.
+        device: Device of the model.
+
+    Returns:
+        CELL_COLUMNS, in the form of `measure_recall`.
     """
-    chosen, rows = settings or RecallSettings(), []
+    settings = settings or RecallSettings()
+    rows = []
 
     def tokenize(text: str) -> list[int]:
         return tokens.tokenizer.encode(text).ids
 
-    room = (
-        max(
-            len(tokenize(TASK + NEEDLE.format(key=key) + QUESTION + ANSWER.format(key=key)))
-            for key in (10101, 98765)
-        )
-        + 1
-    )
-    lengths = [length for length in lengths if length >= room]
-    for length, depth, condition in product(lengths, chosen.depths, CONDITIONS):
+    shortest_texts = [
+        TASK + NEEDLE.format(key=key) + QUESTION + ANSWER.format(key=key) for key in SAMPLE_KEYS
+    ]
+    shortest = max(len(tokenize(text)) for text in shortest_texts) + 1
+    lengths = [length for length in lengths if length >= shortest]
+    for length, depth, condition in product(lengths, settings.depths, CONDITIONS):
         control = condition == "control"
-        drawn = [
-            passkey(tokenize, length, depth, i, chosen.seed, control) for i in range(chosen.trials)
+        texts = [
+            passkey(tokenize, length, depth, trial, settings.seed, control)
+            for trial in range(settings.trials)
         ]
-        scored = [answers(model, text.tokens[None], text.answer, 1, device) for text in drawn]
-        right, nll = (np.concatenate(column) for column in zip(*scored, strict=True))
-        rows.append(row(length, depth, drawn[0].distance, condition, right, nll))
-    return pd.DataFrame(rows, columns=MEASURED)
+        scored = [score_answers(model, text.tokens[None], text.answer, 1, device) for text in texts]
+        correct = np.concatenate([correct_of_text for correct_of_text, _ in scored])
+        nll = np.concatenate([nll_of_text for _, nll_of_text in scored])
+        rows.append(cell_row(length, depth, texts[0].distance, condition, correct, nll))
+    return pd.DataFrame(rows, columns=CELL_COLUMNS)
