@@ -38,7 +38,7 @@ def run(
         "seed": seed,
         "protocol": protocol,
     }
-    known |= {"train_length": 16, "original_length": 16, "model": model}
+    known |= {"trained_length": 16, "original_length": 16, "model": model}
     rows = pd.DataFrame([known | {"context_length": length} for length in LENGTHS])
     pd.concat([curves.read_curves(folder / "curves.csv"), rows]).to_csv(
         folder / "curves.csv", index=False

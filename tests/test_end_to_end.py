@@ -168,7 +168,7 @@ def test_a_schedule_is_measured_from_its_first_to_16_times_its_longest_length(co
     (folder,) = Path("results/runs").iterdir()
     rows = rows_of(folder)
     assert set(rows.original_length) == {8}
-    assert set(rows.train_length) == {16}
+    assert set(rows.trained_length) == {16}
     assert sorted(set(rows.context_length)) == [4, 8, 16, 32, 64, 128, 256]
 
 

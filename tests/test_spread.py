@@ -66,7 +66,7 @@ def rows_of(seed, nll, scheme="rope", **columns):
         "model": "nano",
         "seed": seed,
     }
-    known |= {"train_length": 64, "original_length": 64, "context_length": 64, "nll": nll}
+    known |= {"trained_length": 64, "original_length": 64, "context_length": 64, "nll": nll}
     return [known | columns, {**known, **columns, "context_length": 128, "nll": 9.0 * seed}]
 
 

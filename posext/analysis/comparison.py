@@ -116,7 +116,7 @@ def to_crop(curve: StoredCurve) -> pd.DataFrame:
     """
     (crop_D,), weight_D = align_documents([crop_of(curve)])
     rows = []
-    for length in sorted(n for n in curve.sums if n >= curve.row.train_length):
+    for length in sorted(n for n in curve.sums if n >= curve.row.trained_length):
         row = compared(curve.sums[length], crop_of(curve))
         found = Estimate(row["difference"], row["low"], row["high"])
         rows.append(
@@ -134,7 +134,7 @@ def derived(curve: StoredCurve, bootstrap: Bootstrap) -> dict[str, Any]:
     that at it; the area is in nats times doublings. None where a length was not measured, and as the share of the
     resamples of one document alone, which are all the same.
     """
-    lengths, train_length = sorted(curve.sums), int(curve.row.train_length)
+    lengths, train_length = sorted(curve.sums), int(curve.row.trained_length)
     nll_LD, weight_D = align_documents(
         [crop_of(curve), *(curve.sums[length] for length in lengths)]
     )
@@ -239,7 +239,7 @@ def over_both(
 def crop_of(curve: StoredCurve) -> pd.DataFrame:
     if curve.crop is None:
         raise PosextError(
-            f"{curve.row.run} was not measured at its training length, {curve.row.train_length} tokens"
+            f"{curve.row.run} was not measured at its training length, {curve.row.trained_length} tokens"
         )
     return curve.crop
 

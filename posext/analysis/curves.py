@@ -17,7 +17,7 @@ from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
 COLUMNS = (
-    "study run scheme extend factor model parameters original_length train_length seed protocol group "
+    "study run scheme extend factor model parameters original_length trained_length seed protocol group "
     "context_length logit_multiplier nll nll_low nll_high perplexity bits_per_byte documents tokens targets "
     "seconds tokens_per_second peak_memory_bytes commit"
 ).split()
@@ -25,15 +25,16 @@ TEXT = dict.fromkeys(
     "study run scheme extend factor model protocol group targets commit".split(), str
 )
 NUMBERS = [name for name in COLUMNS if name not in TEXT]
+FORMER_NAMES = {"train_length": "trained_length"}  # columns of older files
 STATISTICS = "nll nll_low nll_high perplexity bits_per_byte documents tokens".split()
 FEW = 10  # documents, below which intervals are not sure to hold the truth as often as they say
 TARGETS = "targets documents tokens".split()  # they tell what a row scores
 MEND = "measure again with the same context_lengths=[...] and evaluation settings"
 ONE_LINE = (
-    "study scheme extend factor original_length train_length protocol group".split()
+    "study scheme extend factor original_length trained_length protocol group".split()
 )  # over seeds
 ONE_CURVE = (
-    "study run scheme extend factor original_length train_length seed protocol group".split()
+    "study run scheme extend factor original_length trained_length seed protocol group".split()
 )
 
 
@@ -41,7 +42,7 @@ def read_curves(path: Path | str) -> pd.DataFrame:
     """A curves file; an empty frame with its columns where there is none. Raises PosextError for a file of anything else."""
     if not Path(path).exists():
         return pd.DataFrame(columns=COLUMNS)
-    blank: Any = {name: [""] for name in NUMBERS}
+    blank: Any = {name: [""] for name in (*NUMBERS, *FORMER_NAMES)}
     try:
         table = pd.read_csv(path, dtype=cast(Any, TEXT), keep_default_na=False, na_values=blank)
     except ValueError as error:  # of decoding and of parsing
@@ -50,6 +51,8 @@ def read_curves(path: Path | str) -> pd.DataFrame:
         raise PosextError(
             f"{path} is no file of curves: it has not both a column run and a column scheme"
         )
+    if "trained_length" not in table:
+        table = table.rename(columns=FORMER_NAMES)
     return table.reindex(columns=COLUMNS).fillna({name: "" for name in TEXT})
 
 
@@ -235,8 +238,8 @@ def curve_label(row: Any) -> str:
     name = row.scheme
     if row.extend and row.extend != row.scheme:
         name += f" → {row.extend}"
-    if row.train_length > row.original_length:
-        name += f", trained to {row.train_length}"
+    if row.trained_length > row.original_length:
+        name += f", trained to {row.trained_length}"
     name += factor_suffix(row.factor)
     return name + (
         f" [{row.protocol} {row.group}".rstrip() + "]" if row.protocol != HEADLINE else ""
@@ -271,7 +274,7 @@ def crop_baseline(curve: pd.DataFrame, known: pd.DataFrame) -> float:
     )
     of_run = known.loc[same & (known.extend == "")]
     for rows in (of_run, curve):
-        at = rows.loc[rows.context_length == first.train_length, "nll"]
+        at = rows.loc[rows.context_length == first.trained_length, "nll"]
         if len(at):
             return float(at.iloc[0])
     return float("nan")
@@ -280,7 +283,7 @@ def crop_baseline(curve: pd.DataFrame, known: pd.DataFrame) -> float:
 def summary(curve: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any]:
     """Numbers derived from one curve, and its crop baseline among the known ones."""
     curve, crop_nll = curve.sort_values("context_length"), crop_baseline(curve, known)
-    lengths, train_length = curve.context_length.tolist(), int(curve.train_length.iloc[0])
+    lengths, train_length = curve.context_length.tolist(), int(curve.trained_length.iloc[0])
     usable = usable_length(lengths, curve.nll.to_numpy(float), train_length, crop_nll)
     return {"crop_nll": crop_nll, "usable_length": usable}
 

@@ -19,7 +19,7 @@ CURVE_KEY = [
     "extend",
     "factor",
     "original_length",
-    "train_length",
+    "trained_length",
 ]  # one curve over seeds
 
 
@@ -92,7 +92,7 @@ def of_run(
         by_length = {
             int(str(n)): at.set_index("document") for n, at in of_curve.groupby("context_length")
         }
-        at_train = by_length.get(rows.train_length.iloc[0])
+        at_train = by_length.get(rows.trained_length.iloc[0])
         crops += [at_train] * (extend == "")
         found.append(StoredCurve(run, rows, by_length, at_train))
     crop = next((frame for frame in crops if frame is not None), None)

@@ -16,7 +16,7 @@ from scipy.stats import t
 from posext.analysis.statistics import LEVEL, Estimate, verdict
 
 FILE = Path(__file__).parent / "seed_spread.csv"
-COLUMNS = "model scheme train_length tokens seeds sd_nats".split()
+COLUMNS = "model scheme trained_length tokens seeds sd_nats".split()
 WITHIN = "within seeds"  # the verdict on a difference that another seed could have made
 ALONE = "one seed"  # the verdict where nothing is known of other seeds
 

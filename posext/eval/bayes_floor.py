@@ -119,7 +119,7 @@ def curve(plan: EvalPlan, config: DataConfig) -> tuple[pd.DataFrame, pd.DataFram
 
 def warn_if_far(rows: pd.DataFrame, symbols: int) -> None:
     """Say so where a run as trained misses much of what the context gives at its training length."""
-    rows = rows.loc[(rows.protocol == "fixed_target") & (rows.context_length == rows.train_length)]
+    rows = rows.loc[(rows.protocol == "fixed_target") & (rows.context_length == rows.trained_length)]
     at = rows.drop_duplicates("extend").set_index("extend").nll
     if not {"", FLOOR} <= set(at.index):
         return

@@ -34,7 +34,7 @@ def write_curve(
         "model": run.config.model.name,
         "parameters": run.record["parameters"],
         "original_length": run.config.train_length,
-        "train_length": run.schedule.longest,
+        "trained_length": run.schedule.longest,
         "seed": run.config.seed,
         "commit": commit(),
     }
