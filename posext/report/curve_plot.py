@@ -95,7 +95,7 @@ def one_curve(axes: Axes, group: pd.DataFrame, colour: str, style: str) -> None:
         color=colour,
         marker="o",
         markersize=3,
-        curve_label=curve_label(first) + seeds,
+        label=curve_label(first) + seeds,
     )
     axes.fill_between(lengths, np.exp(low), np.exp(high), color=colour, alpha=0.12, linewidth=0)
 
