@@ -44,4 +44,4 @@ def test_read_curves_reads_the_trained_length_under_its_former_name():
     assert "train_length" in pd.read_csv(file)
     rows = read_curves(file)
     assert list(rows) == COLUMNS
-    assert set(rows.trained_length) == {16}
+    assert set(rows.trained_length) == {32}

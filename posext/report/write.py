@@ -32,7 +32,7 @@ def write_curve(
         "extend": extend,
         "factor": factor if isinstance(factor, str) else f"{factor:g}",
         "model": run.config.model.name,
-        "parameters": run.record["parameters"],
+        "parameters": run.metadata()["parameters"],
         "original_length": run.config.train_length,
         "trained_length": run.schedule.longest,
         "seed": run.config.seed,
