@@ -21,6 +21,7 @@ from posext.pe import PositionalEncoding
 from posext.runs.run import Run
 from posext.utils.errors import PosextError
 from posext.utils.memory import PeakMemory
+from posext.utils.sharding import shard
 
 log = logging.getLogger(__name__)
 COST = [
@@ -211,7 +212,7 @@ def measure_windows(
 
     Windows are dealt out to the processes; every one gets the whole result.
     """
-    mine = list(dataset.shards(len(windows), accelerator.process_index, accelerator.num_processes))
+    mine = shard(range(len(windows)), accelerator.process_index, accelerator.num_processes)
     budget = config.tokens_per_batch or (4096 if accelerator.device.type == "cpu" else 65536)
     document = plan.tokens.validation.document
     begin = time.perf_counter()

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-STREAM = 2**32  # apart from the numbers that batches are drawn with
+from posext.utils.rng import Stream, step_generator
 
 
 def generator(draw: tuple[int, int]) -> np.random.Generator:
-    """The generator of one step of training."""
+    """Return the generator of one step of training, from (seed, step)."""
     seed, step = draw
-    return np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, STREAM, step]))
+    return step_generator(seed, step, Stream.POSITION_IDS)
