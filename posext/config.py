@@ -92,9 +92,6 @@ class DataConfig:
         """Raise PosextError for an invalid setting, naming the value and the valid ones."""
         one_of("data.source", self.source, ("python", "text", "hub", *SYNTHETIC_SOURCES))
         self.check_synthetic()
-
-    def check_text(self) -> None:
-        """Raise PosextError for a missing path or an invalid share."""
         if self.source == "text" and not self.path:
             raise PosextError(
                 "data=text needs data.path, a file or folder of .txt, .md, .jsonl or .parquet"
@@ -113,7 +110,7 @@ class DataConfig:
             )
 
     def check_synthetic(self) -> None:
-        """Raise PosextError for an invalid synthetic corpus, naming the value and the valid ones."""
+        """Raise PosextError for an invalid synthetic corpus, naming the valid values."""
         if (self.source in SYNTHETIC_SOURCES) != (self.tokenizer == "letters"):
             raise PosextError(
                 f"data={self.source} does not go with data.tokenizer={self.tokenizer}: "
@@ -288,7 +285,6 @@ class TrainConfig:
         self.check_choices()
         self.data.check()
         self.optimizer.check()
-        self.data.check_text()
         self.check_stages()
         self.check_name()
         check_lengths(self.context_lengths)
