@@ -1,3 +1,3 @@
-"""posext: train a language model short, measure how far it extrapolates, and which positional encoding makes it so."""
+"""posext: how positional encodings extrapolate, measured on GPTs trained on short sequences."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Measure a run: the same targets at growing context lengths, as trained or with another scheme on the same weights.
+"""Measure a run: the same targets at growing context lengths, as trained or extended.
 
 python -m posext.evaluate run=results/runs/NAME [+pe@extend=yarn extend.factor=8]
 python -m posext.evaluate model=hf model.path=FOLDER_OR_ID [+pe@extend=yarn extend.factor=8]
@@ -27,53 +27,81 @@ from posext.training import device
 from posext.utils.errors import PosextError
 
 CHECKPOINT = "model=hf model.path=FOLDER_OR_ID"
+CHECKPOINT_KEYS = ("model", "data", "train_length", "name")  # settings of a checkpoint alone
+
+
+class Extension(NamedTuple):
+    """A config whose scheme replaces the one that a run was trained with, and its display name."""
+
+    config: TrainConfig
+    name: str
 
 
 def evaluate(config: EvaluateConfig, given: dict[str, str]) -> Run:
-    """Measure a finished run again, as it was measured but for the settings `given` (dotted keys, and what was typed)."""
+    """Measure a finished run, or a checkpoint, with the settings of its own config.
+
+    Args:
+        config: The settings of this measurement.
+        given: The settings that the user typed, by dotted key; these override the run's.
+
+    Returns:
+        The run as measured.
+
+    Raises:
+        PosextError: The run is not trained, a setting is invalid, or the scheme ends below the
+            shortest context length.
+    """
     check_lengths(config.context_lengths)
     run = named_run(config, given)
     if not run.trained:
         raise PosextError(
             f"{run.folder} is not trained to its end yet: run its training command again"
         )
-    fields = {field.name for field in dataclasses.fields(config.evaluation)}
-    typed = {
-        name: getattr(config.evaluation, name) for name in fields if f"evaluation.{name}" in given
+    run = with_settings(run, config, given)
+    run.config.check()
+    extension = extended(run, config, given)
+    measured_config = extension.config if extension else run.config
+    end = run.scheme(measured_config).max_length
+    shortest = context_lengths(run)[0]
+    if end is not None and end < shortest:
+        raise PosextError(
+            f"{measured_config.title()} ends at {end}, "
+            f"below the shortest context length, {shortest}"
+        )
+    main = PartialState().is_main_process
+    with run_lock(run, main):
+        measure(run, dataset.load_data(run.config.data, main), extension)
+    return run
+
+
+def with_settings(run: Run, config: EvaluateConfig, given: dict[str, str]) -> Run:
+    """Return the run with the settings that were typed in place of its own."""
+    evaluation = {
+        field.name: getattr(config.evaluation, field.name)
+        for field in dataclasses.fields(config.evaluation)
+        if f"evaluation.{field.name}" in given
     }
-    changed: dict[str, Any] = {"evaluation": dataclasses.replace(run.config.evaluation, **typed)}
-    changed |= {
+    changes: dict[str, Any] = {
         name: getattr(config, name)
         for name in ("context_lengths", "protocols", "precision")
         if name in given
     }
-    run = dataclasses.replace(
-        run, config=dataclasses.replace(run.config, tracking=config.tracking, **changed)
-    )
-    run.config.check()
-    extension = extended(run, config, given)
-    measured = extension.config if extension else run.config
-    ends, shortest = run.scheme(measured).max_length, context_lengths(run)[0]
-    if ends is not None and ends < shortest:
-        raise PosextError(
-            f"{measured.title()} ends at {ends}, below the shortest context length, {shortest}"
-        )
-    with run_lock(run, PartialState().is_main_process):
-        measure(run, extension)
-    return run
+    changes["evaluation"] = dataclasses.replace(run.config.evaluation, **evaluation)
+    changes["tracking"] = config.tracking
+    return dataclasses.replace(run, config=dataclasses.replace(run.config, **changes))
 
 
 def named_run(config: EvaluateConfig, given: dict[str, str]) -> Run:
-    """The run, or the checkpoint as one. Raises PosextError unless one of them is named, and for what goes with the other."""
+    """Open the run, or prepare the checkpoint, that is named.
+
+    Raises PosextError if neither is named, or for a setting that goes with the other one.
+    """
     if config.run is not None:
-        beside = [
-            key
-            for key in given
-            if key.partition(".")[0] in ("model", "data", "train_length", "name")
-        ]
-        if beside:
+        misplaced = [key for key in given if key.partition(".")[0] in CHECKPOINT_KEYS]
+        if misplaced:
             raise PosextError(
-                f"{beside[0]} goes with a checkpoint ({CHECKPOINT}); run={config.run} has its own"
+                f"{misplaced[0]} goes with a checkpoint ({CHECKPOINT}); "
+                f"run={config.run} has its own"
             )
         return hf.open_run(config.run)
     if (chosen := given.get("model", "hf")) != "hf":
@@ -82,78 +110,100 @@ def named_run(config: EvaluateConfig, given: dict[str, str]) -> Run:
         )
     if not config.model["path"]:
         raise PosextError(
-            f"name the run to measure: run=results/runs/NAME, or a checkpoint of transformers: {CHECKPOINT}"
+            "name the run to measure: run=results/runs/NAME, "
+            f"or a checkpoint of transformers: {CHECKPOINT}"
         )
     return hf.prepare(config)
 
 
-class Extension(NamedTuple):
-    """What is measured on a run's weights in place of what it was trained with: its config, and what it is called."""
-
-    config: TrainConfig
-    name: str
-
-
 def extended(run: Run, config: EvaluateConfig, given: dict[str, str]) -> Extension | None:
-    """The run's config with the scheme and the axes of `config` in place of its own; None where there are none.
+    """Replace the scheme and modifiers of a run's config by those of `config`.
 
-    What belongs to the weights (a rotary base) is the run's, unless it was typed. The name holds what was typed, but for the
-    factor. Raises PosextError for a scheme of another family than the run's, as its weights mean nothing to it.
+    Settings that belong to the weights (a rotary base) are inherited unless typed. The name
+    contains the typed settings, except the factor.
+
+    Returns:
+        The extension; None if `config` has neither a scheme nor modifiers.
+
+    Raises:
+        PosextError: The scheme is of another family than the run's, so it cannot use the weights.
     """
     chosen: dict[str, Any] = {
         group: getattr(config, group) for group in ("window", "attention_scale")
     }
     changes = {group: settings for group, settings in chosen.items() if settings is not None}
-    own = run.scheme()
+    trained = run.scheme()
     if config.extend is not None:
-        kept = {
-            k: run.config.pe[k]
-            for k in own.inherited_settings
-            if k in config.extend and f"extend.{k}" not in given
+        inherited = {
+            key: run.config.pe[key]
+            for key in trained.inherited_settings
+            if key in config.extend and f"extend.{key}" not in given
         }
-        changes = {"pe": {**config.extend, **kept}, **changes}
+        changes = {"pe": {**config.extend, **inherited}, **changes}
     if not changes:
         return None
     replaced = dataclasses.replace(run.config, **changes)
     family = run.scheme(replaced).family
-    if family not in (own.family, "none"):
+    if family not in (trained.family, "none"):
         raise PosextError(
-            f"{replaced.pe['name']} ({family}) cannot extend a run of {run.config.pe['name']} ({own.family}): "
-            f"choose a scheme of the family {own.family}, or none"
+            f"{replaced.pe['name']} ({family}) cannot extend a run of "
+            f"{run.config.pe['name']} ({trained.family}): "
+            f"choose a scheme of the family {trained.family}, or none"
         )
-    return Extension(replaced, "+".join(named(key, changes[key]["name"], given) for key in changes))
+    names = [display_name(group, changes[group]["name"], given) for group in changes]
+    return Extension(replaced, "+".join(names))
 
 
-def named(key: str, name: str, given: dict[str, str]) -> str:
-    """A choice with what was typed for it: yarn, or yarn(beta_fast=4)."""
-    prefix = "extend." if key == "pe" else f"{key}."
+def display_name(group: str, name: str, given: dict[str, str]) -> str:
+    """Return a choice with the user's settings: yarn, or yarn(beta_fast=4)."""
+    prefix = "extend." if group == "pe" else f"{group}."
     typed = [
-        f"{k.removeprefix(prefix)}={v}"
-        for k, v in given.items()
-        if k.startswith(prefix) and k != f"{prefix}factor"
+        f"{key.removeprefix(prefix)}={value}"
+        for key, value in given.items()
+        if key.startswith(prefix) and key != f"{prefix}factor"
     ]
     return f"{name}({' '.join(typed)})" if typed else name
 
 
-def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None) -> pd.DataFrame:
-    """Measure one scheme on a run's weights, with a matched and a fixed factor where it has one, and write all it leaves.
+def measure(
+    run: Run,
+    tokens: dataset.Data,
+    extension: Extension | None = None,
+    plan: EvalPlan | None = None,
+    wandb_run: Any = None,
+) -> pd.DataFrame:
+    """Measure one scheme on a run's weights and write curves, charts and page.
 
-    `wandb_run` is the run's own, where training left it open: the run's curve goes there, and it is finished.
+    A scheme whose factor is `auto` is measured twice: with a matched and with a fixed factor.
+
+    Args:
+        run: A trained run.
+        tokens: Its corpus.
+        extension: The scheme to measure; None for the one of the run.
+        plan: The plan of what to measure, if it was made already.
+        wandb_run: The wandb run that training left open; it receives the curve and is finished.
+
+    Returns:
+        The rows of curves.csv that were measured; none off the main process.
+
+    Raises:
+        PosextError: The run was trained on other data.
     """
     accelerator = device.accelerator(run.config.precision)
-    tokens = dataset.load_data(run.config.data, accelerator.is_main_process)
-    if run.record["data"] != tokens.fingerprint:
+    metadata = run.metadata()
+    if metadata["data"] != tokens.fingerprint:
         raise PosextError(
-            f"{run.folder} was trained on other data ({run.record['data']}, now {tokens.fingerprint})"
+            f"{run.folder} was trained on other data ({metadata['data']}, now {tokens.fingerprint})"
         )
-    plan = plan_of(run, tokens)
+    plan = plan or plan_of(run, tokens)
     cache = EvalCache(
         run.folder / MEASURING,
         accelerator.is_main_process,
-        record=run.record,
+        record=metadata,
         precision=accelerator.mixed_precision,
     )
-    rows, found = [], []
+    curve_rows = []
+    retrieval_rows = []
     for config in configs_to_measure(extension.config if extension else run.config, plan):
         model = run.network(config, plan.tokens.vocab_size).to(accelerator.device).eval()
         sums, costs = measure_curve(model, plan, config, accelerator, cache)
@@ -161,35 +211,43 @@ def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None)
             model, plan, run.config.protocols, config.evaluation, accelerator
         )
         if accelerator.is_main_process:
-            name = (
-                extension.name if extension else "" if config == run.config else config.pe["name"]
+            name = extension_name(run, config, extension)
+            rows = write_curve(run, plan, config.pe.get("factor", ""), name, sums, costs)
+            curve_rows.append(rows)
+            factor = rows.factor.iloc[0]
+            retrieval_rows.append(
+                write_retrieval(run.folder, answers, name, factor, run.schedule.longest, run.name)
             )
-            rows.append(write_curve(run, plan, config.pe.get("factor", ""), name, sums, costs))
-            key = (name, rows[-1].factor.iloc[0])
-            found.append(write_retrieval(run.folder, answers, *key, run.schedule.longest, run.name))
     if not accelerator.is_main_process:
         return pd.DataFrame(columns=curves.COLUMNS)
     if bayes_floor.has_bayes_floor(run.config.data):
-        rows.append(
-            write_curve(run, plan, "", bayes_floor.FLOOR, *bayes_floor.measure_floor(plan, run.config.data))
-        )
-    measured = pd.concat(rows, ignore_index=True)
-    bayes_floor.warn_if_far(measured, run.config.data.symbols)
-    write_outputs(run, measured, pd.concat(found, ignore_index=True), wandb_run)
+        floor = bayes_floor.measure_floor(plan, run.config.data)
+        curve_rows.append(write_curve(run, plan, "", bayes_floor.FLOOR, *floor))
+    measured_rows = pd.concat(curve_rows, ignore_index=True)
+    bayes_floor.warn_if_far(measured_rows, run.config.data.symbols)
+    write_outputs(run, measured_rows, pd.concat(retrieval_rows, ignore_index=True), wandb_run)
     cache.drop()
-    return measured
+    return measured_rows
+
+
+def extension_name(run: Run, config: TrainConfig, extension: Extension | None) -> str:
+    """Return the name of a measured config in the column `extend`: empty as trained."""
+    if extension:
+        return extension.name
+    return "" if config == run.config else config.pe["name"]
 
 
 def measured(run: Run) -> bool:
-    """Whether curves.csv holds all that `measure` would write: a sweep that is started again passes over such a run."""
+    """Return whether curves.csv has all that `measure` would write, so that a sweep skips it."""
     rows = curves.read_curves(run.folder / "curves.csv")
-    curves_due = {""} | (
-        {run.config.pe["name"]} if run.config.pe.get("factor") == "auto" else set()
-    )
-    curves_due |= {bayes_floor.FLOOR} if bayes_floor.has_bayes_floor(run.config.data) else set()
+    extensions = {""}
+    if run.config.pe.get("factor") == "auto":
+        extensions.add(run.config.pe["name"])
+    if bayes_floor.has_bayes_floor(run.config.data):
+        extensions.add(bayes_floor.FLOOR)
     return (
         not (run.folder / MEASURING).exists()
-        and curves_due <= set(rows.extend)
+        and extensions <= set(rows.extend)
         and set(run.config.protocols) <= set(rows.protocol) | set(RETRIEVAL)
         and not retrieval.due(run.folder, run.config.protocols)
         and set(context_lengths(run)) <= set(rows.context_length)
@@ -197,7 +255,10 @@ def measured(run: Run) -> bool:
 
 
 def configs_to_measure(config: TrainConfig, plan: EvalPlan) -> list[TrainConfig]:
-    """A scheme as set; where its factor follows the length, also with the factor fixed at what the longest context asks."""
+    """Return the config and, if its factor is `auto`, a second one with a fixed factor.
+
+    The fixed factor is the one that the longest context needs.
+    """
     if config.pe.get("factor") != "auto":
         return [config]
     fixed = {**config.pe, "factor": max(1.0, plan.lengths[-1] / config.train_length)}
@@ -205,10 +266,12 @@ def configs_to_measure(config: TrainConfig, plan: EvalPlan) -> list[TrainConfig]
 
 
 def job(composed: DictConfig) -> None:
+    """Measure what a composed config names."""
     evaluate(app.typed(composed), app.given())
 
 
 def main() -> None:
+    """Run the command posext-evaluate."""
     app.entry("evaluate", job)
 
 

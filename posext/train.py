@@ -1,4 +1,7 @@
-"""Train a small GPT at a short length, then measure how far it extrapolates: python -m posext.train +pe=yarn"""
+"""Train a small GPT on short sequences, then measure how far it extrapolates.
+
+python -m posext.train +pe=yarn
+"""
 
 import json
 import logging
@@ -8,7 +11,8 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, cast
+from dataclasses import asdict
+from typing import Any, NamedTuple, cast
 
 import torch
 from accelerate import Accelerator, PartialState
@@ -22,153 +26,238 @@ from posext.cli import app
 from posext.config import TrainConfig
 from posext.data import dataset
 from posext.data.recall.mixing import batch
-from posext.eval.curve import plan_of
+from posext.eval.curve import EvalPlan, plan_of
 from posext.model.gpt import GPT
+from posext.pe import PositionalEncoding
 from posext.runs import tracking
 from posext.runs.lock import record_failure, run_lock
-from posext.runs.run import Run, commit, name_of, prepare_run
+from posext.runs.run import Run, claim, commit, name_of, prepare_run
 from posext.training import checkpoint, device
 from posext.training.optimizer import adamw, lr_at
 from posext.utils import signals
 from posext.utils.atomic import digest, write_tensors, write_text
 from posext.utils.errors import PosextError
 from posext.utils.rng import torch_stream
+from posext.utils.sharding import shard
 
 log = logging.getLogger(__name__)
-VALIDATION_TOKENS = 16384
+VALIDATION_TOKENS = 16384  # in each validation
+VALIDATION_BATCH_TOKENS = 4096  # in one forward pass of one process
 
 
-def corpus_of(run: Run, processes: int, progress: bool) -> dataset.Data:
-    """The tokenized corpus of a run. Raises PosextError, before anything is written, where it cannot give what the run needs.
+class Learner(NamedTuple):
+    """The model and optimizer that training updates, plain and as prepared by accelerate."""
 
-    What is missing is said now, not hours later: a document as long as the longest length, or enough for the curve; or
-    a sequence for each of the processes at every step.
-    """
-    lengths = run.schedule
-    for _, length in lengths.stages:
-        if (sequences := run.config.tokens_per_step // length) < processes:
-            raise PosextError(
-                f"{processes} processes cannot share {sequences} sequences of {length} tokens a step"
-            )
-    tokens = dataset.load_data(run.config.data, progress)
-    for split in (tokens.train, tokens.validation):
-        split.batch(0, 0, lengths.longest, 1)
-    if run.config.evaluate:
-        plan_of(run, tokens)
-    return tokens
+    accelerator: Accelerator
+    model: GPT
+    scheme: PositionalEncoding
+    optimizer: torch.optim.Optimizer
+    network: torch.nn.Module  # the prepared model
+    stepper: Any  # the prepared optimizer
 
 
 def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda: 0) -> Any:
-    """Train a run to its end, from its newest checkpoint if it has one; what it left open on wandb, for its curve.
+    """Train a run to its last step, from its newest checkpoint if it has one.
 
-    Raises FloatingPointError on a non-finite loss, before the weights are touched, and Stop, with a checkpoint of the step
-    at which it came, when told to stop.
+    Args:
+        run: The run; its folder receives metrics, checkpoints, weights and run.json.
+        tokens: The tokenized corpus.
+        stop_asked: Returns the number of a received signal, or 0.
+
+    Returns:
+        The wandb run, still open for the curve; None without tracking or off the main process.
+
+    Raises:
+        FloatingPointError: The loss or gradient norm is not finite; the weights are unchanged.
+        Stop: A signal arrived; a checkpoint of the current step is saved first.
     """
-    config, lengths = run.config, run.schedule
-    accelerator = device.accelerator(config.precision)
-    main = accelerator.is_main_process
+    config = run.config
+    lengths = run.schedule
+    learner = make_learner(run, tokens.vocab_size)
+    main = learner.accelerator.is_main_process
+    checkpoints = run.folder / "checkpoints"
+    start = checkpoint.restore(checkpoints, learner.model, learner.optimizer)
+    metrics = wandb_run = None
+    if main:
+        tokens.tokenizer.save(str(run.folder / "tokenizer.json"))
+        metrics = tracking.Metrics(run.folder / "metrics.jsonl", start)
+        wandb_run = tracking.start(run)
+    seen = sum(tokens_at(config, lengths.length_at(step)) for step in range(start))
+    bar = progress_bar(run, start, shown=main)
 
-    model = untrained(run, tokens.vocab_size).to(accelerator.device)
+    for step in range(start, config.steps):
+        begin = time.perf_counter()
+        step_metrics = train_step(learner, run, tokens, step)
+        done = step + 1
+        length = lengths.length_at(step)
+        seen += tokens_at(config, length)
+        rate = tokens_at(config, length) / (time.perf_counter() - begin)
+        counts = {"step": done, "tokens": seen, "length": length}
+        rows = [counts | step_metrics | {"tokens_per_second": round(rate)}]
+        if done % config.validate_every == 0 or done == config.steps:
+            set_stage(learner.scheme, run, step, rng_key=None)
+            rows.append(counts | {"validation_loss": validate(learner, tokens.validation, length)})
+        write_rows(metrics, wandb_run, rows)
+        signal = gather_signal(stop_asked(), learner.accelerator)
+        if done < config.steps and (signal or done % config.checkpoint_every == 0):
+            save_checkpoint(run, done, learner, metrics)
+            if signal:
+                raise signals.Stop(signal, f"after step {done} of {config.steps}, which is saved")
+        update_bar(bar, step_metrics["loss"], length, rate)
+
+    bar.close()
+    weights = checkpoint.weights(learner.model)
+    if main:
+        finish(run, learner.model, weights, tokens)
+    learner.accelerator.wait_for_everyone()
+    return wandb_run
+
+
+def make_learner(run: Run, vocab_size: int) -> Learner:
+    """Build the untrained model and its optimizer, on the devices of this process."""
+    config = run.config
+    accelerator = device.accelerator(config.precision)
+    model = untrained(run, vocab_size).to(accelerator.device)
     scheme = model.pe
     optimizer = adamw(model, config.learning_rate, config.optimizer)
     if device.should_compile(config.compile.lower(), config.steps):
         model.compile_parts()
     network, stepper = accelerator.prepare(model, optimizer)
-    start = checkpoint.restore(run.folder / "checkpoints", model, optimizer)
-
-    metrics = wandb_run = None
-    if main:
-        tokens.tokenizer.save(str(run.folder / "tokenizer.json"))
-        metrics, wandb_run = (
-            tracking.Metrics(run.folder / "metrics.jsonl", start),
-            tracking.start(run),
-        )
-    every = 0.1 if sys.stderr.isatty() else 30.0  # seconds; a log file wants fewer lines
-    bar = tqdm(
-        desc=run.name,
-        total=config.steps,
-        initial=start,
-        unit=" steps",
-        mininterval=every,
-        disable=not main,
-    )
-    seen = sum(tokens_at(config, lengths.length_at(step)) for step in range(start))
-
-    for step in range(start, config.steps):
-        begin = time.perf_counter()
-        length = lengths.length_at(step)
-        reached = scheme.effective_length(lengths.trained_length_at(step))
-        scheme.set_progress(
-            trained_length=reached, progress=step / config.steps, rng_key=(config.seed, step)
-        )
-        learning_rate = lr_at(step, config.steps, config.learning_rate, config.optimizer)
-        for group in stepper.param_groups:
-            group["lr"] = learning_rate
-
-        windows, origins = batch(
-            tokens, config.data, config.seed, step, length, tokens_at(config, length) // length
-        )
-        loss = accumulate(network, windows, config.micro_batch_tokens, accelerator)
-        norm = float(
-            cast(Tensor, accelerator.clip_grad_norm_(network.parameters(), config.optimizer.clip))
-        )
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise FloatingPointError(non_finite(run, step, loss, norm, origins))
-        stepper.step()
-        stepper.zero_grad()
-
-        done, seen = step + 1, seen + windows.shape[0] * length
-        rate = windows.shape[0] * length / (time.perf_counter() - begin)
-        row = {
-            "step": done,
-            "tokens": seen,
-            "length": length,
-            "loss": loss,
-            "learning_rate": learning_rate,
-        }
-        rows: list[dict[str, Any]] = [row | {"grad_norm": norm, "tokens_per_second": round(rate)}]
-        if done % config.validate_every == 0 or done == config.steps:
-            scheme.set_progress(trained_length=reached, progress=step / config.steps)
-            held_out = validate(network, tokens.validation, length, accelerator)
-            rows.append(
-                {"step": done, "tokens": seen, "length": length, "validation_loss": held_out}
-            )
-        if metrics is not None:
-            for row in rows:
-                metrics.write(row)
-                tracking.mirror(wandb_run, row)
-        signal = told_to_stop(stop_asked(), accelerator)
-        if done < config.steps and (signal or done % config.checkpoint_every == 0):
-            if metrics is not None:
-                metrics.keep()
-            checkpoint.save(run.folder / "checkpoints", done, model, optimizer)
-            if signal:
-                raise signals.Stop(signal, f"after step {done} of {config.steps}, which is saved")
-        bar.set_postfix(
-            loss=f"{loss:.3f}", length=length, tokens_per_second=f"{rate:,.0f}", refresh=False
-        )
-        bar.update()
-
-    bar.close()
-    weights = checkpoint.weights(model)
-    if main:
-        finish(run, model, weights, tokens)
-    accelerator.wait_for_everyone()
-    return wandb_run
+    return Learner(accelerator, model, scheme, optimizer, network, stepper)
 
 
 def untrained(run: Run, vocab_size: int) -> GPT:
-    """The network of a run as training finds it: for one seed all schemes start from the same network.
+    """Build the network at initialization; with one seed, all schemes start from the same network.
 
-    The network and what a scheme learns are drawn from streams of their own.
+    The network and the learned parts of a scheme are drawn from separate random streams.
     """
     with torch_stream(run.config.seed, "scheme"):
         model = GPT(run.config.model, vocab_size, run.scheme())
     return model.initialize(run.config.seed)
 
 
-def told_to_stop(signal: int, accelerator: Accelerator) -> int:
-    """The number of a signal that any of the processes was sent, the same on all of them; 0 where there was none."""
+def train_step(learner: Learner, run: Run, tokens: dataset.Data, step: int) -> dict[str, Any]:
+    """Take one optimizer step and return its loss, learning rate and gradient norm.
+
+    Raises FloatingPointError on a non-finite loss or norm, before the weights change.
+    """
+    config = run.config
+    length = run.schedule.length_at(step)
+    set_stage(learner.scheme, run, step, rng_key=(config.seed, step))
+    learning_rate = lr_at(step, config.steps, config.learning_rate, config.optimizer)
+    for group in learner.stepper.param_groups:
+        group["lr"] = learning_rate
+
+    count = tokens_at(config, length) // length
+    windows, origins = batch(tokens, config.data, config.seed, step, length, count)
+    loss = accumulate(learner.network, windows, config.micro_batch_tokens, learner.accelerator)
+    parameters = learner.network.parameters()
+    clipped = learner.accelerator.clip_grad_norm_(parameters, config.optimizer.clip)
+    norm = float(cast(Tensor, clipped))
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise FloatingPointError(non_finite(run, step, loss, norm, origins))
+    learner.stepper.step()
+    learner.stepper.zero_grad()
+    return {"loss": loss, "learning_rate": learning_rate, "grad_norm": norm}
+
+
+def set_stage(
+    scheme: PositionalEncoding, run: Run, step: int, rng_key: tuple[int, int] | None
+) -> None:
+    """Tell a scheme the length reached and the progress at a step, and (seed, step) for draws."""
+    reached = scheme.effective_length(run.schedule.trained_length_at(step))
+    scheme.set_progress(trained_length=reached, progress=step / run.config.steps, rng_key=rng_key)
+
+
+def accumulate(
+    network: torch.nn.Module, windows: Tensor, micro_batch_tokens: int, accelerator: Accelerator
+) -> float:
+    """Accumulate gradients of the mean NLL over the windows of a step; return that mean.
+
+    The result does not depend on the number of processes or micro-batches.
+
+    Args:
+        network: The prepared model.
+        windows: All windows of the step, int64 (sequences, length + 1), on every process.
+        micro_batch_tokens: The most tokens in one forward pass of one process.
+        accelerator: The processes.
+    """
+    sequences = windows.shape[0]
+    length = windows.shape[1] - 1
+    own = shard(windows, accelerator.process_index, accelerator.num_processes)
+    micro_batches = own.to(accelerator.device).split(max(1, micro_batch_tokens // length))
+    total = torch.zeros((), device=accelerator.device)
+    for index, micro_batch in enumerate(micro_batches):
+        last = index == len(micro_batches) - 1
+        with nullcontext() if last else accelerator.no_sync(network):
+            nll = network(micro_batch[:, :-1], micro_batch[:, 1:]) / (sequences * length)
+            # times the processes, as their gradients are averaged
+            accelerator.backward(nll * accelerator.num_processes)
+        total += nll.detach()
+    return float(cast(Tensor, accelerator.reduce(total, "sum")))
+
+
+@torch.no_grad()
+def validate(learner: Learner, split: dataset.Split, length: int) -> float:
+    """Return the mean NLL of held-out windows, the same ones at every call.
+
+    The network runs eagerly, so the compiled graphs of training are kept as they are.
+    """
+    accelerator = learner.accelerator
+    count = max(accelerator.num_processes, VALIDATION_TOKENS // length)
+    windows, _ = split.batch(0, 0, length, count)
+    own = shard(windows, accelerator.process_index, accelerator.num_processes)
+    total = torch.zeros((), device=accelerator.device)
+    with torch.compiler.set_stance("force_eager"):
+        for host_batch in own.split(max(1, VALIDATION_BATCH_TOKENS // length)):
+            micro_batch = host_batch.to(accelerator.device)
+            total += learner.network(micro_batch[:, :-1], micro_batch[:, 1:])
+    return float(cast(Tensor, accelerator.reduce(total, "sum"))) / (count * length)
+
+
+def write_rows(
+    metrics: tracking.Metrics | None, wandb_run: Any, rows: list[dict[str, Any]]
+) -> None:
+    """Append rows to metrics.jsonl and mirror them on wandb; a no-op off the main process."""
+    if metrics is None:
+        return
+    for row in rows:
+        metrics.write(row)
+        tracking.mirror(wandb_run, row)
+
+
+def save_checkpoint(
+    run: Run, done: int, learner: Learner, metrics: tracking.Metrics | None
+) -> None:
+    """Flush the metrics up to step `done`, then write its checkpoint. Call on every process."""
+    if metrics is not None:
+        metrics.keep()
+    checkpoint.save(run.folder / "checkpoints", done, learner.model, learner.optimizer)
+
+
+def progress_bar(run: Run, start: int, shown: bool) -> tqdm:
+    """Return the progress bar over steps; a log file gets fewer lines than a terminal."""
+    seconds = 0.1 if sys.stderr.isatty() else 30.0
+    return tqdm(
+        desc=run.name,
+        total=run.config.steps,
+        initial=start,
+        unit=" steps",
+        mininterval=seconds,
+        disable=not shown,
+    )
+
+
+def update_bar(bar: tqdm, loss: float, length: int, rate: float) -> None:
+    """Advance the bar by one step and show its loss, length and tokens per second."""
+    bar.set_postfix(
+        loss=f"{loss:.3f}", length=length, tokens_per_second=f"{rate:,.0f}", refresh=False
+    )
+    bar.update()
+
+
+def gather_signal(signal: int, accelerator: Accelerator) -> int:
+    """Return, on all processes, the largest signal number that any of them received, or 0."""
     if accelerator.num_processes == 1:
         return signal
     sent = cast(Tensor, accelerator.gather(torch.tensor([signal], device=accelerator.device)))
@@ -176,56 +265,24 @@ def told_to_stop(signal: int, accelerator: Accelerator) -> int:
 
 
 def tokens_at(config: TrainConfig, length: int) -> int:
-    """Tokens of an optimizer step at a length: as many whole sequences as the budget holds."""
+    """Return the tokens of an optimizer step: whole sequences within `tokens_per_step`."""
     return config.tokens_per_step // length * length
 
 
-def accumulate(
-    network: torch.nn.Module, windows: Tensor, micro_batch_tokens: int, accelerator: Accelerator
-) -> float:
-    """Gradients of the mean NLL over a whole step's windows, whatever the processes and micro-batches; that mean."""
-    sequences, length = windows.shape[0], windows.shape[1] - 1
-    mine = windows[accelerator.process_index :: accelerator.num_processes].to(accelerator.device)
-    parts = mine.split(max(1, micro_batch_tokens // length))
-    total = torch.zeros((), device=accelerator.device)
-    for index, part in enumerate(parts):
-        last = index == len(parts) - 1
-        with nullcontext() if last else accelerator.no_sync(network):
-            nll = network(part[:, :-1], part[:, 1:]) / (sequences * length)
-            accelerator.backward(
-                nll * accelerator.num_processes
-            )  # processes average their gradients
-        total += nll.detach()
-    return float(cast(Tensor, accelerator.reduce(total, "sum")))
-
-
-@torch.no_grad()
-def validate(
-    network: torch.nn.Module, split: dataset.Split, length: int, accelerator: Accelerator
-) -> float:
-    """Mean NLL of the same held-out windows at every call, run without the compiled graphs, which stay as they are."""
-    count = max(accelerator.num_processes, VALIDATION_TOKENS // length)
-    windows, _ = split.batch(0, 0, length, count)
-    total = torch.zeros((), device=accelerator.device)
-    with torch.compiler.set_stance("force_eager"):
-        for part in windows[accelerator.process_index :: accelerator.num_processes].split(
-            max(1, 4096 // length)
-        ):
-            part = part.to(accelerator.device)
-            total += network(part[:, :-1], part[:, 1:])
-    return float(cast(Tensor, accelerator.reduce(total, "sum"))) / (count * length)
-
-
 def non_finite(run: Run, step: int, loss: float, norm: float, origins: list[str]) -> str:
+    """Describe a step with a non-finite loss, its batch and the last checkpoint."""
     kept = sorted((run.folder / "checkpoints").glob("step-????????"))
-    good = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
-    return f"loss {loss}, gradient norm {norm} at step {step + 1}, batch {origins[0]} .. {origins[-1]}; {good}"
+    advice = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
+    return (
+        f"loss {loss}, gradient norm {norm} at step {step + 1}, "
+        f"batch {origins[0]} .. {origins[-1]}; {advice}"
+    )
 
 
 def finish(run: Run, model: GPT, weights: dict[str, Tensor], tokens: dataset.Data) -> None:
-    """The weights, then what is worth knowing about them; run.json marks the run as trained."""
+    """Write the weights, then run.json, which marks the run as trained; drop its checkpoints."""
     write_tensors(run.folder / "model.safetensors", weights)
-    record = {
+    metadata = {
         "steps": run.config.steps,
         "parameters": model.n_parameters(),
         "original_length": run.config.train_length,
@@ -237,41 +294,85 @@ def finish(run: Run, model: GPT, weights: dict[str, Tensor], tokens: dataset.Dat
         "commit": commit(),
         "torch": torch.__version__,
     }
-    write_text(run.folder / "run.json", json.dumps(record, indent=2) + "\n")
+    write_text(run.folder / "run.json", json.dumps(metadata, indent=2) + "\n")
     shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
 
 
+def load_corpus(run: Run, processes: int, progress: bool) -> tuple[dataset.Data, EvalPlan | None]:
+    """Load the tokenized corpus of a run and plan its evaluation, before anything is written.
+
+    Args:
+        run: The run.
+        processes: The number of processes that share a step.
+        progress: Whether to show a bar while tokenizing.
+
+    Returns:
+        The corpus, and the plan of what to measure; None in its place with evaluate=false.
+
+    Raises:
+        PosextError: A step has fewer sequences than processes, no document is as long as the
+            longest training length, or the held-out documents are too short for the curve.
+    """
+    lengths = run.schedule
+    for _, length in lengths.stages:
+        sequences = run.config.tokens_per_step // length
+        if sequences < processes:
+            raise PosextError(
+                f"{processes} processes cannot share {sequences} sequences "
+                f"of {length} tokens a step"
+            )
+    tokens = dataset.load_data(run.config.data, progress)
+    for split in (tokens.train, tokens.validation):
+        split.batch(0, 0, lengths.longest, 1)
+    plan = plan_of(run, tokens) if run.config.evaluate else None
+    return tokens, plan
+
+
 def job(composed: DictConfig) -> float | None:
-    """Train and measure what of a run is not done yet; the objective of a search: its loss at the longest context."""
+    """Train and measure a run, as far as that is not done yet.
+
+    Returns the objective of a search, the loss at the longest context; None without evaluation.
+    """
     config: TrainConfig = app.typed(composed)
     config.check()
     config.name = config.name or name_of(config, app.overrides())
-    state, wandb_run = PartialState(), None
-    run, main = prepare_run(config, write=False), state.is_main_process
-    if not run.trained or (config.evaluate and not evaluate.measured(run)):
-        tokens = corpus_of(run, state.num_processes, main)
-        with run_lock(run, main), record_failure(run, main):
-            with state.main_process_first():
-                prepare_run(config, write=main)
-            if not run.trained:  # another start may have ended it since
-                if main:
-                    print(f"held-out text: {tokens.overlap_in_words()}")
-                with signals.defer_signals() as stop_asked:
-                    wandb_run = train(run, tokens, stop_asked)
-            if config.evaluate and not evaluate.measured(run):
-                evaluate.measure(run, wandb_run=wandb_run)
-            elif wandb_run is not None:
-                wandb_run.finish()
+    state = PartialState()
+    main = state.is_main_process
+    run = prepare_run(config, write=False)
+    if not run.trained or measurement_due(run):
+        complete(run, state)
     elif main:
         print(f"{run.folder} is done already")
-    return (
-        curves.objective(run.folder / "curves.csv")
-        if config.evaluate and state.is_main_process
-        else None
-    )
+    return curves.objective(run.folder / "curves.csv") if config.evaluate and main else None
+
+
+def complete(run: Run, state: PartialState) -> None:
+    """Train a run unless it is trained, then measure it unless it is measured."""
+    main = state.is_main_process
+    wandb_run = None
+    tokens, plan = load_corpus(run, state.num_processes, main)
+    with run_lock(run, main), record_failure(run, main):
+        with state.main_process_first():
+            # again, as another process may have claimed the folder before the lock was acquired
+            claim(run, asdict(run.config), write=main)
+        if not run.trained:  # another process may have trained it meanwhile
+            if main:
+                print(f"held-out text: {tokens.overlap_in_words()}")
+            with signals.defer_signals() as stop_asked:
+                wandb_run = train(run, tokens, stop_asked)
+        if measurement_due(run):
+            evaluate.measure(run, tokens, plan=plan, wandb_run=wandb_run)
+        elif wandb_run is not None:
+            wandb_run.finish()
+
+
+def measurement_due(run: Run) -> bool:
+    """Return whether a run is to be measured and has not been yet."""
+    return run.config.evaluate and not evaluate.measured(run)
 
 
 def main() -> None:
+    """Run the command posext-train."""
     app.entry("train", job)
 
 

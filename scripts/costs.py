@@ -98,7 +98,7 @@ def measured(zoo: pd.DataFrame) -> pd.DataFrame:
     """Seconds of trained schemes relative to RoPE's, one curve each, at the training length and at the longest context."""
     own = zoo.loc[(zoo.extend == "") & (zoo.protocol == HEADLINE)]
     rope = own.loc[own.scheme == "rope"]
-    lengths = {"train": rope.train_length.min(), "longest": rope.context_length.max()}
+    lengths = {"train": rope.trained_length.min(), "longest": rope.context_length.max()}
     seconds = own.groupby(["scheme", "context_length"]).seconds.min().unstack()
     table = (seconds / seconds.loc["rope"])[list(lengths.values())].dropna()
     return table.sort_values(lengths["longest"]).rename(columns=lambda length: f"at {length:,}")

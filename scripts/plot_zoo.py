@@ -41,7 +41,7 @@ def main() -> None:
         "put on the weights of the RoPE run": rows.extend != "",
     }
     rope = rows.loc[
-        (rows.scheme == "rope") & (rows.extend == "") & (rows.context_length == rows.train_length)
+        (rows.scheme == "rope") & (rows.extend == "") & (rows.context_length == rows.trained_length)
     ]
     if not len(rope):
         raise PosextError(
@@ -60,8 +60,8 @@ def by_length(rows: pd.DataFrame) -> pd.DataFrame:
     """NLL by scheme (rows) and context length (columns), best first; undefined lengths last."""
     names = rows.extend.where(rows.extend != "", rows.scheme)
     names += np.where(rows.factor == "auto", ", s matched", "")
-    longer = rows.train_length > rows.original_length
-    names = names.where(~longer, names + ", to " + rows.train_length.astype(str))
+    longer = rows.trained_length > rows.original_length
+    names = names.where(~longer, names + ", to " + rows.trained_length.astype(str))
     table = rows.assign(name=names).pivot_table(
         index="name", columns="context_length", values="nll", dropna=False
     )

@@ -114,7 +114,11 @@ def report(options: argparse.Namespace) -> None:
         raise PosextError(
             f"--factor must be a number above 1, and --windows above 0: got {factor} and {options.windows}"
         )
-    for key, least in {"population": longrope_search.MIN_POPULATION, "generations": 0, "seed": 0}.items():
+    for key, least in {
+        "population": longrope_search.MIN_POPULATION,
+        "generations": 0,
+        "seed": 0,
+    }.items():
         if getattr(options, key) < least:
             raise PosextError(f"--{key} must be at least {least}, not {getattr(options, key)}")
     judge = Judge(run, factor, dataset.load_data(run.config.data))

@@ -15,7 +15,7 @@ from posext.runs import run
 from posext.utils.errors import PosextError
 
 LEAST = 3  # seeds
-ALIKE = "model scheme train_length trained_on".split()
+ALIKE = "model scheme trained_length trained_on".split()
 
 
 @app.script
@@ -35,7 +35,7 @@ def own(path: Path) -> pd.DataFrame:
     rows = rows.loc[
         (rows.extend == "")
         & (rows.protocol == HEADLINE)
-        & (rows.context_length == rows.train_length)
+        & (rows.context_length == rows.trained_length)
     ]
     return rows.assign(trained_on=[trained_on(path, name) for name in rows.run])
 

@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,10 @@ import pytest
 
 from posext.config import DataConfig
 from posext.data import corpus, dataset, tokenizer
+from posext.data.recall import mixing
+from posext.data.recall.pool import Pool
+from posext.position_ids.draws import generator
+from posext.utils.rng import Stream, step_generator
 
 
 @pytest.fixture
@@ -220,3 +225,30 @@ def test_a_tokenizer_file_is_used_as_it_is(tmp_path):
     made.save(str(tmp_path / "tokenizer.json"))
     for given in (tmp_path, tmp_path / "tokenizer.json"):
         assert tokenizer.make(str(given), 0, iter([])).get_vocab() == made.get_vocab()
+
+
+def test_step_generator_draws_the_same_numbers_on_every_stream_for_good(monkeypatch):
+    """Runs are resumed, and compared with older ones, by these numbers."""
+    split = split_of(range(100), range(100, 300))
+    windows, origins = split.batch(3, 7, 8, 4)
+    assert windows[:, 0].tolist() == [83, 113, 0, 197]
+    assert origins == ["d0:83", "d1:13", "d0:0", "d1:97"]
+
+    monkeypatch.setattr(mixing, "pool_of", lambda tokens: Pool(np.arange(300, 364), 0))
+    tokens, half = SimpleNamespace(train=split), DataConfig(recall_share=0.5)
+    windows, _ = mixing.batch(tokens, half, 3, 7, 16, 4)
+    assert (windows.numpy() >= 300).sum(axis=1).tolist() == [8, 0, 8, 0]
+    written = [[359, 349, 354, 322] * 2, [315, 322, 363, 340] * 2]
+    assert [row[row >= 300].tolist() for row in windows[::2]] == written
+    assert windows[0].tolist().index(359) == 2
+
+    assert generator((3, 7)).integers(1000, size=6).tolist() == [355, 283, 687, 437, 997, 179]
+
+
+def test_step_generator_gives_streams_and_steps_numbers_of_their_own():
+    draws = {
+        tuple(step_generator(0, step, stream).integers(2**60, size=100_000)[[0, 1, -1]].tolist())
+        for step in (0, 1)
+        for stream in Stream
+    }
+    assert len(draws) == 2 * len(Stream)

@@ -11,6 +11,7 @@ import pytest
 import wandb_records
 
 from posext.analysis import curves
+from posext.data import dataset
 from posext.eval import curve
 from posext.eval.protocols import PROTOCOLS
 
@@ -54,6 +55,17 @@ def test_a_run_leaves_everything_it_promises(command, small):
     assert (rows.seconds > 0).all()
     assert "usable to" in out
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_training_and_measuring_a_run_load_the_corpus_and_plan_it_once(command, small, monkeypatch):
+    loads, plans = [], []
+    load_data, make_plan = dataset.load_data, curve.make_plan
+    monkeypatch.setattr(dataset, "load_data", lambda *a: loads.append(1) or load_data(*a))
+    monkeypatch.setattr(curve, "make_plan", lambda *a: plans.append(1) or make_plan(*a))
+    code, _, err = command("train", "+pe=rope", *small, "name=mine")
+    assert code == 0, err
+    assert len(rows_of("results/runs/mine"))
+    assert (len(loads), len(plans)) == (1, 1)
 
 
 def test_the_curve_can_be_made_again_from_the_stored_sums(command, small):
@@ -168,7 +180,7 @@ def test_a_schedule_is_measured_from_its_first_to_16_times_its_longest_length(co
     (folder,) = Path("results/runs").iterdir()
     rows = rows_of(folder)
     assert set(rows.original_length) == {8}
-    assert set(rows.train_length) == {16}
+    assert set(rows.trained_length) == {16}
     assert sorted(set(rows.context_length)) == [4, 8, 16, 32, 64, 128, 256]
 
 

@@ -281,7 +281,7 @@ def test_a_loss_far_above_the_floor_in_range_is_warned_of(caplog, loss, warns):
         }
     )
     bayes_floor.warn_if_far(
-        rows.assign(train_length=16, protocol="fixed_target"), symbols=8
+        rows.assign(trained_length=16, protocol="fixed_target"), symbols=8
     )  # log 8 = 2.08: a fifth of what can be gained is 0.24
     assert ("above the floor" in caplog.text) == warns
 

@@ -40,7 +40,7 @@ def rows_of(scheme: str, nll: list[float], run: str | None = None, **changes) ->
     fixed |= {
         "parameters": 1000,
         "original_length": 128,
-        "train_length": 128,
+        "trained_length": 128,
         "seed": 0,
         "protocol": "fixed_target",
     }

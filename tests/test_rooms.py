@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from posext.analysis.curves import COLUMNS, read_curves
+
 BEFORE = Path(__file__).parent / "data" / "run_before_rooms"
 KEY = ["extend", "factor", "protocol", "group", "context_length", "document"]
 
@@ -35,3 +37,11 @@ def test_evaluate_measures_a_run_of_before_as_it_was_measured_then(command, tmp_
         "tokens",
     ]
     pd.testing.assert_frame_equal(curves[measured], before[measured], check_exact=False, rtol=1e-6)
+
+
+def test_read_curves_reads_the_trained_length_under_its_former_name():
+    file = BEFORE / "curves.csv"
+    assert "train_length" in pd.read_csv(file)
+    rows = read_curves(file)
+    assert list(rows) == COLUMNS
+    assert set(rows.trained_length) == {32}

@@ -54,7 +54,10 @@ def test_noise_is_a_t_interval_on_the_sum_of_variances():
 )
 def test_judged_keeps_a_verdict_where_seeds_bear_it_out(limit, seeds, verdict):
     assert seed_spread.verdict_with_seeds("lower", -0.2, limit, seeds) == verdict
-    assert seed_spread.verdict_with_seeds("no difference seen", -0.2, limit, seeds) == "no difference seen"
+    assert (
+        seed_spread.verdict_with_seeds("no difference seen", -0.2, limit, seeds)
+        == "no difference seen"
+    )
 
 
 def rows_of(seed, nll, scheme="rope", **columns):
@@ -66,7 +69,7 @@ def rows_of(seed, nll, scheme="rope", **columns):
         "model": "nano",
         "seed": seed,
     }
-    known |= {"train_length": 64, "original_length": 64, "context_length": 64, "nll": nll}
+    known |= {"trained_length": 64, "original_length": 64, "context_length": 64, "nll": nll}
     return [known | columns, {**known, **columns, "context_length": 128, "nll": 9.0 * seed}]
 
 

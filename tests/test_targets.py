@@ -68,7 +68,7 @@ def rows_of(run, lengths=(8, 16, 32), **columns):
         "run": run,
         "scheme": run,
         "protocol": "fixed_target",
-        "train_length": 8,
+        "trained_length": 8,
         "original_length": 8,
     }
     known |= {"documents": 6.0, "tokens": 48.0, "targets": "aaaa"}

@@ -175,7 +175,7 @@ def to_crop(curve: StoredCurve) -> pd.DataFrame:
     (crop_D,), weight_D = align_documents([crop_or_raise(curve)])
     crop_nll = crop_D.sum() / weight_D.sum()
     rows = []
-    for length in sorted(n for n in curve.sums if n >= curve.row.train_length):
+    for length in sorted(n for n in curve.sums if n >= curve.row.trained_length):
         compared = compare_sums(curve.sums[length], crop_or_raise(curve))
         estimate = Estimate(compared["difference"], compared["low"], compared["high"])
         verdict = statistics.against_crop(estimate, crop_nll)
@@ -201,7 +201,7 @@ def derived(curve: StoredCurve, bootstrap: Bootstrap) -> dict[str, Any]:
         PosextError: The crop baseline was not measured.
     """
     lengths = sorted(curve.sums)
-    train_length = int(curve.row.train_length)
+    train_length = int(curve.row.trained_length)
     frames = [crop_or_raise(curve), *(curve.sums[length] for length in lengths)]
     crop_and_nll_LD, weight_D = align_documents(frames)
     means, resampled = statistics.mean_nll(
@@ -324,7 +324,7 @@ def crop_or_raise(curve: StoredCurve) -> pd.DataFrame:
     if curve.crop is None:
         raise PosextError(
             f"{curve.row.run} was not measured at its training length, "
-            f"{curve.row.train_length} tokens"
+            f"{curve.row.trained_length} tokens"
         )
     return curve.crop
 

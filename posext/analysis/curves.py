@@ -36,7 +36,7 @@ COLUMNS = [
     "model",
     "parameters",
     "original_length",
-    "train_length",
+    "trained_length",
     "seed",
     "protocol",
     "group",
@@ -67,6 +67,7 @@ TEXT_COLUMNS = [
     "targets",
     "commit",
 ]
+FORMER_NAMES = {"train_length": "trained_length"}  # columns of older files
 NUMBERS = [name for name in COLUMNS if name not in TEXT_COLUMNS]
 STATISTICS = ["nll", "nll_low", "nll_high", "perplexity", "bits_per_byte", "documents", "tokens"]
 TARGET_COLUMNS = ["targets", "documents", "tokens"]  # they identify the targets of a row
@@ -75,7 +76,7 @@ TARGET_COLUMNS = ["targets", "documents", "tokens"]  # they identify the targets
 EXTENSION = ["extend", "factor"]
 CURVE_IN_FOLDER = [*EXTENSION, "protocol"]
 RETRIEVAL_CURVE = ["task", *EXTENSION]
-SCHEME_OVER_SEEDS = ["scheme", *EXTENSION, "original_length", "train_length"]
+SCHEME_OVER_SEEDS = ["scheme", *EXTENSION, "original_length", "trained_length"]
 CURVE_OVER_SEEDS = ["study", *SCHEME_OVER_SEEDS, "protocol", "group"]
 CURVE_OF_RUN = [
     "study",
@@ -83,7 +84,7 @@ CURVE_OF_RUN = [
     "scheme",
     *EXTENSION,
     "original_length",
-    "train_length",
+    "trained_length",
     "seed",
     "protocol",
     "group",
@@ -106,13 +107,15 @@ def read_curves(path: Path | str) -> pd.DataFrame:
     if not Path(path).exists():
         return pd.DataFrame(columns=COLUMNS)
     try:
-        curves = read_csv_table(path, TEXT_COLUMNS, NUMBERS)
+        curves = read_csv_table(path, TEXT_COLUMNS, [*NUMBERS, *FORMER_NAMES])
     except ValueError as error:  # of decoding and of parsing
         raise PosextError(f"{path} is no file of curves: {error}") from error
     if not {"run", "scheme"} <= set(curves):
         raise PosextError(
             f"{path} is no file of curves: it has not both a column run and a column scheme"
         )
+    if "trained_length" not in curves:
+        curves = curves.rename(columns=FORMER_NAMES)
     return curves.reindex(columns=COLUMNS).fillna(dict.fromkeys(TEXT_COLUMNS, ""))
 
 
@@ -317,8 +320,8 @@ def curve_label(row: Any) -> str:
     label = row.scheme
     if row.extend and row.extend != row.scheme:
         label += f" → {row.extend}"
-    if row.train_length > row.original_length:
-        label += f", trained to {row.train_length}"
+    if row.trained_length > row.original_length:
+        label += f", trained to {row.trained_length}"
     label += factor_suffix(row.factor)
     if row.protocol != HEADLINE:
         label += f" [{row.protocol} {row.group}".rstrip() + "]"
@@ -358,7 +361,7 @@ def crop_baseline(curve: pd.DataFrame, all_curves: pd.DataFrame) -> float:
         & (all_curves.extend == "")
     ]
     for rows in (of_run, curve):
-        nll = rows.loc[rows.context_length == first.train_length, "nll"]
+        nll = rows.loc[rows.context_length == first.trained_length, "nll"]
         if len(nll):
             return float(nll.iloc[0])
     return float("nan")
@@ -369,7 +372,7 @@ def summary(curve: pd.DataFrame, all_curves: pd.DataFrame) -> dict[str, Any]:
     curve = curve.sort_values("context_length")
     crop_nll = crop_baseline(curve, all_curves)
     lengths = curve.context_length.tolist()
-    train_length = int(curve.train_length.iloc[0])
+    train_length = int(curve.trained_length.iloc[0])
     usable = usable_length(lengths, curve.nll.to_numpy(float), train_length, crop_nll)
     return {"crop_nll": crop_nll, "usable_length": usable}
 

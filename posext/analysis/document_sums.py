@@ -109,7 +109,7 @@ def curves_of_run(
             int(str(length)): sums_of_length.set_index("document")
             for length, sums_of_length in of_curve.groupby("context_length")
         }
-        at_train_length = by_length.get(curve_rows.train_length.iloc[0])
+        at_train_length = by_length.get(curve_rows.trained_length.iloc[0])
         if extend == "" and crop is None:
             crop = at_train_length
         stored_curves.append(StoredCurve(run, curve_rows, by_length, at_train_length))

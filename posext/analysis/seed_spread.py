@@ -17,7 +17,7 @@ from scipy.stats import t
 from posext.analysis.statistics import LEVEL, Estimate, verdict
 
 SPREAD_FILE = Path(__file__).parent / "seed_spread.csv"
-SPREAD_COLUMNS = ["model", "scheme", "train_length", "tokens", "seeds", "sd_nats"]
+SPREAD_COLUMNS = ["model", "scheme", "trained_length", "tokens", "seeds", "sd_nats"]
 VERDICT_WITHIN_SEEDS = "within seeds"  # another seed could have made the difference
 VERDICT_ONE_SEED = "one seed"  # the spread over seeds is not known
 

@@ -1,4 +1,4 @@
-"""Documents from where they come: the running Python's standard library, local files, the hub, or a law that is drawn from."""
+"""Documents of a corpus: the standard library of Python, local files, the hub, or synthetic."""
 
 import hashlib
 import re
@@ -13,21 +13,28 @@ from posext.config import HUB_ID, LETTERS, SYNTHETIC_SOURCES, DataConfig
 from posext.data import near_duplicates, synthetic
 from posext.utils.errors import PosextError
 
-TABLES = {".jsonl": "json", ".parquet": "parquet"}  # and what `datasets` calls them
+TABLES = {".jsonl": "json", ".parquet": "parquet"}  # by suffix, the loaders of `datasets`
 FORMATS = (".txt", ".md", *TABLES)
-FOREIGN = {"site-packages", "dist-packages", "__pycache__"}
+NOT_STDLIB = {"site-packages", "dist-packages", "__pycache__"}
 
 
 class Document(NamedTuple):
-    name: str  # stable across machines where it can be: the split hangs on it
+    """A text and the side of the split that it is on."""
+
+    name: str  # the same on all machines if possible: the split depends on it
     text: str
     validation: bool
 
 
 def documents(config: DataConfig, groups: dict[str, str] | None = None) -> Iterator[Document]:
-    """All documents of the corpus, in a fixed order. Raises PosextError where there are none or one cannot be read.
+    """Yield all documents of the corpus, in a fixed order.
 
-    `groups` is what `near_copies` gives, for who reads the corpus more than once.
+    Args:
+        config: The corpus.
+        groups: The result of `near_copies`, to compute it once for several passes.
+
+    Raises:
+        PosextError: There are no documents, or one cannot be read.
     """
     if config.source in SYNTHETIC_SOURCES:
         yield from synthetic_documents(config)
@@ -44,10 +51,10 @@ def documents(config: DataConfig, groups: dict[str, str] | None = None) -> Itera
 
 
 def near_copies(config: DataConfig) -> dict[str, str]:
-    """The name that decides a document's side, where it is not its own: the first of its group of near-copies.
+    """Map each document that has near-copies to the first name of its group.
 
-    So a group is on one side. There is none in corpora that are not split by name: with splits of their own, drawn, or a
-    single text.
+    That name decides the side of the split, so a group is on one side. The map is empty for
+    corpora that are not split by name: hub data sets, synthetic ones and single texts.
     """
     if config.source in SYNTHETIC_SOURCES or config.source == "hub" or one_text(config):
         return {}
@@ -55,10 +62,9 @@ def near_copies(config: DataConfig) -> dict[str, str]:
 
 
 def fingerprint(config: DataConfig) -> str:
-    """What the corpus is, without reading more than needed: content of what is local, the identity of a hub data set."""
-    digest = hashlib.sha256(
-        f"{config.source} {config.column} {config.validation_share} {config.document_start}".encode()
-    )
+    """Return a hash of the corpus: of local content, or of the identity of a hub data set."""
+    settings = (config.source, config.column, config.validation_share, config.document_start)
+    digest = hashlib.sha256(" ".join(map(str, settings)).encode())
     if config.source == "hub":
         digest.update(f"{config.path} {config.subset}".encode())
     elif config.source in SYNTHETIC_SOURCES:
@@ -67,52 +73,61 @@ def fingerprint(config: DataConfig) -> str:
     else:
         root, files = python_files() if config.source == "python" else text_files(config)
         for path in files:
-            digest.update(
-                f"{path.relative_to(root)}".encode() + hashlib.sha256(path.read_bytes()).digest()
-            )
+            digest.update(str(path.relative_to(root)).encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
 def held_out(name: str, share: float) -> bool:
-    """Whether a document belongs to validation: a hash of its name, so no later document moves an earlier one.
+    """Return whether a document is held out, by a hash of its name.
 
-    Near-copies go by the first name of their group, so another document moves at most its own copies.
+    So adding a document does not move others, except its own near-copies, which use the first
+    name of their group.
     """
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64 < share
 
 
 def python_files() -> tuple[Path, list[Path]]:
+    """Return the folder of the standard library and its files, sorted."""
     root = Path(sysconfig.get_path("stdlib"))
+    files = root.rglob("*.py")
     return root, sorted(
-        path for path in root.rglob("*.py") if not FOREIGN & set(path.relative_to(root).parts)
+        path for path in files if not NOT_STDLIB & set(path.relative_to(root).parts)
     )
 
 
 def python_library() -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of the standard library's files."""
     root, files = python_files()
     for path in files:
         try:
             text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:  # test files that are in other encodings on purpose
+        except UnicodeDecodeError:  # test files, in other encodings on purpose
             continue
         yield path.relative_to(root).as_posix(), text
 
 
 def text_files(config: DataConfig) -> tuple[Path, list[Path]]:
+    """Return the folder of data.path and the files in it, sorted.
+
+    Raises PosextError if there are none of a known format.
+    """
     path = Path(config.path or "").expanduser()
     if not path.exists():
         raise PosextError(f"data.path={config.path} does not exist")
-    files = (
-        [path]
-        if path.is_file()
-        else sorted(p for p in path.rglob("*") if p.suffix in FORMATS and p.is_file())
-    )
+    if path.is_file():
+        root = path.parent
+        files = [path]
+    else:
+        root = path
+        files = sorted(p for p in path.rglob("*") if p.suffix in FORMATS and p.is_file())
     if not files or files[0].suffix not in FORMATS:
         raise PosextError(f"data.path={config.path} holds no {', '.join(FORMATS)} file")
-    return (path.parent if path.is_file() else path), files
+    return root, files
 
 
 def local_files(config: DataConfig) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of each local file, or of each row of a table."""
     root, files = text_files(config)
     for path in files:
         name = path.relative_to(root).as_posix()
@@ -124,13 +139,13 @@ def local_files(config: DataConfig) -> Iterator[tuple[str, str]]:
 
 
 def named_texts(config: DataConfig) -> Iterator[tuple[str, str]]:
-    """The documents of a corpus that is split by name, as (name, text), without the empty ones."""
+    """Return (name, text) of the documents of a corpus split by name, without empty ones."""
     texts = python_library() if config.source == "python" else local_files(config)
     return ((name, text) for name, text in texts if text)
 
 
 def one_text(config: DataConfig) -> bool:
-    """Whether the corpus is a single text, which is cut in two: its end is held out."""
+    """Return whether the corpus is a single text, which is cut in two: its end is held out."""
     if config.source != "text":
         return False
     _, files = text_files(config)
@@ -138,22 +153,24 @@ def one_text(config: DataConfig) -> bool:
 
 
 def synthetic_documents(config: DataConfig) -> Iterator[Document]:
+    """Yield synthetic documents as texts, one letter a symbol."""
     letters = np.frombuffer(LETTERS.encode(), dtype=np.uint8)
     for index, tokens in enumerate(synthetic.documents(config)):
         name = f"{config.source}#{index}"
-        yield Document(
-            name, letters[tokens].tobytes().decode(), held_out(name, config.validation_share)
-        )
+        text = letters[tokens].tobytes().decode()
+        yield Document(name, text, held_out(name, config.validation_share))
 
 
 def halves(name: str, text: str, share: float) -> Iterator[Document]:
+    """Cut a text into a training part and a held-out end; yield those that are not empty."""
     cut = round(len(text) * (1 - share))
-    yield from (
-        Document(name, part, end) for part, end in ((text[:cut], False), (text[cut:], True)) if part
-    )
+    for half, validation in ((text[:cut], False), (text[cut:], True)):
+        if half:
+            yield Document(name, half, validation)
 
 
 def plain_text(path: Path) -> str:
+    """Read a text file. Raises PosextError if it is not UTF-8 text."""
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -166,20 +183,21 @@ def plain_text(path: Path) -> str:
 
 
 def table_rows(path: Path, kind: str, column: str) -> Iterator[str]:
+    """Yield a text column of a local table. Raises PosextError if it cannot be read."""
     from datasets import load_dataset
     from datasets.utils.logging import CRITICAL, disable_progress_bar, set_verbosity
 
     disable_progress_bar()
-    set_verbosity(CRITICAL)  # what goes wrong is said below
+    set_verbosity(CRITICAL)  # errors are reported below
     try:
         rows: Any = load_dataset(kind, data_files=str(path), split="train")
-    except Exception as error:  # datasets wraps what went wrong in errors of its own
+    except Exception as error:  # datasets wraps the cause in its own types
         raise PosextError(f"{path} cannot be read as {kind}: {root_cause(error)}") from error
     return texts_of(rows, column, str(path))
 
 
 def texts_of(rows: Any, column: str, where: str) -> Iterator[str]:
-    """A column of a data set. Raises PosextError where there is none, or it holds anything but texts."""
+    """Yield a column of a data set. Raises PosextError if it is missing or has non-texts."""
     if column not in rows.column_names:
         raise PosextError(
             f"{where} has no column {column!r}; it has {', '.join(rows.column_names)} (data.column)"
@@ -187,12 +205,17 @@ def texts_of(rows: Any, column: str, where: str) -> Iterator[str]:
     for index, row in enumerate(rows):
         if not isinstance(row[column], str):
             raise PosextError(
-                f"{where} holds {row[column]!r} in row {index} of column {column!r}, which is no text"
+                f"{where} holds {row[column]!r} in row {index} of column {column!r}, "
+                "which is no text"
             )
         yield row[column]
 
 
 def from_hub(config: DataConfig) -> Iterator[Document]:
+    """Yield the train and validation documents of a data set on the hub.
+
+    Raises PosextError if data.path is not an id, or the data set cannot be loaded.
+    """
     from datasets import load_dataset
 
     if not re.fullmatch(HUB_ID, str(config.path)) or Path(str(config.path)).exists():
@@ -204,7 +227,8 @@ def from_hub(config: DataConfig) -> Iterator[Document]:
             rows: Any = load_dataset(str(config.path), config.subset, split=split)
         except Exception as error:
             raise PosextError(
-                f"the data set {config.path} could not be loaded from the hub ({root_cause(error)}); "
+                f"the data set {config.path} could not be loaded from the hub "
+                f"({root_cause(error)}); "
                 "without a network use data=python or data=text data.path=..."
             ) from error
         texts = texts_of(rows, config.column, str(config.path))
@@ -213,7 +237,10 @@ def from_hub(config: DataConfig) -> Iterator[Document]:
 
 
 def joined(rows: Iterator[str], start: str | None) -> Iterator[str]:
-    """Rows as documents; given a pattern, the runs of rows that begin at every row it matches (WikiText's lines)."""
+    """Join rows into documents that begin at each row matching a pattern (WikiText's lines).
+
+    Without a pattern, each row is a document.
+    """
     if start is None:
         yield from rows
         return
@@ -228,6 +255,7 @@ def joined(rows: Iterator[str], start: str | None) -> Iterator[str]:
 
 
 def root_cause(error: BaseException) -> str:
+    """Return the first line of the error that caused this one."""
     while error.__cause__ is not None:
         error = error.__cause__
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,8 +1,13 @@
-"""A corpus as one flat file of tokens with document offsets, and batches as a pure function of (seed, step).
+"""A tokenized corpus: one flat file of tokens, and batches as a pure function of (seed, step).
 
-A cache folder holds `tokens.bin`, `documents.parquet` (name, tokens, validation), `tokenizer.json`, `overlap.json` (what of
-the held-out lines stands in training) and their hashes; it is
-built beside its place and renamed whole, so that it is there complete or not at all, and made again where it is damaged.
+A cache folder contains
+    tokens.bin          the tokens of all documents
+    documents.parquet   their name, tokens and validation
+    tokenizer.json
+    overlap.json        the overlap of held-out lines with training
+    sha256.json         the hashes of these files
+It is built under a temporary name and renamed, so it is complete or absent; a damaged one is built
+again.
 """
 
 import hashlib
@@ -10,7 +15,6 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -28,12 +32,13 @@ from posext.config import DataConfig
 from posext.data import corpus, near_duplicates, tokenizer
 from posext.utils.atomic import digests, synced, write_text
 from posext.utils.errors import PosextError
+from posext.utils.rng import Stream, step_generator
 
 log = logging.getLogger(__name__)
 DIGESTS = "sha256.json"
-LAYOUT = 2  # raised when what a cache folder holds changes
+LAYOUT = 2  # increased when the content of a cache folder changes
 DOCUMENTS_AT_ONCE = 128
-ENOUGH = 10  # held-out documents that must hold the longest context, for intervals over documents
+MIN_DOCUMENTS = 10  # held-out documents of the longest context, for intervals over documents
 
 
 @dataclass(frozen=True)
@@ -46,83 +51,105 @@ class Split:
     names: list[str]
 
     def document(self, index: int) -> np.ndarray:
-        """The tokens of one document: int64 (n,)."""
-        return self.tokens[self.starts[index] : self.starts[index] + self.lengths[index]].astype(
-            np.int64
-        )
+        """Return the tokens of one document: int64 (n,)."""
+        start = self.starts[index]
+        return self.tokens[start : start + self.lengths[index]].astype(np.int64)
 
     def batch(self, seed: int, step: int, length: int, count: int) -> tuple[Tensor, list[str]]:
-        """`count` windows of length + 1 tokens, int64 (count, length + 1), and where each was cut, as name:offset.
+        """Draw windows, each within one document, all equally likely.
 
-        Every window that lies within one document is equally likely; a window never crosses documents. A pure function
-        of its arguments: nothing is carried from step to step. Raises PosextError where no document is long enough.
+        A pure function of its arguments: there is no state between steps.
+
+        Args:
+            seed: The seed of the run.
+            step: The step, counted from 0.
+            length: Tokens of a sequence; windows have one more.
+            count: The number of windows.
+
+        Returns:
+            Windows, int64 (count, length + 1), and the origin of each, as name:offset.
+
+        Raises:
+            PosextError: No document is long enough.
         """
         choices_D = np.maximum(self.lengths - length, 0)
         ends_D = np.cumsum(choices_D)
         if not len(ends_D) or not ends_D[-1]:
             longest = int(self.lengths.max(initial=0))
             raise PosextError(
-                f"no document has {length + 1} tokens, as a length of {length} needs; the longest has {longest}"
+                f"no document has {length + 1} tokens, as a length of {length} needs; "
+                f"the longest has {longest}"
             )
-        rng = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, step]))
+        rng = step_generator(seed, step, Stream.BATCH)
         picks = rng.integers(0, ends_D[-1], size=count)
         documents = np.searchsorted(ends_D, picks, side="right")
         offsets = picks - (ends_D[documents] - choices_D[documents])
         firsts = self.starts[documents] + offsets
         windows = self.tokens[firsts[:, None] + np.arange(length + 1)].astype(np.int64)
-        return torch.from_numpy(windows), [
-            f"{self.names[d]}:{o}" for d, o in zip(documents, offsets, strict=True)
-        ]
+        origins = [f"{self.names[d]}:{o}" for d, o in zip(documents, offsets, strict=True)]
+        return torch.from_numpy(windows), origins
 
 
 @dataclass(frozen=True)
 class Data:
-    """A tokenized corpus."""
+    """A tokenized corpus in a cache folder.
+
+    Attributes:
+        folder: The cache folder.
+        cut: `longest` and `room` of `pieces`, if held-out documents are cut.
+    """
 
     folder: Path
-    cut: tuple[int, int] | None = (
-        None  # `longest` and `room` of `pieces`, where held-out documents are cut
-    )
+    cut: tuple[int, int] | None = None
 
     @property
     def fingerprint(self) -> str:
+        """A hash of the corpus and its tokenizer."""
         return self.folder.name
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
+        """The tokenizer of the corpus."""
         return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
 
     @property
     def vocab_size(self) -> int:
+        """The number of tokens of the vocabulary."""
         return self.tokenizer.get_vocab_size()
 
     @cached_property
     def bytes_per_token(self) -> np.ndarray:
+        """The bytes of text of each token: int64 (V,)."""
         return tokenizer.bytes_per_token(self.tokenizer)
 
     @cached_property
     def overlap(self) -> dict[str, float]:
-        """What of the held-out lines stands in training documents too, as posext.data.near_duplicates.overlap counts it."""
+        """The counts of posext.data.near_duplicates.overlap."""
         return json.loads((self.folder / "overlap.json").read_text())
 
     def overlap_in_words(self) -> str:
-        """The overlap of held-out documents with training, in a sentence."""
+        """Return the overlap of held-out documents with training, as a sentence."""
         overlap = self.overlap
         return (
-            f"of the lines in held-out documents {overlap['lines']:.1%} stand in training documents too, and in "
-            f"{overlap['documents_over_half']} of {overlap['documents']} documents more than half of them"
+            f"of the lines in held-out documents {overlap['lines']:.1%} "
+            "stand in training documents too, and in "
+            f"{overlap['documents_over_half']} of {overlap['documents']} documents "
+            "more than half of them"
         )
 
     @cached_property
     def train(self) -> Split:
+        """The training documents."""
         return self.split(validation=False)
 
     @cached_property
     def validation(self) -> Split:
+        """The held-out documents, cut into pieces if `cut` is set."""
         documents = self.split(validation=True)
         return pieces(documents, *self.cut) if self.cut else documents
 
     def split(self, validation: bool) -> Split:
+        """Return the documents of one side, memory-mapped."""
         table = pd.read_parquet(self.folder / "documents.parquet")
         table["start"] = table.tokens.cumsum() - table.tokens
         table = table.loc[table.validation == validation]
@@ -133,12 +160,16 @@ class Data:
 
 
 def pieces(documents: Split, longest: int, room: int) -> Split:
-    """Documents cut into pieces, where fewer than ENOUGH hold longest + 1 tokens; else the same documents.
+    """Cut documents into pieces if fewer than MIN_DOCUMENTS have longest + 1 tokens.
 
-    A document that holds several times longest + 1 + room tokens gives as many disjoint pieces of equal size, named NAME#0,
-    NAME#1 .. in order; all others stay whole. Who resamples documents then has more than one to draw from.
+    A document of several times longest + 1 + room tokens gives as many disjoint pieces of equal
+    size, named NAME#0, NAME#1 .. in order; shorter ones are not cut. So a bootstrap over
+    documents has more than one to draw from.
+
+    Returns:
+        The pieces; the same object if nothing is cut.
     """
-    if np.count_nonzero(documents.lengths > longest) >= ENOUGH:
+    if np.count_nonzero(documents.lengths > longest) >= MIN_DOCUMENTS:
         return documents
     counts = np.maximum(documents.lengths // (longest + 1 + room), 1)
     if counts.max(initial=1) == 1:
@@ -151,21 +182,31 @@ def pieces(documents: Split, longest: int, room: int) -> Split:
         starts += (documents.starts[index] + edges[:-1]).tolist()
         lengths += np.diff(edges).tolist()
         name = documents.names[index]
-        names += [name] if count == 1 else [f"{name}#{part}" for part in range(count)]
+        names += [name] if count == 1 else [f"{name}#{piece}" for piece in range(count)]
     return Split(documents.tokens, np.array(starts), np.array(lengths), names)
 
 
 def load_data(config: DataConfig, progress: bool = True) -> Data:
-    """The corpus of a config, tokenized; from the cache where it has been before. Safe when several processes start at once.
+    """Load the tokenized corpus of a config, from the cache or by tokenizing it now.
 
-    Raises PosextError where either side of the split would be empty.
+    Safe when several processes start at once. Local files and the cache are hashed at each call.
+
+    Args:
+        config: The corpus and its tokenizer.
+        progress: Whether to show a bar while tokenizing.
+
+    Returns:
+        The corpus.
+
+    Raises:
+        PosextError: One side of the split would be empty, or the corpus cannot be read.
     """
     key = json.dumps([LAYOUT, corpus.fingerprint(config), tokenizer_key(config)])
     cache = Path(config.cache).expanduser()
     cache.mkdir(parents=True, exist_ok=True)
     folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
     with FileLock(f"{folder}.lock"):
-        if folder.exists() and not whole(folder):
+        if folder.exists() and not is_intact(folder):
             log.warning("the tokenized corpus in %s is damaged, so it is made again", folder)
             shutil.rmtree(folder)
         if not folder.exists():
@@ -179,69 +220,61 @@ def load_data(config: DataConfig, progress: bool = True) -> Data:
     return Data(folder)
 
 
-def whole(folder: Path) -> bool:
-    """Whether a cache folder holds what was written to it, by its hashes."""
-    file = folder / DIGESTS
+def is_intact(folder: Path) -> bool:
+    """Return whether the files of a cache folder match their hashes."""
     try:
-        return json.loads(file.read_text()) == {
-            k: v for k, v in digests(folder).items() if k != DIGESTS
-        }
+        expected = json.loads((folder / DIGESTS).read_text())
+        actual = digests(folder)
     except (OSError, ValueError):
         return False
+    return expected == {name: value for name, value in actual.items() if name != DIGESTS}
 
 
 def tokenizer_key(config: DataConfig) -> list[str]:
-    """What tells tokenizers apart: the settings, and the content of a local file."""
+    """Return the settings of the tokenizer, and the hash of a local file."""
     path = Path(config.tokenizer).expanduser()
     file = path / "tokenizer.json" if path.is_dir() else path
+    size = str(config.vocab_size) if config.tokenizer in ("bpe", "letters") else ""
     content = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
-    return [
-        config.tokenizer,
-        str(config.vocab_size) if config.tokenizer in ("bpe", "letters") else "",
-        content,
-    ]
+    return [config.tokenizer, size, content]
 
 
 def tokenize(config: DataConfig, folder: Path, progress: bool) -> None:
-    """Fill a cache folder: train or load the tokenizer, then write every document's tokens as they come."""
+    """Fill a cache folder: train or load the tokenizer, then write the tokens by document.
+
+    Raises PosextError if one side of the split would be empty.
+    """
     groups = corpus.near_copies(config)
-    texts = (
+    training_texts = (
         document.text for document in corpus.documents(config, groups) if not document.validation
     )
-    made = tokenizer.make(config.tokenizer, config.vocab_size, texts)
-    made.save(str(folder / "tokenizer.json"))
-    table = []
-    lines: dict[bool, list[np.ndarray]] = {
-        False: [],
-        True: [],
-    }  # of every document, by whether it is held out
+    encoder = tokenizer.make(config.tokenizer, config.vocab_size, training_texts)
+    encoder.save(str(folder / "tokenizer.json"))
+    rows = []
+    lines_by_side: dict[bool, list[np.ndarray]] = {False: [], True: []}  # True: held out
     remaining = corpus.documents(config, groups)
     bar = tqdm(desc="tokenizing", unit=" documents", disable=None if progress else True)
     with open(folder / "tokens.bin", "wb") as file, bar:
         while chunk := list(islice(remaining, DOCUMENTS_AT_ONCE)):
-            encoded = made.encode_batch_fast(
-                [document.text for document in chunk], add_special_tokens=False
-            )
-            for document, encoding in zip(chunk, encoded, strict=True):
-                np.asarray(encoding.ids, dtype=token_type(made.get_vocab_size())).tofile(file)
-                table.append((document.name, len(encoding.ids), document.validation))
-                lines[document.validation].append(near_duplicates.lines(document.text))
+            texts = [document.text for document in chunk]
+            encodings = encoder.encode_batch_fast(texts, add_special_tokens=False)
+            for document, encoding in zip(chunk, encodings, strict=True):
+                dtype = token_type(encoder.get_vocab_size())
+                np.asarray(encoding.ids, dtype=dtype).tofile(file)
+                rows.append((document.name, len(encoding.ids), document.validation))
+                lines_by_side[document.validation].append(near_duplicates.lines(document.text))
             bar.update(len(chunk))
-    documents = pd.DataFrame(table, columns=["name", "tokens", "validation"])
-    if documents.validation.nunique() < 2:
-        side = "validation" if not documents.validation.any() else "training"
+    table = pd.DataFrame(rows, columns=["name", "tokens", "validation"])
+    if table.validation.nunique() < 2:
+        side = "validation" if not table.validation.any() else "training"
         raise PosextError(
-            f"the {len(documents)} documents of {config.path or config.source} leave none for {side}"
+            f"the {len(table)} documents of {config.path or config.source} leave none for {side}"
         )
-    documents.to_parquet(folder / "documents.parquet", index=False)
-    overlap = near_duplicates.overlap(lines[True], lines[False])
+    table.to_parquet(folder / "documents.parquet", index=False)
+    overlap = near_duplicates.overlap(lines_by_side[True], lines_by_side[False])
     write_text(folder / "overlap.json", json.dumps(overlap))
 
 
 def token_type(vocab_size: int) -> type[np.unsignedinteger]:
+    """Return the smallest type of tokens.bin for a vocabulary."""
     return np.uint16 if vocab_size <= 2**16 else np.uint32
-
-
-def shards(count: int, index: int, of: int) -> Iterator[int]:
-    """The items of `count` that process `index` of `of` takes."""
-    return iter(range(index, count, of))

@@ -1,8 +1,10 @@
-"""Documents drawn from a law that is known, so that the best possible loss on them is known too: see posext.eval.bayes_floor.
+"""Synthetic documents from a known law, so that the best possible loss is known too.
 
-A document is a pure function of the settings and its index, however many there are.
+`posext.eval.bayes_floor` computes that loss. A document is a pure function of the settings and
+its index, whatever the number of documents.
 
-Shape suffixes: D documents drawn at once, T tokens, P tokens of the longest block, R rows of a transition table, V symbols.
+Shape suffixes: D documents drawn at once, T tokens, P tokens of the longest block, R rows of a
+transition table, V symbols.
 """
 
 from collections.abc import Iterator
@@ -11,42 +13,48 @@ import numpy as np
 
 from posext.config import DataConfig
 
-AT_ONCE = 256  # more is faster and takes more memory; another number draws other documents
+# A larger number is faster and takes more memory; changing it changes the documents.
+DOCUMENTS_PER_DRAW = 256
 
 
 def documents(config: DataConfig) -> Iterator[np.ndarray]:
-    """The symbols of each document, 0 .. V - 1: uint8 (T,)."""
+    """Yield the symbols of each document, 0 .. V - 1: uint8 (T,)."""
     draw = {"markov": markov, "copy": copy}[config.source]
-    for first in range(0, config.documents, AT_ONCE):
+    for first in range(0, config.documents, DOCUMENTS_PER_DRAW):
         rng = np.random.default_rng([config.seed, first])
         yield from draw(config, rng)[: config.documents - first]
 
 
 def markov(config: DataConfig, rng: np.random.Generator) -> np.ndarray:
-    """Chains of their own, uint8 (D, T): each row of a chain's transition table is drawn from a symmetric Dirichlet.
+    """Draw Markov chains, uint8 (D, T), each with a transition table of its own.
 
-    The first `order` symbols are uniform.
+    The rows of a table are drawn from a symmetric Dirichlet; the first `order` symbols of a
+    chain are uniform.
     """
-    V, order, length = config.symbols, config.order, max(config.document_tokens, config.order)
-    rows_DRV = rng.dirichlet(np.full(V, config.concentration), size=(AT_ONCE, V**order))
+    V = config.symbols
+    D = DOCUMENTS_PER_DRAW
+    order = config.order
+    length = max(config.document_tokens, order)
+    rows_DRV = rng.dirichlet(np.full(V, config.concentration), size=(D, V**order))
     edges_DRV = rows_DRV.cumsum(axis=-1)[..., :-1]
-    tokens_TD = np.empty((length, AT_ONCE), dtype=np.uint8)
-    tokens_TD[:order] = rng.integers(V, size=(order, AT_ONCE))
+    tokens_TD = np.empty((length, D), dtype=np.uint8)
+    tokens_TD[:order] = rng.integers(V, size=(order, D))
     row_D = V ** np.arange(order)[::-1] @ tokens_TD[:order]
-    each_D = np.arange(AT_ONCE)
+    index_D = np.arange(D)
     for t in range(order, length):
-        tokens_TD[t] = (rng.random((AT_ONCE, 1)) >= edges_DRV[each_D, row_D]).sum(axis=-1)
+        tokens_TD[t] = (rng.random((D, 1)) >= edges_DRV[index_D, row_D]).sum(axis=-1)
         row_D = (row_D * V + tokens_TD[t]) % V**order
     return np.ascontiguousarray(tokens_TD.T[:, : config.document_tokens])
 
 
 def copy(config: DataConfig, rng: np.random.Generator) -> np.ndarray:
-    """Blocks of uniform symbols repeated throughout, uint8 (D, T); the period is uniform from period_min to period_max.
+    """Draw repeated blocks of uniform symbols, uint8 (D, T).
 
-    A window cut anywhere has the law of one cut at the start, which is why its floor is exact.
+    The period is uniform from period_min to period_max. A window cut anywhere has the same law as
+    one cut at the start, so the Bayes floor is exact.
     """
-    periods_D = rng.integers(config.period_min, config.period_max + 1, size=AT_ONCE)
-    blocks_DP = rng.integers(config.symbols, size=(AT_ONCE, config.period_max), dtype=np.uint8)
-    return np.take_along_axis(
-        blocks_DP, np.arange(config.document_tokens) % periods_D[:, None], axis=1
-    )
+    D = DOCUMENTS_PER_DRAW
+    periods_D = rng.integers(config.period_min, config.period_max + 1, size=D)
+    blocks_DP = rng.integers(config.symbols, size=(D, config.period_max), dtype=np.uint8)
+    places_DT = np.arange(config.document_tokens) % periods_D[:, None]
+    return np.take_along_axis(blocks_DP, places_DT, axis=1)

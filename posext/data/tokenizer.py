@@ -1,7 +1,7 @@
-"""Text to token ids and back to bytes: a BPE trained on the spot, bytes, letters, or any tokenizer that `tokenizers` loads."""
+"""Tokenizers: a BPE trained on the corpus, bytes, letters, or any that `tokenizers` loads."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,51 +10,72 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from posext.config import HUB_ID, LETTERS
 from posext.utils.errors import PosextError
 
-TRAINING_CHARACTERS = 64_000_000  # more text no longer moves the merges
+TRAINING_CHARACTERS = 64_000_000  # further text no longer changes the merges
 
 
 def make(kind: str, vocab_size: int, texts: Iterator[str]) -> Tokenizer:
-    """The tokenizer that a config names. Raises PosextError for one that is neither known nor loadable."""
+    """Build or load a tokenizer.
+
+    Args:
+        kind: bpe, bytes, letters, a tokenizer.json or its folder, or an id on the hub.
+        vocab_size: The size of a bpe or letters vocabulary.
+        texts: The texts that a bpe is trained on.
+
+    Raises:
+        PosextError: The tokenizer is unknown, cannot be loaded, or has ids beyond its size.
+    """
     if kind == "bpe":
         return trained_bpe(vocab_size, texts)
     if kind == "bytes":
-        return byte_level(models.BPE(vocab={c: i for i, c in enumerate(alphabet())}, merges=[]))
+        return byte_level(character_model(alphabet()))
     if kind == "letters":
-        tokenizer = Tokenizer(
-            models.BPE(vocab={c: i for i, c in enumerate(LETTERS[:vocab_size])}, merges=[])
-        )
+        tokenizer = Tokenizer(character_model(LETTERS[:vocab_size]))
         tokenizer.decoder = decoders.Fuse()
         return tokenizer
     tokenizer = loaded(kind)
-    size, largest = tokenizer.get_vocab_size(), max(tokenizer.get_vocab().values(), default=-1)
+    size = tokenizer.get_vocab_size()
+    largest = max(tokenizer.get_vocab().values(), default=-1)
     if largest >= size:
         raise PosextError(
-            f"data.tokenizer={kind!r} has ids up to {largest}, but {size} tokens, for which the network has embeddings"
+            f"data.tokenizer={kind!r} has ids up to {largest}, but {size} tokens, "
+            "for which the network has embeddings"
         )
     return tokenizer
 
 
+def character_model(characters: Iterable[str]) -> models.BPE:
+    """Return a model with one token for each character, and no merges."""
+    vocabulary = {character: index for index, character in enumerate(characters)}
+    return models.BPE(vocab=vocabulary, merges=[])
+
+
 def loaded(kind: str) -> Tokenizer:
+    """Load a tokenizer from a file, a folder or the hub, without truncation and padding.
+
+    Raises PosextError if it cannot be loaded.
+    """
     path = Path(kind).expanduser()
     file = path / "tokenizer.json" if path.is_dir() else path
-    refusal = f"data.tokenizer={kind!r} is neither bpe, bytes, a tokenizer.json or its folder, nor an id on the hub"
-    if not file.is_file() and (
-        file.suffix == ".json" or not re.fullmatch(rf"\w[\w.-]*|{HUB_ID}", kind)
-    ):
+    refusal = (
+        f"data.tokenizer={kind!r} is neither bpe, bytes, a tokenizer.json or its folder, "
+        "nor an id on the hub"
+    )
+    is_hub_id = file.suffix != ".json" and re.fullmatch(rf"\w[\w.-]*|{HUB_ID}", kind)
+    if not file.is_file() and not is_hub_id:
         raise PosextError(refusal)
     try:
-        loaded = (
+        tokenizer = (
             Tokenizer.from_file(str(file)) if file.is_file() else Tokenizer.from_pretrained(kind)
         )
-        loaded.no_truncation()  # which the file may ask for
-        loaded.no_padding()
-        return loaded
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
     except Exception as error:  # the library raises bare Exception
         raise PosextError(f"{refusal}: {(str(error).splitlines() or [''])[0]}") from error
 
 
 def trained_bpe(vocab_size: int, texts: Iterator[str]) -> Tokenizer:
-    """Byte-level BPE (Sennrich et al. 2016, arXiv:1508.07909; bytes as in GPT-2)."""
+    """Train a byte-level BPE (Sennrich et al. 2016, arXiv:1508.07909; bytes as in GPT-2)."""
     if vocab_size < 256:
         raise PosextError(f"data.vocab_size must be at least 256, the bytes, not {vocab_size}")
     tokenizer = byte_level(models.BPE())
@@ -66,6 +87,7 @@ def trained_bpe(vocab_size: int, texts: Iterator[str]) -> Tokenizer:
 
 
 def byte_level(model: models.BPE) -> Tokenizer:
+    """Return a tokenizer of bytes around a model."""
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -73,11 +95,12 @@ def byte_level(model: models.BPE) -> Tokenizer:
 
 
 def alphabet() -> list[str]:
-    """The 256 characters that stand for bytes, in a fixed order."""
+    """Return the 256 characters that represent bytes, in a fixed order."""
     return sorted(pre_tokenizers.ByteLevel.alphabet())
 
 
 def up_to(texts: Iterator[str], characters: int) -> Iterator[str]:
+    """Yield texts until they have `characters` characters in all."""
     for text in texts:
         yield text
         characters -= len(text)
@@ -86,19 +109,21 @@ def up_to(texts: Iterator[str], characters: int) -> Iterator[str]:
 
 
 def bytes_per_token(tokenizer: Tokenizer) -> np.ndarray:
-    """How many bytes of text each token stands for: int64 (V,), 0 for special tokens.
+    """Return the number of bytes of text for each token: int64 (V,), 0 for special tokens.
 
-    Exact for byte-level vocabularies and for those with a byte fallback; a leading word mark counts as its space.
+    Exact for byte-level vocabularies and for those with a byte fallback; a leading word mark
+    counts as its space.
     """
-    special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    bytelike, counts = set(alphabet()), np.zeros(tokenizer.get_vocab_size(), dtype=np.int64)
-    byte_level_vocabulary = all(
-        set(t) <= bytelike for t, i in tokenizer.get_vocab().items() if i not in special
-    )
-    for token, index in tokenizer.get_vocab().items():
-        if index in special:
-            continue
-        if byte_level_vocabulary:
+    added = tokenizer.get_added_tokens_decoder()
+    special = {index for index, token in added.items() if token.special}
+    byte_characters = set(alphabet())
+    vocabulary = {
+        token: index for token, index in tokenizer.get_vocab().items() if index not in special
+    }
+    is_byte_level = all(set(token) <= byte_characters for token in vocabulary)
+    counts = np.zeros(tokenizer.get_vocab_size(), dtype=np.int64)
+    for token, index in vocabulary.items():
+        if is_byte_level:
             counts[index] = len(token)
         elif re.fullmatch(r"<0x[0-9A-F]{2}>", token):
             counts[index] = 1

@@ -132,7 +132,7 @@ def measure_floor(plan: EvalPlan, config: DataConfig) -> tuple[pd.DataFrame, pd.
 
 def warn_if_far(rows: pd.DataFrame, symbols: int) -> None:
     """Warn if a run as trained misses much of the gain from context at its training length."""
-    rows = rows.loc[(rows.protocol == HEADLINE) & (rows.context_length == rows.train_length)]
+    rows = rows.loc[(rows.protocol == HEADLINE) & (rows.context_length == rows.trained_length)]
     nll = rows.drop_duplicates("extend").set_index("extend").nll
     if not {"", FLOOR} <= set(nll.index):
         return

@@ -21,6 +21,7 @@ from posext.pe import PositionalEncoding
 from posext.runs.run import Run
 from posext.utils.errors import PosextError
 from posext.utils.memory import PeakMemory
+from posext.utils.sharding import shard
 
 log = logging.getLogger(__name__)
 COST_COLUMNS = [
@@ -214,9 +215,7 @@ def measure_windows(
         On every process: the NLL of the scored labels of all windows, and the longest wall time and
         the largest peak memory of any process.
     """
-    own_indices = list(
-        dataset.shards(len(windows), accelerator.process_index, accelerator.num_processes)
-    )
+    own_indices = shard(range(len(windows)), accelerator.process_index, accelerator.num_processes)
     on_cpu = accelerator.device.type == "cpu"
     default_budget = CPU_TOKENS_PER_BATCH if on_cpu else ACCELERATOR_TOKENS_PER_BATCH
     budget = config.tokens_per_batch or default_budget

@@ -13,7 +13,7 @@ from accelerate import PartialState
 
 from posext.config import SYNTHETIC_SOURCES, DataConfig, EvaluateConfig, ModelConfig, TrainConfig
 from posext.data import dataset, tokenizer
-from posext.data.dataset import ENOUGH
+from posext.data.dataset import MIN_DOCUMENTS
 from posext.hf import load
 from posext.hf.network import AsItIs, Network, as_it_is, rope_parameters
 from posext.pe import PositionalEncoding, from_config
@@ -103,7 +103,7 @@ def prepare_checkpoint(config: EvaluateConfig) -> Checkpoint:
         "transformers": transformers.__version__,
     }
     for key in ("data", "weights"):
-        if run.trained and run.record[key] != record[key]:
+        if run.trained and run.metadata()[key] != record[key]:
             raise PosextError(f"the {key} of {run.folder} are other ones now; choose another name=")
     claim(run, {key: asdict(measured)[key] for key in RECORDED}, state.is_main_process)
     if state.is_main_process:
@@ -170,7 +170,7 @@ def context_lengths(original: int, tokens: dataset.Data, end: int | None) -> lis
     Raises PosextError where not even the first does.
     """
     held_out = sorted(tokens.validation.lengths.tolist())
-    longest = held_out[-min(ENOUGH, len(held_out))] - 1
+    longest = held_out[-min(MIN_DOCUMENTS, len(held_out))] - 1
     lengths = [
         max(2, int(multiple * original))
         for multiple in MULTIPLES
@@ -179,12 +179,12 @@ def context_lengths(original: int, tokens: dataset.Data, end: int | None) -> lis
     kept = [length for length in lengths if length <= longest]
     if not kept:
         raise PosextError(
-            f"fewer than {ENOUGH} held-out documents have {lengths[0] + 1} tokens: give context_lengths, or other data"
+            f"fewer than {MIN_DOCUMENTS} held-out documents have {lengths[0] + 1} tokens: give context_lengths, or other data"
         )
     if kept != lengths:
         log.warning(
             "contexts of up to %d tokens: longer ones have fewer than %d held-out documents",
             kept[-1],
-            ENOUGH,
+            MIN_DOCUMENTS,
         )
     return kept

@@ -2,11 +2,10 @@
 
 import numpy as np
 
-# Part of the counter that separates these numbers from those of the batches.
-STREAM = 2**32
+from posext.utils.rng import Stream, step_generator
 
 
 def generator(rng_key: tuple[int, int]) -> np.random.Generator:
-    """Return the generator of one training step, given (seed, step)."""
+    """Return the generator of one step of training, given (seed, step)."""
     seed, step = rng_key
-    return np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, STREAM, step]))
+    return step_generator(seed, step, Stream.POSITION_IDS)

@@ -16,7 +16,14 @@ from posext.config import HEADLINE
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.protocols import COMPARABLE
 
-ONE_LINE = ["scheme", "extend", "factor", "original_length", "train_length", "group"]  # over seeds
+ONE_LINE = [
+    "scheme",
+    "extend",
+    "factor",
+    "original_length",
+    "trained_length",
+    "group",
+]  # over seeds
 
 
 def draw(
@@ -45,7 +52,7 @@ def draw(
             first.scheme,
             first.extend or first.scheme,
             first.original_length,
-            first.train_length,
+            first.trained_length,
             first.group,
         )
         colour = colours.setdefault(scheme, f"C{len(colours) % 10}")
@@ -103,7 +110,7 @@ def one_curve(axes: Axes, group: pd.DataFrame, colour: str, style: str) -> None:
 def crop_lines(axes: Axes, group: pd.DataFrame, known: pd.DataFrame, colour: str) -> None:
     """The crop baseline from the training length on: the mean over seeds of the runs as trained."""
     crop = np.exp(np.mean([crop_baseline(curve, known) for _, curve in group.groupby("run")]))
-    reach = [group.train_length.iloc[0], group.context_length.max()]
+    reach = [group.trained_length.iloc[0], group.context_length.max()]
     axes.plot(reach, [crop, crop], ":", color=colour, linewidth=1, alpha=0.7)
 
 

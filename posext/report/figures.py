@@ -142,7 +142,7 @@ def crops(lines: Sequence[Line], view: ChartView) -> list[dict]:
             known.setdefault(round(crop, 9), line)
     drawn = []
     for number, (crop, line) in enumerate(known.items()):
-        reach = [int(line.curves.train_length.iloc[0]), int(line.curves.context_length.max())]
+        reach = [int(line.curves.trained_length.iloc[0]), int(line.curves.context_length.max())]
         whose = f" of {html.escape(line.name, quote=False)}" if len(known) > 1 else ""
         drawn.append(
             {"type": "scatter", "uid": f"crop{number}", "name": CROP, "legendgroup": CROP, "showlegend": not number,

@@ -88,7 +88,9 @@ def on_same_targets(sources: Sequence[Source]) -> tuple[list[Source], list[str]]
         return [replace(sources[0], rows=kept)], [f"{left[0].upper()}{left[1:]}."] if left else []
     curves.refuse_mixed_targets(rows)
     corpora = {
-        source.run.record["data"]: source for source in sources if source.run and source.run.trained
+        source.run.metadata()["data"]: source
+        for source in sources
+        if source.run and source.run.trained
     }
     if len(corpora) > 1 and (rows.targets == "").any():  # then the counts alone would have to tell
         one, two = (source.path for source in list(corpora.values())[:2])

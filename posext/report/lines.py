@@ -10,7 +10,7 @@ from posext.analysis.curves import crop_baseline, curve_label, dedupe_floor
 from posext.config import HEADLINE
 from posext.eval.bayes_floor import FLOOR
 
-LINE = ["scheme", "extend", "factor", "original_length", "train_length", "model"]
+LINE = ["scheme", "extend", "factor", "original_length", "trained_length", "model"]
 # Okabe and Ito's colours for all kinds of sight, less black and yellow, and two of Tol's; markers tell repeats apart.
 COLOURS = "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9 #999933 #AA4499".split()
 SYMBOLS = "circle square diamond triangle-up x cross triangle-down pentagon star".split()
@@ -89,7 +89,7 @@ class Styles:
             first.scheme,
             first.extend or first.scheme,
             first.original_length,
-            first.train_length,
+            first.trained_length,
             *parts[1:],
         )
         number = self.numbers.setdefault(key, len(self.numbers))

@@ -44,7 +44,7 @@ def over(headline: pd.DataFrame, styles: Styles) -> Over:
     values: dict[tuple[str, int], dict[int, float]] = {}
     for _, curve in modelled(headline).groupby(ONE_CURVE, sort=False, dropna=False):
         name, crop = styles.line(curve).name, crop_baseline(curve, headline)
-        longer = curve.loc[curve.context_length >= curve.train_length]
+        longer = curve.loc[curve.context_length >= curve.trained_length]
         for row in longer.itertuples():
             if math.isfinite(difference := float(row.nll) - crop):
                 values.setdefault((name, int(row.context_length)), {})[int(row.seed)] = difference

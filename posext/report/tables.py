@@ -56,7 +56,7 @@ def cell(row: Any, difference: Any) -> dict[str, str]:
     shown = {**BLANK, "value": f"{row.perplexity:.2f}", "between": between}
     if difference is None:
         return shown
-    baseline = row.extend == "" and row.name == row.train_length
+    baseline = row.extend == "" and row.name == row.trained_length
     ends = (
         f", {NO_INTERVAL}"
         if math.isnan(difference.low)

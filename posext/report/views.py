@@ -76,7 +76,7 @@ def to_crop(line: Line, table: pd.DataFrame) -> pd.DataFrame:
     key = ["run", "extend", "factor"]
     of_line = pd.MultiIndex.from_frame(line.curves.loc[:, key])
     mine = table.loc[pd.MultiIndex.from_frame(table.loc[:, key]).isin(of_line)].groupby("context")
-    trained = int(line.curves.train_length.iloc[0])
+    trained = int(line.curves.trained_length.iloc[0])
     lengths = sorted(int(n) for n in line.curves.context_length.unique() if n >= trained)
     alone = line.seeds == 1
     low, high = (

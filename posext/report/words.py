@@ -118,7 +118,7 @@ def lede(rows: pd.DataFrame) -> str:
     same = "the same " if len(rows[["documents", "tokens"]].drop_duplicates()) == 1 else ""
     return (
         f"Loss on {same}{span(rows.tokens, 'target tokens')} in {span(rows.documents, 'held-out documents')}, "
-        f"after {span(rows.context_length, 'tokens')} of context; trained at {span(rows.train_length, 'tokens')}."
+        f"after {span(rows.context_length, 'tokens')} of context; trained at {span(rows.trained_length, 'tokens')}."
     )
 
 

@@ -32,9 +32,9 @@ def write_curve(
         "extend": extend,
         "factor": factor if isinstance(factor, str) else f"{factor:g}",
         "model": run.config.model.name,
-        "parameters": run.record["parameters"],
+        "parameters": run.metadata()["parameters"],
         "original_length": run.config.train_length,
-        "train_length": run.schedule.longest,
+        "trained_length": run.schedule.longest,
         "seed": run.config.seed,
         "commit": commit(),
     }

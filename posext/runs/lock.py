@@ -1,4 +1,4 @@
-"""One process at a time works on the folder of a run, and what made it fail is left there."""
+"""Exclusive access to the folder of a run, and a record of the error that ended a run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +9,15 @@ from posext.runs.run import Run
 from posext.utils.atomic import write_text
 from posext.utils.errors import PosextError, explain
 
-LOCK_TIMEOUT = 1.0  # seconds; whoever only looks whether the lock is free lets go of it at once
+LOCK_TIMEOUT = 1.0  # seconds; posext status holds a lock only for the moment of its test
 
 
 @contextmanager
 def run_lock(run: Run, main: bool = True) -> Iterator[None]:
-    """Hold `run.lock`, as the main one of the run's processes. Raises PosextError where another start of the run has it.
+    """Hold `run.lock` inside the block on the main process; other processes pass through.
 
-    The system lets go of the lock of a process that is gone, whatever ended it.
+    The system releases the lock of a process that dies. Raises PosextError if another start of
+    the run holds it.
     """
     if not main:
         yield
@@ -37,13 +38,16 @@ def run_lock(run: Run, main: bool = True) -> Iterator[None]:
 
 @contextmanager
 def record_failure(run: Run, main: bool = True) -> Iterator[None]:
-    """Leave what was raised inside in `error.txt`, one line, for the table of states; it goes at the next start."""
-    note = run.folder / "error.txt"
+    """Write an error raised inside the block to `error.txt`, as one line for posext status.
+
+    The file of an earlier start is deleted first.
+    """
+    file = run.folder / "error.txt"
     if main:
-        note.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
     try:
         yield
     except Exception as error:
         if main:
-            write_text(note, f"{explain(error) or type(error).__name__}\n")
+            write_text(file, f"{explain(error) or type(error).__name__}\n")
         raise

@@ -1,8 +1,13 @@
-"""A run's folder: its name, the config it stands for, and what is found in it.
+"""The folder of a run: its name, its config and its files.
 
-results/runs/NAME/  config.yaml  metrics.jsonl  curves.csv  documents.parquet  curve.png  report.html  tokenizer.json
-                    model.safetensors and run.json once trained; checkpoints/ until then; measuring/ until measured; wandb/
-                    run.lock, which whoever works on the run holds; error.txt where it failed
+results/runs/NAME/
+    config.yaml, metrics.jsonl, tokenizer.json, wandb/
+    checkpoints/                            until trained
+    model.safetensors, run.json             once trained
+    measuring/                              until measured
+    curves.csv, documents.parquet, curve.png, report.html
+    run.lock                                held by the process that works on the run
+    error.txt                               the error that ended it, if one did
 """
 
 import json
@@ -27,22 +32,30 @@ from posext.training.schedules import LengthSchedule, schedule
 from posext.utils.atomic import digest, write_text
 from posext.utils.errors import PosextError
 
-# Settings that do not change what is trained: they may differ when a run is taken up again, and are not in its name.
-BESIDE = {
-    "name", "study", "results", "evaluate", "context_lengths", "protocols", "evaluation", "tracking", "validate_every",
-    "checkpoint_every", "own_modules",
-}  # fmt: skip
-NEEDED = (
-    "pe",
-    "model",
-    "data",
-    "train_length",
-)  # what a stored config must say: no default could stand for it
+# Settings that do not change the weights: they may differ when a run is resumed, and are not part
+# of its name.
+NOT_IN_IDENTITY = {
+    "name",
+    "study",
+    "results",
+    "evaluate",
+    "context_lengths",
+    "protocols",
+    "evaluation",
+    "tracking",
+    "validate_every",
+    "checkpoint_every",
+    "own_modules",
+}
+# Keys without a default, which a stored config must have.
+REQUIRED_KEYS = ("pe", "model", "data", "train_length")
 IN_THE_NAME = ("pe", *MODIFIERS, "model", "train_length", "seed", "length")
 
 
 @dataclass(frozen=True)
 class Run:
+    """A folder and the config that it was made for."""
+
     folder: Path
     config: TrainConfig
 
@@ -52,47 +65,59 @@ class Run:
 
     @property
     def schedule(self) -> LengthSchedule:
+        """The training length at every step."""
         return schedule(self.config.length, self.config.train_length, self.config.steps)
 
     @property
     def trained(self) -> bool:
+        """Whether training has reached its last step."""
         return (self.folder / "run.json").is_file()
 
-    @property
-    def record(self) -> dict[str, Any]:
-        """What training left: parameters, seconds, data fingerprint, commit and versions."""
+    def metadata(self) -> dict[str, Any]:
+        """Read run.json: parameters, lengths, scheme, data fingerprint, commit and versions.
+
+        Raises PosextError if the file is damaged or lacks a key that training writes.
+        """
         file = self.folder / "run.json"
         try:
-            record = json.loads(file.read_text())
+            metadata = json.loads(file.read_text())
         except ValueError as error:
             raise PosextError(f"{file} is damaged: {error}") from error
-        if lacking := {"parameters", "data"} - record.keys():
+        if lacking := {"parameters", "data"} - metadata.keys():
             raise PosextError(
                 f"{file} lacks {' and '.join(sorted(lacking))}, which training leaves there"
             )
-        return record
+        return metadata
 
     def weights(self) -> dict[str, Tensor]:
-        """What was trained, by name. Raises PosextError where the file is damaged, or anything but safetensors."""
-        file, written = (
-            self.folder / "model.safetensors",
-            self.record.get("weights", {}).get("sha256"),
-        )
+        """Load the trained weights, by parameter name.
+
+        Raises PosextError if the file is damaged or not in the safetensors format.
+        """
+        file = self.folder / "model.safetensors"
+        expected = self.metadata().get("weights", {}).get("sha256")
         try:
-            if written not in (None, digest(file)):
+            if expected not in (None, digest(file)):
                 raise OSError("not what training wrote, by its hash in run.json")
             return load_file(file)
         except (SafetensorError, OSError) as error:
             raise PosextError(f"the weights in {file} are damaged: {error}") from error
 
     def scheme(self, config: TrainConfig | None = None) -> PositionalEncoding:
-        """The run's scheme with its axes, or those of another config, for its network and its original length."""
-        config, model = config or self.config, self.config.model
+        """Build the scheme and modifiers of a config for this run's network and original length.
+
+        Without a config, the run's own.
+        """
+        config = config or self.config
+        model = self.config.model
         shape = Shape(model.head_dim(), model.n_heads, model.d_model, self.config.train_length)
         return from_config(config.pe, shape, config.modifiers())
 
     def network(self, config: TrainConfig, vocab_size: int) -> Any:
-        """The run's weights under the scheme and axes of a config. Raises PosextError where they do not fit."""
+        """Load the run's weights into a network with the scheme and modifiers of a config.
+
+        Raises PosextError if they do not fit.
+        """
         scheme = self.scheme(config)
         scheme.set_progress(trained_length=scheme.effective_length(self.schedule.longest))
         model = GPT(self.config.model, vocab_size, scheme)
@@ -106,30 +131,44 @@ class Run:
 
 
 def prepare_run(config: TrainConfig, write: bool = True) -> Run:
-    """The run of a config: a new folder, or the one that holds the same config. Of several processes one writes.
+    """Return the run of a config, in a new folder or in the one that has the same config.
 
-    Raises PosextError where the folder holds another config, naming what differs, and, before anything is written, where
-    the scheme cannot be built or ends before the longest length of the schedule.
+    Args:
+        config: The config; `results` and `name` say where the folder is.
+        write: Whether to write config.yaml; of several processes only one should.
+
+    Returns:
+        The run.
+
+    Raises:
+        PosextError: The folder has another config, the scheme cannot be built, or it ends below
+            the longest training length. Nothing is written then.
     """
-    folder = Path(config.results) / str(config.name)
-    scheme, longest = Run(folder, config).scheme(), Run(folder, config).schedule.longest
-    if scheme.max_length is not None and scheme.max_length < longest:
+    run = Run(Path(config.results) / str(config.name), config)
+    end = run.scheme().max_length
+    longest = run.schedule.longest
+    if end is not None and end < longest:
         raise PosextError(
-            f"{config.pe['name']} ends at {scheme.max_length}, but training goes to {longest} tokens"
+            f"{config.pe['name']} ends at {end}, but training goes to {longest} tokens"
         )
-    claim(Run(folder, config), asdict(config), write)
-    return Run(folder, config)
+    claim(run, asdict(config), write)
+    return run
 
 
 def claim(run: Run, settings: dict[str, Any], write: bool = True) -> None:
-    """Write settings into the folder of a run. Raises PosextError where it holds others, naming what differs."""
-    folder, file = run.folder, run.folder / "config.yaml"
+    """Write settings into the folder of a run, unless `write` is false.
+
+    Raises PosextError if the folder has other settings, naming the ones that differ.
+    """
+    folder = run.folder
+    file = folder / "config.yaml"
     if file.exists():
-        before, now = flat(asdict(load_run(folder).config)), flat(asdict(run.config))
+        before = flat(asdict(load_run(folder).config))
+        now = flat(asdict(run.config))
         differing = sorted(
             key
             for key in before | now
-            if key.split(".")[0] not in BESIDE and before.get(key) != now.get(key)
+            if key.split(".")[0] not in NOT_IN_IDENTITY and before.get(key) != now.get(key)
         )
         if differing:
             changes = ", ".join(
@@ -142,10 +181,19 @@ def claim(run: Run, settings: dict[str, Any], write: bool = True) -> None:
 
 
 def load_run(folder: Path | str) -> Run:
-    """The run in a folder, which may come from a stranger: its config is read, and nothing in it is looked up or run.
+    """Load the run in a folder.
 
-    A checkpoint of transformers that was measured has a folder too: `posext.hf.open_run` opens both. Raises PosextError
-    where there is no run.
+    The folder may come from a stranger: its config is parsed, but nothing in it is resolved,
+    imported or run. `posext.hf.open_run` also opens the folder of a measured checkpoint.
+
+    Args:
+        folder: The folder of a run.
+
+    Returns:
+        The run.
+
+    Raises:
+        PosextError: The folder has no valid config.yaml.
     """
     folder = Path(folder)
     file = folder / "config.yaml"
@@ -160,24 +208,27 @@ def load_run(folder: Path | str) -> Run:
         ) from error
     if config.model.path is not None:
         return Run(folder, config)
-    for part in (config.pe, *config.modifiers().values()):
-        if not isinstance(part, dict) or not {"name", "_target_"} <= part.keys():
+    for choice in (config.pe, *config.modifiers().values()):
+        if not isinstance(choice, dict) or not {"name", "_target_"} <= choice.keys():
             raise PosextError(
-                f"{file} is no config of a run: {part} has not both a name and a _target_"
+                f"{file} is no config of a run: {choice} has not both a name and a _target_"
             )
     return Run(folder, config)
 
 
 def stored_config(file: Path) -> DictConfig:
-    """A config as a run stored it. Raises PosextError for one that is no mapping, lacks what has no default, or looks up.
+    """Parse the config.yaml of a run.
 
-    What a run stores is resolved, so an interpolation was put there by hand: it could read files and the environment.
+    Raises PosextError if it is not a mapping, lacks a required key, or has an interpolation. Runs
+    store resolved configs, so an interpolation was added by hand; resolving it could read files
+    and the environment.
     """
     try:
         stored = cast(DictConfig, OmegaConf.load(file))
     except (YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
         raise PosextError(f"{file} is no config of a run: it cannot be read") from error
-    lacking = [key for key in NEEDED if key not in stored or not isinstance(stored, DictConfig)]
+    is_mapping = isinstance(stored, DictConfig)
+    lacking = [key for key in REQUIRED_KEYS if not is_mapping or key not in stored]
     if lacking:
         raise PosextError(f"{file} is no config of a run: it lacks {', '.join(lacking)}")
     if "${" in json.dumps(OmegaConf.to_container(stored, resolve=False), default=str):
@@ -188,40 +239,43 @@ def stored_config(file: Path) -> DictConfig:
 
 
 def name_of(config: TrainConfig, overrides: list[str]) -> str:
-    """A run's name: scheme, model, length and seed, then whatever else was asked for that changes what is trained."""
-    lengths = schedule(config.length, config.train_length, config.steps)
-    length = str(config.train_length) + (
-        f"to{lengths.longest}" if lengths.longest > config.train_length else ""
-    )
+    """Return a run's name: scheme, model, length and seed, then the other overrides.
+
+    Overrides that do not change the weights are left out.
+    """
+    longest = schedule(config.length, config.train_length, config.steps).longest
+    length = str(config.train_length)
+    if longest > config.train_length:
+        length += f"to{longest}"
     extra = []
     for override in sorted(overrides):
         key, _, value = override.lstrip("+~").partition("=")
-        if key not in IN_THE_NAME and key.split(".")[0] not in BESIDE and key != "data.cache":
-            extra.append(
-                f"{key.removeprefix('pe.')}-{Path(value).name}"
-            )  # of a path, what it ends in
+        ignored = key in IN_THE_NAME or key.split(".")[0] in NOT_IN_IDENTITY
+        if not ignored and key != "data.cache":
+            # the last component of a path
+            extra.append(f"{key.removeprefix('pe.')}-{Path(value).name}")
     parts = [config.title(), config.model.name, length, f"seed{config.seed}", *extra]
     return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))[:200]
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one, with dotted keys."""
+    """Flatten nested dictionaries into one with dotted keys."""
     if not isinstance(tree, dict):
         return {prefix: tree}
-    return {
-        k: v
-        for key, value in tree.items()
-        for k, v in flat(value, f"{prefix}.{key}" if prefix else key).items()
-    }
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        leaves |= flat(value, f"{prefix}.{key}" if prefix else key)
+    return leaves
 
 
 @cache
 def commit() -> str:
-    """The commit of the code that runs, marked -dirty where it has changes; empty outside a checkout."""
+    """Return the commit of the running code, with -dirty if it is changed.
+
+    Empty outside a checkout; an installed package may lie inside the checkout of another project.
+    """
     checkout = Path(__file__).resolve().parents[2]
-    if not (
-        checkout / ".git"
-    ).exists():  # an installed package may lie inside somebody else's checkout
+    if not (checkout / ".git").exists():
         return ""
     command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=10"]
     try:

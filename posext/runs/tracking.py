@@ -1,4 +1,4 @@
-"""What a run tells while it trains: rows in `metrics.jsonl`, the record, and the same on wandb, a mirror."""
+"""Metrics of a training run: rows in `metrics.jsonl`, and a mirror of them on wandb."""
 
 import json
 import logging
@@ -19,25 +19,28 @@ log = logging.getLogger(__name__)
 
 
 class Metrics:
-    """`metrics.jsonl`: a row of JSON a line. Rows after `step` are cut off, so that a resumed run has no doubles."""
+    """`metrics.jsonl`, one JSON object a line.
+
+    Opening it drops the rows after `step`, so that a resumed run has no duplicates.
+    """
 
     def __init__(self, path: Path, step: int):
         self.path = path
-        write_text(
-            path, "".join(json.dumps(row) + "\n" for row in read(path) if row["step"] <= step)
-        )
+        kept = [row for row in read(path) if row["step"] <= step]
+        write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
 
     def write(self, row: dict[str, Any]) -> None:
+        """Append a row."""
         with open(self.path, "a") as file:
             file.write(json.dumps(row) + "\n")
 
     def keep(self) -> None:
-        """Return once the rows are on the disk, as those up to a checkpoint must be."""
+        """Flush the rows to disk, as required before a checkpoint of their step is written."""
         synced(self.path)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics file; a last line cut short by a crash is dropped."""
+    """Return the rows of a metrics file, without a last line that a crash cut short."""
     rows = []
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
@@ -48,24 +51,27 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def start(run: Run, extension: str = "") -> Any:
-    """A wandb run for a run, or for one extension of it; None where tracking is disabled or wandb cannot start.
+    """Start a wandb run for a run or for one of its extensions.
 
-    Offline unless the config says online and the user is logged in. The id is the name's, so starting again continues it.
+    It is offline unless the config says online and the user is logged in. Its id is made from
+    its name, so starting again continues it.
+
+    Args:
+        run: The run.
+        extension: The extension's name; empty for the run as trained.
+
+    Returns:
+        The wandb run; None if tracking is disabled or wandb cannot start.
     """
     if run.config.tracking.wandb == "disabled":
         return None
     os.environ.setdefault("WANDB_SILENT", "true")
     import wandb
 
-    online = run.config.tracking.wandb == "online"
-    if online and not logged_in():
-        log.warning(
-            "wandb is out of reach or not logged in to, so this run is recorded offline: wandb login, then wandb sync"
-        )
-        online = False
-    name = "-".join(part for part in (run.name, extension) if part)
+    online = goes_online(run)
+    name = f"{run.name}-{extension}" if extension else run.name
     try:
-        started = wandb.init(
+        wandb_run = wandb.init(
             project=run.config.tracking.project,
             group=run.config.study,
             name=name,
@@ -79,16 +85,32 @@ def start(run: Run, extension: str = "") -> Any:
     except Exception as error:  # wandb is a mirror: a run never fails for it
         log.warning("wandb did not start (%s); the run goes on, its files are the record", error)
         return None
-    started.define_metric("tokens")
-    started.define_metric("train/*", step_metric="tokens")
-    started.define_metric("validation/*", step_metric="tokens")
-    started.define_metric("eval/context_length")
-    started.define_metric("eval/*", step_metric="eval/context_length")
-    return started
+    wandb_run.define_metric("tokens")
+    wandb_run.define_metric("train/*", step_metric="tokens")
+    wandb_run.define_metric("validation/*", step_metric="tokens")
+    wandb_run.define_metric("eval/context_length")
+    wandb_run.define_metric("eval/*", step_metric="eval/context_length")
+    return wandb_run
+
+
+def goes_online(run: Run) -> bool:
+    """Return whether to track online; warn if the config asks for it without a login."""
+    if run.config.tracking.wandb != "online":
+        return False
+    if logged_in():
+        return True
+    log.warning(
+        "wandb is out of reach or not logged in to, so this run is recorded offline: "
+        "wandb login, then wandb sync"
+    )
+    return False
 
 
 def logged_in() -> bool:
-    """Whether wandb takes the key of this user. It raises one thing without a key and many without a network."""
+    """Return whether wandb accepts this user's API key.
+
+    wandb raises one error without a key, and many different ones without a network.
+    """
     import wandb
 
     try:
@@ -97,56 +119,61 @@ def logged_in() -> bool:
         return False
 
 
-def mirror(started: Any, row: dict[str, Any]) -> None:
-    """A row of metrics on wandb, its values under train/ or validation/."""
-    if started is None:
+def mirror(wandb_run: Any, row: dict[str, Any]) -> None:
+    """Log a row of metrics on wandb, its values under train/ or validation/."""
+    if wandb_run is None:
         return
-    part = "validation" if "validation_loss" in row else "train"
+    section = "validation" if "validation_loss" in row else "train"
     axes = {key: row[key] for key in ("step", "tokens")}
-    with never_failing():
-        started.log(
-            axes | {f"{part}/{key}": value for key, value in row.items() if key not in axes}
-        )
+    values = {f"{section}/{key}": value for key, value in row.items() if key not in axes}
+    with warn_on_failure():
+        wandb_run.log(axes | values)
 
 
 def mirror_curve(
-    started: Any,
+    wandb_run: Any,
     curve: pd.DataFrame,
     scalars: list[dict[str, float]],
     images: dict[str, Path],
     page: Path,
     summary: dict[str, Any],
 ) -> None:
-    """Curves and other scalars against context length, the headline's values in the summary, the figures and the page."""
-    if started is None:
+    """Log a curve, figures and the report page on wandb, then finish the wandb run.
+
+    Args:
+        wandb_run: The wandb run; nothing happens without one.
+        curve: Rows of curves.csv. The perplexities of the headline protocol join the summary.
+        scalars: More values against context length, as wandb takes them.
+        images: Figures, by key.
+        page: The report, an HTML file.
+        summary: More values for the summary.
+    """
+    if wandb_run is None:
         return
     import wandb
 
-    with never_failing():
+    with warn_on_failure():
         for row in curve.dropna(subset=["nll"]).to_dict("records"):
-            headline = row["protocol"] == HEADLINE
-            part = (
-                "eval/"
-                if headline
-                else "/".join(filter(None, ("eval", row["protocol"], row["group"], "")))
-            )
+            is_headline = row["protocol"] == HEADLINE
+            section = ["eval"] if is_headline else ["eval", row["protocol"], row["group"]]
             values = {
-                f"{part}{key}": row[key] for key in ("nll", "nll_low", "nll_high", "perplexity")
+                "/".join([*filter(None, section), key]): row[key]
+                for key in ("nll", "nll_low", "nll_high", "perplexity")
             }
-            started.log({"eval/context_length": row["context_length"], **values})
-            if headline:
-                started.summary[f"perplexity_{row['context_length']}"] = row["perplexity"]
-        for row in scalars:
-            started.log(row)
-        started.summary.update(summary)
-        drawn = {key: wandb.Image(str(file)) for key, file in images.items()}
-        started.log({**drawn, "report": wandb.Html(page.read_text(), inject=False)})
-        started.finish()
+            wandb_run.log({"eval/context_length": row["context_length"], **values})
+            if is_headline:
+                wandb_run.summary[f"perplexity_{row['context_length']}"] = row["perplexity"]
+        for values in scalars:
+            wandb_run.log(values)
+        wandb_run.summary.update(summary)
+        figures = {key: wandb.Image(str(file)) for key, file in images.items()}
+        wandb_run.log({**figures, "report": wandb.Html(page.read_text(), inject=False)})
+        wandb_run.finish()
 
 
 @contextmanager
-def never_failing() -> Iterator[None]:
-    """wandb is a mirror: what fails there is said, and the run goes on, as its files are the record."""
+def warn_on_failure() -> Iterator[None]:
+    """Turn an error of wandb into a warning; the files of the run are its record."""
     try:
         yield
     except Exception as error:

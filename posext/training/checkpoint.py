@@ -1,7 +1,8 @@
-"""Weights and optimizer state on disk: safetensors and JSON, written beside and renamed whole, the last two kept.
+"""Checkpoints: weights and optimizer state, in safetensors and JSON; the last two are kept.
 
-Nothing else is needed to go on exactly: data, length and learning rate are pure functions of the step. A checkpoint is
-whole whatever the processes were, so their number and how they shared the weights may change between two starts.
+A checkpoint is written to a temporary folder and renamed. It is enough to resume exactly, because
+data, length and learning rate are pure functions of the step. It is never sharded, so the number
+of processes, and how they shard the weights, may change between two starts.
 """
 
 import json
@@ -26,21 +27,32 @@ from torch.distributed.checkpoint.state_dict import (
 from posext.utils.atomic import digests, synced, write_tensors, write_text
 from posext.utils.errors import PosextError
 
-KEPT = 2
-WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+KEPT_CHECKPOINTS = 2
+FULL_STATE_DICT = StateDictOptions(full_state_dict=True, cpu_offload=True)
 log = logging.getLogger(__name__)
 
 
 def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Write `folder/step-N`, then drop all but the last two. Every process takes part, the main one writes."""
-    state = weights(model), optimizer_tensors(model, optimizer)
+    """Write `folder/step-N`, then delete all but the last two checkpoints.
+
+    Call on every process; the main process writes.
+
+    Args:
+        folder: The folder of all checkpoints of a run.
+        step: The number of steps done.
+        model: The model, sharded or not.
+        optimizer: Its optimizer.
+    """
+    model_tensors = weights(model)
+    state_tensors = optimizer_tensors(model, optimizer)
     if PartialState().is_main_process:
-        write(folder, step, *state)
+        write(folder, step, model_tensors, state_tensors)
 
 
 def write(
     folder: Path, step: int, model: dict[str, torch.Tensor], optimizer: dict[str, torch.Tensor]
 ) -> None:
+    """Write gathered tensors as `folder/step-N` and delete old checkpoints."""
     final = folder / name_of(step)
     unfinished = final.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -52,63 +64,85 @@ def write(
         shutil.rmtree(final)
     os.rename(unfinished, final)
     synced(folder)
-    for old in sorted(folder.glob("step-????????"))[:-KEPT]:
+    for old in sorted(folder.glob("step-????????"))[:-KEPT_CHECKPOINTS]:
         shutil.rmtree(old)
 
 
 def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Load the newest intact checkpoint into model and optimizer; its step, or 0 where there is none."""
+    """Load the newest intact checkpoint into model and optimizer.
+
+    Damaged ones are skipped with a warning.
+
+    Args:
+        folder: The folder of all checkpoints of a run.
+        model: The model, sharded or not.
+        optimizer: Its optimizer.
+
+    Returns:
+        The number of steps done; 0 without a checkpoint.
+    """
     for path in sorted(folder.glob("step-????????"), reverse=True):
         try:
-            state = json.loads((path / "state.json").read_text())
-            if digests(path, "*.safetensors") != state["sha256"] or path.name != name_of(
-                state["step"]
-            ):
-                raise PosextError("its content does not match its hash")
-            model_state, tensors = (
-                load_file(path / "model.safetensors"),
-                load_file(path / "optimizer.safetensors"),
-            )
+            step, model_tensors, state_tensors = read(path)
         except (OSError, ValueError, KeyError) as error:
             log.warning("skipping the damaged checkpoint %s: %s", path, error)
             continue
-        set_model_state_dict(model, dict[str, Any](model_state), options=WHOLE)
-        load_optimizer(model, optimizer, tensors)
-        return state["step"]
+        set_model_state_dict(model, dict[str, Any](model_tensors), options=FULL_STATE_DICT)
+        load_optimizer(model, optimizer, state_tensors)
+        return step
     return 0
 
 
+def read(path: Path) -> tuple[int, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Return the step, weights and optimizer state of a checkpoint.
+
+    Raises OSError, ValueError or KeyError if it is damaged.
+    """
+    state = json.loads((path / "state.json").read_text())
+    intact = digests(path, "*.safetensors") == state["sha256"]
+    if not intact or path.name != name_of(state["step"]):
+        raise PosextError("its content does not match its hash")
+    model = load_file(path / "model.safetensors")
+    optimizer = load_file(path / "optimizer.safetensors")
+    return state["step"], model, optimizer
+
+
 def name_of(step: int) -> str:
+    """Return the folder name of a checkpoint; names sort by step."""
     return f"step-{step:08d}"
 
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The whole weights on the CPU of the main process; every process takes part."""
-    state = cast(dict[str, torch.Tensor], get_model_state_dict(model, options=WHOLE))
+    """Gather the full weights on the CPU of the main process. Call on every process."""
+    state = cast(dict[str, torch.Tensor], get_model_state_dict(model, options=FULL_STATE_DICT))
     return {name: tensor.contiguous() for name, tensor in state.items()}
 
 
 def optimizer_tensors(
     model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, torch.Tensor]:
-    """The optimizer's state by the parameter's name, as in "exp_avg.blocks.0.mlp.down.weight"; where weights are shared out,
-    the main process has all of it and the others none."""
-    state = cast(
-        dict[str, Any], get_optimizer_state_dict(model, optimizer, options=WHOLE).get("state", {})
-    )
+    """Gather the optimizer state by parameter name: "exp_avg.blocks.0.mlp.down.weight".
+
+    Call on every process. With sharded weights, the main process gets all of it and the others
+    nothing.
+    """
+    state = get_optimizer_state_dict(model, optimizer, options=FULL_STATE_DICT).get("state", {})
     return {
-        f"{key}.{name}": value for name, values in state.items() for key, value in values.items()
+        f"{key}.{name}": value
+        for name, values in cast(dict[str, Any], state).items()
+        for key, value in values.items()
     }
 
 
 def load_optimizer(
     model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
 ) -> None:
+    """Load tensors named as by `optimizer_tensors` into an optimizer."""
     state: dict[str, Any] = {name: {} for name, _ in model.named_parameters()}
     for key, value in tensors.items():
-        part, _, name = key.partition(".")
-        state[name][part] = value
+        moment, _, name = key.partition(".")
+        state[name][moment] = value
     groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
     set_optimizer_state_dict(
-        model, optimizer, {"state": state, "param_groups": groups}, options=WHOLE
+        model, optimizer, {"state": state, "param_groups": groups}, options=FULL_STATE_DICT
     )

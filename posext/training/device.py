@@ -1,4 +1,4 @@
-"""The machine: precision, compilation and processes, decided once from config and hardware."""
+"""Precision, compilation and processes, decided once from the config and the hardware."""
 
 import logging
 
@@ -7,17 +7,20 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 log = logging.getLogger(__name__)
-COMPILE_REPAID_AFTER = 300  # steps; on 2 cores compilation takes 10-20 s
+COMPILE_REPAID_AFTER = 300  # steps; compiling takes 10-20 s on 2 cores
 
 
 def accelerator(precision: str) -> Accelerator:
-    """Processes, device and mixed precision. Jobs of a sweep share one interpreter, so an earlier job's choice is forgotten."""
+    """Return the processes, device and mixed precision.
+
+    Jobs of a sweep share one interpreter, so the precision of an earlier job is reset.
+    """
     AcceleratorState._reset_state()
     return Accelerator(mixed_precision={"bf16": "bf16", "fp32": "no"}[resolve(precision)])
 
 
 def resolve(precision: str) -> str:
-    """auto: bf16 where the hardware multiplies it natively, else fp32."""
+    """Resolve `auto`: bf16 if the hardware multiplies it natively, else fp32."""
     if precision != "auto":
         return precision
     if torch.cuda.is_available():
@@ -27,18 +30,23 @@ def resolve(precision: str) -> str:
 
 
 def should_compile(choice: str, steps: int) -> bool:
-    """Whether to compile: as told, or where a run of so many steps repays it and a small trial shows that this machine can.
+    """Return whether to compile the network.
 
-    The steps are the whole run's, never those left: a resumed run must round as one that was not stopped.
+    `auto` compiles if the run is long enough to repay it. Either way a small trial must show that
+    this machine can compile.
+
+    Args:
+        choice: true, false or auto.
+        steps: The steps of the whole run, not the remaining ones: a resumed run must round as
+            one that was not stopped.
     """
     if choice == "false" or (choice == "auto" and steps < COMPILE_REPAID_AFTER):
         return False
-    torch.compiler.reset()  # jobs of a sweep share one interpreter, and its compiled versions of a function are limited
+    # jobs of a sweep share one interpreter, which limits the compiled versions of a function
+    torch.compiler.reset()
     try:
         torch.compile(torch.sin)(torch.zeros(8))
-    except (
-        Exception
-    ) as error:  # no C++ compiler, no Python headers: inductor has many ways to say so
+    except Exception as error:  # of many types: no C++ compiler, no Python headers ..
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         log.warning(
             "this machine cannot compile (%s), so training runs without, more slowly", reason

@@ -10,7 +10,14 @@ from posext.model.gpt import belongs_to_scheme
 
 
 def lr_at(step: int, steps: int, peak: float, config: OptimizerConfig) -> float:
-    """The learning rate of a step (counted from 0): linear warmup, then cosine, or constant and a linear decay at the end."""
+    """Return the learning rate of a step: linear warmup, then cosine or WSD.
+
+    Args:
+        step: The step, counted from 0.
+        steps: The number of steps of the run.
+        peak: The learning rate after warmup.
+        config: The schedule and its shares: `wsd` is constant, with a linear decay at the end.
+    """
     warmup = max(1, round(config.warmup_share * steps))
     if step < warmup:
         return peak * (step + 1) / warmup
@@ -23,7 +30,10 @@ def lr_at(step: int, steps: int, peak: float, config: OptimizerConfig) -> float:
 
 
 def adamw(model: nn.Module, learning_rate: float, config: OptimizerConfig) -> torch.optim.AdamW:
-    """Fused AdamW; weight decay on the network's matrices, not on gains nor on what belongs to the positional scheme."""
+    """Return fused AdamW with weight decay on the matrices of the network.
+
+    Gains, and all parameters of the positional scheme, do not decay.
+    """
     named = list(model.named_parameters())
     decayed = [p for n, p in named if p.ndim >= 2 and not belongs_to_scheme(n)]
     rest = [p for n, p in named if p.ndim < 2 or belongs_to_scheme(n)]
@@ -31,6 +41,5 @@ def adamw(model: nn.Module, learning_rate: float, config: OptimizerConfig) -> to
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": rest, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(
-        groups, lr=learning_rate, betas=(config.beta1, config.beta2), fused=True
-    )
+    betas = (config.beta1, config.beta2)
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, fused=True)

@@ -1,4 +1,4 @@
-"""Which sequence length a step trains at: a pure function of the step."""
+"""The sequence length of training as a pure function of the step."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,20 @@ from posext.config import LengthConfig
 
 @dataclass(frozen=True)
 class LengthSchedule:
-    """Stages of (first step after the stage, length in tokens)."""
+    """Stages of training, each with one sequence length.
+
+    Attributes:
+        stages: (first step after the stage, length in tokens) of each stage, in order.
+    """
 
     stages: tuple[tuple[int, int], ...]
 
     def length_at(self, step: int) -> int:
-        """Tokens of a sequence at this step (counted from 0)."""
+        """Return the tokens of a sequence at a step, counted from 0."""
         return next((length for end, length in self.stages if step < end), self.longest)
 
     def trained_length_at(self, step: int) -> int:
-        """The longest length trained once this step's stage has begun: what a scheme takes its factor from."""
+        """Return the longest length of the stages begun by a step; schemes scale to it."""
         return max(
             length
             for index, (_, length) in enumerate(self.stages)
@@ -25,13 +29,21 @@ class LengthSchedule:
 
     @property
     def longest(self) -> int:
+        """The longest length of all stages."""
         return max(length for _, length in self.stages)
 
 
 def schedule(config: LengthConfig, train_length: int, steps: int) -> LengthSchedule:
-    """The stages of a config, in whole steps that add up to `steps`."""
-    ends, done = [], 0.0
+    """Return the stages of a config, in whole steps that add up to `steps`.
+
+    Args:
+        config: The stages: multiples of `train_length`, and shares of the steps.
+        train_length: The length of the first stage, in tokens.
+        steps: The number of steps of the run.
+    """
+    stages = []
+    share = 0.0
     for stage in config.stages:
-        done += stage.share
-        ends.append((round(done * steps), train_length * stage.multiple))
-    return LengthSchedule(tuple(ends))
+        share += stage.share
+        stages.append((round(share * steps), train_length * stage.multiple))
+    return LengthSchedule(tuple(stages))

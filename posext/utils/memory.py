@@ -1,21 +1,24 @@
-"""Peak memory of a stretch of code, above what was held when it began."""
+"""Peak memory of a block of code, relative to the memory in use when it began."""
 
 import threading
 
 import psutil
 import torch
 
-EVERY = 0.005  # seconds between looks at the resident set
+SAMPLE_SECONDS = 0.005  # between two samples of the resident set
 
 
 class PeakMemory:
-    """`with PeakMemory(device) as peak: ...` leaves bytes in `peak.bytes`.
+    """Context manager: `with PeakMemory(device) as peak: ...` leaves the peak in `peak.bytes`.
 
-    CUDA: the allocator's own peak. CPU: the resident set, sampled by a thread, as a process's recorded maximum never falls.
+    On CUDA it is the allocator's own peak. On a CPU a thread samples the resident set, because
+    the maximum that the system records for a process never falls.
     """
 
     def __init__(self, device: torch.device):
-        self.device, self.bytes, self.done = device, 0, threading.Event()
+        self.device = device
+        self.bytes = 0
+        self.done = threading.Event()
 
     def __enter__(self) -> "PeakMemory":
         if self.device.type == "cuda":
@@ -36,7 +39,8 @@ class PeakMemory:
             self.thread.join()
 
     def sample(self) -> None:
+        """Update `bytes` every SAMPLE_SECONDS until the block ends."""
         while True:
             self.bytes = max(self.bytes, self.process.memory_info().rss - self.idle)
-            if self.done.wait(EVERY):
+            if self.done.wait(SAMPLE_SECONDS):
                 return

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end a run at a point from which it goes on exactly."""
+"""SIGTERM and SIGINT stop a run at a step from which the same command resumes it exactly."""
 
 import signal
 import threading
@@ -10,19 +10,28 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stop(KeyboardInterrupt):
-    """A process was told to stop. It exits with 128 + the signal's number, as shells report it: 143 or 130."""
+    """Raised when a process is told to stop.
+
+    The process exits with 128 + the signal's number, as shells report it: 143 or 130.
+    """
 
     def __init__(self, number: int, where: str = ""):
         super().__init__(number, where)
-        self.code, self.name, self.where = 128 + number, signal.Signals(number).name, where
+        self.code = 128 + number
+        self.name = signal.Signals(number).name
+        self.where = where
 
     def __str__(self) -> str:
-        return f"stopped by {self.name}{self.where and ' ' + self.where}; the same command continues it"
+        place = f" {self.where}" if self.where else ""
+        return f"stopped by {self.name}{place}; the same command continues it"
 
 
 @contextmanager
 def install_handler(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """The handler of both signals inside; where a thread that may not have one is at work, nothing changes."""
+    """Install `handler` for SIGTERM and SIGINT inside the block.
+
+    Does nothing outside the main thread, where Python forbids signal handlers.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -36,7 +45,7 @@ def install_handler(handler: Callable[[int, FrameType | None], None]) -> Iterato
 
 @contextmanager
 def raise_on_signal() -> Iterator[None]:
-    """Inside, a signal raises Stop where it arrives."""
+    """Raise Stop wherever a signal arrives inside the block."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stop(number)
@@ -47,13 +56,16 @@ def raise_on_signal() -> Iterator[None]:
 
 @contextmanager
 def defer_signals() -> Iterator[Callable[[], int]]:
-    """Inside, the first signal is only kept, and its number given when asked for, 0 without one; a second one raises Stop."""
+    """Store the first signal inside the block; raise Stop at the second.
+
+    Yields a function that returns the stored signal's number, or 0 if none has arrived.
+    """
     arrived: list[int] = []
 
-    def keep(number: int, frame: FrameType | None) -> None:
+    def store(number: int, frame: FrameType | None) -> None:
         if arrived:
             raise Stop(number)
         arrived.append(number)
 
-    with install_handler(keep):
+    with install_handler(store):
         yield lambda: arrived[0] if arrived else 0

@@ -1,4 +1,7 @@
-"""The tokens that keys and values are drawn from: rare enough to be missed nowhere, common enough to have been learned."""
+"""The tokens that keys and values of recall pairs are drawn from.
+
+They are rare in text, so that reserving them loses little, and common enough to be learned.
+"""
 
 from functools import cache
 from typing import NamedTuple
@@ -9,30 +12,35 @@ from posext.data.dataset import Data
 from posext.utils.errors import PosextError
 
 SIZE = 64
-RARE = 1e-3  # of the training text, at most, is each of them
-COUNTED = 2**23  # training tokens that are counted
+MAX_SHARE = 1e-3  # of the training text, for each token
+COUNTED_TOKENS = 2**23  # of the training text
 
 
 class Pool(NamedTuple):
+    """Tokens for keys and values, and one that replaces them in the text around."""
+
     rare: np.ndarray  # int64 (SIZE,)
-    common: int  # the commonest token, which no key or value holds
+    common: int  # the most common token, never part of a key or value
 
 
 @cache
 def pool_of(tokens: Data) -> Pool:
-    """Of the tokens that are each at most 0.1 % of the training text the SIZE commonest, special ones left out.
+    """Return the SIZE most common of the tokens that are each at most 0.1 % of the training text.
 
-    Raises PosextError where there are too few, as in a drawn corpus: all of its symbols are common.
+    Special tokens are left out. Raises PosextError if there are too few, as in a synthetic
+    corpus, whose symbols are all common.
     """
     counts = np.zeros(tokens.vocab_size, dtype=np.int64)
     for document in range(len(tokens.train.lengths)):
         counts += np.bincount(tokens.train.document(document), minlength=len(counts))
-        if counts.sum() >= COUNTED:
+        if counts.sum() >= COUNTED_TOKENS:
             break
-    candidates = np.flatnonzero((counts <= RARE * counts.sum()) & (tokens.bytes_per_token > 0))
+    is_rare = counts <= MAX_SHARE * counts.sum()
+    candidates = np.flatnonzero(is_rare & (tokens.bytes_per_token > 0))
     if len(candidates) < SIZE:
         raise PosextError(
-            f"recall draws keys and values from {SIZE} tokens that are each at most {RARE:.1%} of the training text; "
+            f"recall draws keys and values from {SIZE} tokens that are each at most "
+            f"{MAX_SHARE:.1%} of the training text; "
             f"of this vocabulary of {len(counts)} only {len(candidates)} are"
         )
     by_count = candidates[np.argsort(-counts[candidates], kind="stable")]
