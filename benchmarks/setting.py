@@ -85,7 +85,7 @@ def flops_per_token(model: GPT, length: int) -> float:
 
 def as_llama(config: TrainConfig, model: GPT) -> LlamaForCausalLM:
     """The same network, with the same weights, as transformers has it."""
-    theirs = LlamaForCausalLM(export.config_of(Run(Path(), config), model))
+    theirs = LlamaForCausalLM(export.llama_config(Run(Path(), config), model))
     theirs.load_state_dict(export.to_llama(checkpoint.weights(model), config.model.n_layers))
     return theirs
 
