@@ -143,14 +143,6 @@ class PositionalEncoding(nn.Module):
         self.modifiers[group] = axis
         self.length_dependent = self.length_dependent or axis.length_dependent
 
-    def llama_settings(self) -> dict[str, Any] | None:
-        """How transformers' LlamaConfig is told to turn likewise, `rope_parameters` at least; None where it cannot be.
-
-        A factor that follows the context is the one at the longest length trained. Asked only of the class that defines it:
-        inherited, it would describe the parent.
-        """
-        return None
-
     def describe(self) -> dict[str, Any]:
         """What is worth recording beside a run: figures that the config does not show."""
         return {}

@@ -29,5 +29,3 @@ class Llama3(NTKByParts):
         super().__init__(
             shape, base=base, factor=factor, beta_fast=high_freq_factor, beta_slow=low_freq_factor
         )
-
-    llama_settings = NTKByParts.llama_settings

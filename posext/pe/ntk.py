@@ -1,6 +1,6 @@
 """NTK-aware interpolation, by a change of base."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 
@@ -27,11 +27,3 @@ class NTK(ScaledRoPE):
 
     def scaled_base(self, length: int) -> float:
         return ntk_base(self.base, self.scale(length), self.shape.head_dim)
-
-    def llama_settings(self) -> dict[str, Any]:
-        return {
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": self.scaled_base(self.trained_length),
-            }
-        }

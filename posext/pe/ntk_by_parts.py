@@ -1,6 +1,6 @@
 """Interpolation by parts, without a temperature."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from posext.pe.base import Shape
 from posext.pe.yarn import YaRN
@@ -28,14 +28,3 @@ class NTKByParts(YaRN):
             "attention_factor": 1.0,
         }
         super().__init__(shape, base=base, factor=factor, **parts)
-
-    def llama_settings(self) -> dict[str, Any]:
-        rope = {
-            "rope_type": "llama3",
-            "rope_theta": self.base,
-            "factor": self.scale(self.trained_length),
-            "original_max_position_embeddings": self.shape.original_length,
-            "low_freq_factor": self.beta_slow,
-            "high_freq_factor": self.beta_fast,
-        }
-        return {"rope_parameters": rope}

@@ -1,6 +1,6 @@
 """p-RoPE: the slowest pairs carry no position."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -35,14 +35,3 @@ class Proportional(ScaledRoPE):
     def frequencies(self, length: int) -> tuple[Tensor, float]:
         turns_R = torch.arange(self.shape.head_dim // 2) < self.turning
         return self.inv_freq(self.base) / self.scale(length) * turns_R, 1.0
-
-    def llama_settings(self) -> dict[str, Any]:
-        s = self.scale(self.trained_length)
-        rope = {
-            "rope_type": "proportional",
-            "rope_theta": self.base,
-            "partial_rotary_factor": self.share,
-        }
-        return {
-            "rope_parameters": rope if s == 1 else {**rope, "factor": s}
-        }  # which is read, but warned of

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -84,21 +84,6 @@ class YaRN(ScaledRoPE):
             return float(self.attention_factor)
         above, below = (0.1 * mscale * math.log(self.scale(length)) + 1 for mscale in self.mscales)
         return above / below
-
-    def llama_settings(self) -> dict[str, Any] | None:
-        if self.ramp_over != "index":
-            return None
-        rope = {
-            "rope_type": "yarn",
-            "rope_theta": self.base,
-            "factor": self.scale(self.trained_length),
-            "original_max_position_embeddings": self.shape.original_length,
-            "beta_fast": self.beta_fast,
-            "beta_slow": self.beta_slow,
-            "truncate": self.truncate,
-            "attention_factor": self.temperature(self.trained_length),
-        }
-        return {"rope_parameters": rope}
 
     def ramp(self) -> Tensor:
         """0 where a pair keeps its speed, 1 where it is divided by s: float64 (R,)."""
