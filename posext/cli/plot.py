@@ -31,7 +31,7 @@ def main() -> None:
         raise PosextError(
             f"no curve was measured under {options.protocol!r}, but under {', '.join(sorted(measured))}"
         )
-    curve_plot.draw(
+    curve_plot.draw_curves(
         curves.select_factor(known, options.factor),
         options.out,
         options.title,

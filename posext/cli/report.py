@@ -17,4 +17,4 @@ def main() -> None:
     )
     options = parser.parse_args()
     alone = options.runs[0] if len(options.runs) == 1 and options.runs[0].is_dir() else Path()
-    print(page.write(options.runs, options.out or alone / "report.html"))
+    print(page.write_page(options.runs, options.out or alone / "report.html"))

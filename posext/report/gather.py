@@ -118,9 +118,7 @@ def refuse_mixed_corpora(sources: Sequence[Source], rows: pd.DataFrame) -> None:
         )
 
 
-def paired_curves(
-    source: Source, protocol: str, group: str
-) -> tuple[list[PairedCurve], list[str]]:
+def paired_curves(source: Source, protocol: str, group: str) -> tuple[list[PairedCurve], list[str]]:
     """Compare a run's curves under a protocol with its crop baseline.
 
     Empty for a protocol whose lengths are not comparable, and for a curves file alone.

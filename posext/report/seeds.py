@@ -111,8 +111,7 @@ def lowest_curves(headline: pd.DataFrame, styles: Styles) -> str:
     )
     if tied:
         sentence += (
-            "; within seed noise of it, so no higher as far as this tells: "
-            f"{quoted_list(tied)}"
+            f"; within seed noise of it, so no higher as far as this tells: {quoted_list(tied)}"
         )
     return f"{sentence}."
 

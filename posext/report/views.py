@@ -110,9 +110,7 @@ def difference_values(line: Line, table: pd.DataFrame) -> pd.DataFrame:
     verdicts = by_length.verdict.agg(common_verdict).reindex(lengths)
     hover = [
         f"<b>{value:+.3f}</b> {interval_text(low, high, '+.3f', line)}{verdict_text(verdict, line)}"
-        for (value, low, high), verdict in zip(
-            frame.itertuples(index=False), verdicts, strict=True
-        )
+        for (value, low, high), verdict in zip(frame.itertuples(index=False), verdicts, strict=True)
     ]
     return frame.assign(hover=hover)
 
