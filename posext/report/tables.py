@@ -71,18 +71,14 @@ def perplexity_cell(row: Any, difference: Any) -> dict[str, str]:
     """The perplexity of a row of a curve, and its verdict if there is a paired difference."""
     if math.isnan(row.nll):
         return {**EMPTY_CELL, "value": "undefined"}
-    if math.isnan(row.nll_low):
-        between = NO_INTERVAL
-    else:
-        between = f"{math.exp(row.nll_low):.1f} to {math.exp(row.nll_high):.1f}"
+    between = ends_text(math.exp(row.nll_low), math.exp(row.nll_high), ".1f")
     cell = {**EMPTY_CELL, "value": f"{row.perplexity:.2f}", "between": between}
     if difference is None:
         return cell
     is_baseline = row.extend == "" and row.name == row.train_length
+    interval = f" [{difference.low:+.3f}, {difference.high:+.3f}]"
     if math.isnan(difference.low):
         interval = f", {NO_INTERVAL}"
-    else:
-        interval = f" [{difference.low:+.3f}, {difference.high:+.3f}]"
     hover = f"{difference.difference:+.3f} nats{interval} to the crop baseline"
     verdict = "baseline" if is_baseline else difference.verdict
     return {**cell, "verdict": verdict, "difference": hover}
@@ -99,8 +95,12 @@ def share_text(share: float | None) -> str:
 def estimate_cell(estimate: Estimate | None) -> dict[str, str]:
     if estimate is None:
         return EMPTY_CELL
-    if math.isnan(estimate.low):
-        between = NO_INTERVAL
-    else:
-        between = f"{estimate.low:+.3f} to {estimate.high:+.3f}"
+    between = ends_text(estimate.low, estimate.high, "+.3f")
     return {"value": f"{estimate.value:+.3f}", "between": between}
+
+
+def ends_text(low: float, high: float, number_format: str) -> str:
+    """The ends of an interval; words if there is none."""
+    if math.isnan(low):
+        return NO_INTERVAL
+    return f"{low:{number_format}} to {high:{number_format}}"

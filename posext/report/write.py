@@ -144,10 +144,8 @@ def write_outputs(run: Run, measured: pd.DataFrame, answers: pd.DataFrame, wandb
     page_file = page.write_page([run.folder], run.folder / "report.html")
     for extend, factor, curve in measured_curves(measured):
         extension = f"{extend}-{factor}".strip("-") if extend else ""
-        if wandb_run is not None and not extension:
-            open_run = wandb_run
-        else:
-            open_run = tracking.start(run, extension)
+        is_training_run = wandb_run is not None and not extension
+        open_run = wandb_run if is_training_run else tracking.start(run, extension)
         headline = curve.loc[curve.protocol == HEADLINE]
         summary = curves.summary(headline, latest_curves) if len(headline) else {}
         own_answers = answers.loc[(answers.extend == extend) & (answers.factor == factor)]
