@@ -183,8 +183,11 @@ def log_warnings_once() -> None:
 def stop(error: BaseException) -> NoReturn:
     """Print one message and exit: with code 1 for an error of machine or arithmetic, else 2."""
     print(f"posext: {explain(error)}", file=sys.stderr)
-    is_system_error = isinstance(error, OSError) and not isinstance(error, HydraException)
-    is_machine_error = is_system_error and error.errno in MACHINE_ERRORS
+    is_machine_error = (
+        isinstance(error, OSError)
+        and not isinstance(error, HydraException)
+        and error.errno in MACHINE_ERRORS
+    )
     sys.exit(1 if is_machine_error or isinstance(error, FloatingPointError) else 2)
 
 

@@ -80,7 +80,7 @@ def page_content(sources: Sequence[Source]) -> dict[str, Any]:
     }
     if len(headline):
         content |= headline_content(sources, styles, rows, headline, notes)
-    for protocol in rows.protocol.drop_duplicates():
+    for protocol in rows.protocol.drop_duplicates().tolist():
         if protocol != HEADLINE:
             charts, _ = protocol_charts(sources, styles, rows, protocol, notes)
             title = words.PROTOCOL_TITLES.get(protocol, protocol)
