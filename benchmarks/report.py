@@ -1,7 +1,7 @@
 """Results of a benchmark: rows for a CSV and a table, with the machine they were measured on.
 
-`value` is a median over interleaved repeats; `low` and `high` are the extremes of the repeats, not a
-confidence interval.
+`value` is a median over interleaved repeats; `low` and `high` are the extremes of the repeats, not
+a confidence interval.
 """
 
 import argparse

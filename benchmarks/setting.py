@@ -1,4 +1,4 @@
-"""Shared parts of benchmarks: configs as the command line composes them, networks, training steps."""
+"""Shared parts of benchmarks: composed configs, networks and training steps."""
 
 import time
 from collections.abc import Callable

@@ -46,11 +46,9 @@ def trainer(model: str, compiled: bool) -> Callable[[], float]:
     The first step is left out.
     """
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    config, steps, stamps = (
-        compose_config(f"model={model}", "precision=bf16"),
-        steps_per_timing(model),
-        [],
-    )
+    config = compose_config(f"model={model}", "precision=bf16")
+    steps = steps_per_timing(model)
+    stamps: list[float] = []
     tokens = dataset.load_data(config.data, progress=False)
 
     class Stamp(transformers.TrainerCallback):
