@@ -1,8 +1,9 @@
-"""A whole curve of fixed targets, 128 to 4,096 tokens: what it costs, against how others would measure the same.
+"""Cost of a whole curve of fixed targets, 128 to 4,096 tokens, beside other ways to measure it.
 
-One window at a time: transformers' model with the same weights scores the same targets, all logits of a window computed.
-Sliding: the same documents read with a stride of 256 tokens, as published evaluations do; it scores more targets, so what is
-compared is the time for equal certainty, as an interval's width falls with the square root of the documents.
+One window at a time: the model of transformers with the same weights scores the same targets, with
+all logits of a window computed. Sliding: the same documents are read with a stride of 256 tokens,
+as in published evaluations. That scores more targets, so the comparison is the time for equal
+certainty; the width of an interval falls with the square root of the documents.
 """
 
 import time
@@ -14,7 +15,7 @@ import report
 import torch
 from accelerate import Accelerator
 from paired import interleaved, speedup
-from setting import as_llama, bf16, config_of, network, steps_of, wait
+from setting import as_llama, bf16, compose_config, network, training_steps, wait
 
 from posext.analysis import statistics
 from posext.data import dataset
@@ -28,7 +29,7 @@ STRIDE = 256
 
 
 class OneAtATime(torch.nn.Module):
-    """A model of transformers, asked as a script would ask it: a window, all its logits."""
+    """A model of transformers as a plain script uses it: one window, all its logits."""
 
     def __init__(self, model: Any):
         super().__init__()
@@ -39,62 +40,64 @@ class OneAtATime(torch.nn.Module):
 
 
 def benchmark(repeats: int, documents: int, model: str) -> list[report.Row]:
-    """Seconds and ratios of whole curves; the largest difference of the two ways in nats a token."""
-    config, accelerator = (
-        config_of(f"model={model}", "precision=bf16", f"evaluation.documents={documents}"),
-        bf16(),
-    )
+    """Seconds and ratios of whole curves; the largest difference of two ways in nats a token."""
+    config = compose_config(f"model={model}", "precision=bf16", f"evaluation.documents={documents}")
+    accelerator = bf16()
     tokens = dataset.load_data(config.data, progress=False)
-    learner, ours = (network(config, tokens.vocab_size, "rope") for _ in range(2))
-    steps_of(config, tokens, learner, accelerator, compiled=False)(
-        60
-    )  # so that losses differ by context
+    learner = network(config, tokens.vocab_size, "rope")
+    ours = network(config, tokens.vocab_size, "rope")
+    train_steps = training_steps(config, tokens, learner, accelerator, compiled=False)
+    train_steps(60)  # so that losses differ by context
     ours.load_state_dict(checkpoint.weights(learner))
     ours = ours.to(accelerator.device).eval()
     theirs = OneAtATime(as_llama(config, ours).to(accelerator.device).eval())
     plan = make_plan(tokens, LENGTHS, ["fixed_target"], 128, config.evaluation)
     windows = plan.protocols["fixed_target"].windows
-    found: dict[str, dict[int, np.ndarray]] = {"ours": {}, "transformers": {}}
+    losses: dict[str, dict[int, np.ndarray]] = {"ours": {}, "transformers": {}}
 
-    def our(lengths: list[int]) -> Callable[[], float]:
+    def our_curve(lengths: list[int]) -> Callable[[], float]:
         def seconds() -> float:
             begin = time.perf_counter()
             for n in lengths:
                 nll, *_ = measure_windows(ours, plan, windows[n], config.evaluation, accelerator)
-                found["ours"][n] = np.concatenate(nll)
+                losses["ours"][n] = np.concatenate(nll)
             wait(accelerator.device)
             return time.perf_counter() - begin
 
         return seconds
 
-    def their() -> float:
+    def their_curve() -> float:
         begin = time.perf_counter()
         for n in LENGTHS:
             with torch.inference_mode(), accelerator.autocast():
                 nll = score_windows(
                     theirs, tokens.validation.document, windows[n], 1, accelerator.device
                 )
-            found["transformers"][n] = np.concatenate(nll)
+            losses["transformers"][n] = np.concatenate(nll)
         wait(accelerator.device)
         return time.perf_counter() - begin
 
     seconds = interleaved(
-        {"ours": our(LENGTHS), "one window at a time": their, "ours, 4,096 alone": our([4096])},
+        {
+            "ours": our_curve(LENGTHS),
+            "one window at a time": their_curve,
+            "ours, 4,096 alone": our_curve([4096]),
+        },
         repeats,
     )
-    apart = max(abs(found["ours"][n].mean() - found["transformers"][n].mean()) for n in LENGTHS)
-    rows = [report.row(f"{model}, {case}", "whole curve", seconds[case], "s") for case in seconds]
-    both, alone = (
-        f"{model}, ours against one window at a time",
-        f"{model}, all lengths against 4,096 alone",
+    difference = max(
+        abs(losses["ours"][n].mean() - losses["transformers"][n].mean()) for n in LENGTHS
     )
+    rows = [report.row(f"{model}, {case}", "whole curve", seconds[case], "s") for case in seconds]
+    both = f"{model}, ours against one window at a time"
+    alone = f"{model}, all lengths against 4,096 alone"
     rows.append(
         report.row(both, "speed", speedup(seconds, "ours", "one window at a time"), "times")
     )
-    rows.append(report.row(both, "largest difference of a point", apart, "nats"))
+    rows.append(report.row(both, "largest difference of a point", difference, "nats"))
     rows.append(report.row(alone, "cost", speedup(seconds, "ours, 4,096 alone", "ours"), "times"))
     return rows + against_sliding(
-        model, theirs, plan, accelerator, found["ours"], float(seconds["ours"].median())
+        model, theirs, plan, accelerator, losses["ours"], float(seconds["ours"].median())
     )
 
 
@@ -103,18 +106,24 @@ def against_sliding(
     theirs: Any,
     plan: EvalPlan,
     accelerator: Accelerator,
-    found: dict[int, np.ndarray],
+    our_losses: dict[int, np.ndarray],
     our_seconds: float,
 ) -> list[report.Row]:
-    """The documents of the plan read whole at a stride of 256; the time for equal certainty is seconds times width squared."""
-    split, windows = plan.tokens.validation, plan.protocols["fixed_target"].windows
-    kept = sorted({window.document for window in windows[LENGTHS[0]]})
-    begin, ratios, widths = time.perf_counter(), [], {}
+    """Read the documents of the plan whole, at a stride of 256.
+
+    The time for equal certainty is seconds times width squared.
+    """
+    split = plan.tokens.validation
+    windows = plan.protocols["fixed_target"].windows
+    documents = sorted({window.document for window in windows[LENGTHS[0]]})
+    begin = time.perf_counter()
+    widths = {}
     for n in LENGTHS:
-        whole = [w for d in kept for w in slide(d, int(split.lengths[d]), n, min(n, STRIDE))]
+        whole = [w for d in documents for w in slide(d, int(split.lengths[d]), n, min(n, STRIDE))]
         with torch.inference_mode(), accelerator.autocast():
             nll = score_windows(theirs, split.document, whole, 1, accelerator.device)
-        widths[n] = width(whole, nll), width(windows[n], np.split(found[n], len(windows[n])))
+        our_nll = np.split(our_losses[n], len(windows[n]))
+        widths[n] = (width(whole, nll), width(windows[n], our_nll))
     seconds = time.perf_counter() - begin
     ratios = [seconds * theirs**2 / (our_seconds * ours**2) for theirs, ours in widths.values()]
     name = f"{model}, sliding with stride 256"
@@ -139,9 +148,10 @@ def against_sliding(
 
 
 def width(windows: list[Window], nll: list[np.ndarray]) -> float:
-    """Of the 95 % interval of the mean NLL, over documents."""
+    """The width (nats) of the 95 % interval of the mean NLL over documents."""
     documents = sorted({window.document for window in windows})
-    sums, tokens = np.zeros(len(documents)), np.zeros(len(documents))
+    sums = np.zeros(len(documents))
+    tokens = np.zeros(len(documents))
     for window, values in zip(windows, nll, strict=True):
         sums[documents.index(window.document)] += values.sum()
         tokens[documents.index(window.document)] += len(values)

@@ -1,5 +1,6 @@
-"""Peak memory of scoring one context, above what the process holds before, as contexts grow; every scheme in a process of
-its own, its lengths from the shortest up.
+"""Peak memory of scoring one context, above what the process holds before, as contexts grow.
+
+Every scheme runs in a process of its own, through its lengths from the shortest up.
 """
 
 import ctypes
@@ -10,34 +11,35 @@ import sys
 
 import report
 import torch
-from setting import bf16, config_of, network
+from setting import bf16, compose_config, network
 
 from posext.pe import names
 from posext.utils.memory import PeakMemory
 
-VOCABULARY, TARGETS = 2048, 64
+VOCABULARY = 2048
+TARGETS = 64
 
 
-def of_scheme(model: str, scheme: str, lengths: list[int], layers: int) -> None:
+def print_peaks(model: str, scheme: str, lengths: list[int], layers: int) -> None:
     """Print the peak in bytes at each length."""
-    config, accelerator = config_of(f"model={model}"), bf16()
+    config = compose_config(f"model={model}")
+    accelerator = bf16()
     config.model.n_layers = layers or config.model.n_layers
     settings = {"max_length": lengths[-1]} if scheme == "learned" else {}
-    made = network(config, VOCABULARY, scheme, **settings).to(accelerator.device).eval()
+    ours = network(config, VOCABULARY, scheme, **settings).to(accelerator.device).eval()
     tokens_BT = torch.randint(VOCABULARY, (1, lengths[-1] + 1), device=accelerator.device)
     with torch.inference_mode(), accelerator.autocast():
-        made.target_nll(
-            tokens_BT[:, :1024], tokens_BT[:, 1 : TARGETS + 1]
-        )  # what is loaded once is not the context's
+        # a first call: memory that is loaded once does not belong to a context
+        ours.target_nll(tokens_BT[:, :1024], tokens_BT[:, 1 : TARGETS + 1])
         for length in lengths:
-            give_back()
+            free_memory()
             with PeakMemory(accelerator.device) as peak:
-                made.target_nll(tokens_BT[:, :length], tokens_BT[:, -TARGETS:])
+                ours.target_nll(tokens_BT[:, :length], tokens_BT[:, -TARGETS:])
             print(peak.bytes, flush=True)
 
 
-def give_back() -> None:
-    """What was freed goes back to the system: an allocator that keeps it would hide as much of the next peak."""
+def free_memory() -> None:
+    """Return freed memory to the system: an allocator that keeps it would hide the next peak."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -46,17 +48,18 @@ def give_back() -> None:
 
 
 def benchmark(model: str, schemes: str, lengths: str, layers: int) -> list[report.Row]:
-    """MiB by scheme and length, and how many times the peak grows with each doubling, over all of them."""
-    rows, contexts = [], [int(n) for n in lengths.split(",")]
+    """Peak in MiB by scheme and length, and its mean growth with each doubling of the length."""
+    rows = []
+    contexts = [int(n) for n in lengths.split(",")]
     for scheme in schemes.split(",") if schemes else names():
-        call = f"import memory; memory.of_scheme({model!r}, {scheme!r}, {contexts}, {layers})"
-        done = subprocess.run(
+        call = f"import memory; memory.print_peaks({model!r}, {scheme!r}, {contexts}, {layers})"
+        process = subprocess.run(
             [sys.executable, "-c", call], cwd=sys.path[0], capture_output=True, text=True
         )
-        if done.returncode:
-            print(f"{scheme}: {done.stderr.strip().splitlines()[-1]}", flush=True)
+        if process.returncode:
+            print(f"{scheme}: {process.stderr.strip().splitlines()[-1]}", flush=True)
             continue
-        peaks = [int(line) for line in done.stdout.split()]
+        peaks = [int(line) for line in process.stdout.split()]
         case = f"{model}, {scheme}"
         rows += [
             report.row(case, f"peak at {n:,} tokens", peak / 2**20, "MiB")

@@ -1,4 +1,7 @@
-"""Timings that may be compared on a noisy machine: every case once a round, the ratio taken within the round."""
+"""Timings that can be compared on a noisy machine.
+
+Every case runs once a round, and ratios are taken within a round.
+"""
 
 import multiprocessing
 from collections.abc import Callable
@@ -11,8 +14,15 @@ import pandas as pd
 
 
 def interleaved(cases: dict[str, Callable[[], float]], repeats: int) -> pd.DataFrame:
-    """Seconds by round (rows) and case (columns). A case does its work and gives the seconds it took; the first round, in
-    which things warm up, is dropped, and each round begins with another case.
+    """Time cases in turns.
+
+    Args:
+        cases: functions that do their work and return the seconds it took.
+        repeats: the number of rounds, without a first one that warms up. Each round begins with
+            another case.
+
+    Returns:
+        Seconds by round (rows) and case (columns).
     """
     rounds = []
     for index in range(repeats + 1):
@@ -22,13 +32,15 @@ def interleaved(cases: dict[str, Callable[[], float]], repeats: int) -> pd.DataF
 
 
 def speedup(seconds: pd.DataFrame, of: str, over: str) -> np.ndarray:
-    """How many times as fast `of` was as `over`, in each round."""
+    """The speed of `of` in multiples of the speed of `over`, in each round."""
     return (seconds[over] / seconds[of]).to_numpy()
 
 
 def apart(make: Callable[..., Callable[[], float]], *arguments: Any) -> Callable[[], float]:
-    """A case in a process of its own, as it would run in use: the memory that one frees and another gets, and what is
-    compiled and cached, do not mix. `make` makes the case there, with the first call; between calls it waits.
+    """Run a case in a process of its own, as in real use.
+
+    Memory, compiled code and caches of several cases then do not mix. `make` makes the case in that
+    process at the first call; between calls the process waits.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
@@ -44,7 +56,8 @@ def apart(make: Callable[..., Callable[[], float]], *arguments: Any) -> Callable
 def serve(
     connection: Connection, make: Callable[..., Callable[[], float]], *arguments: Any
 ) -> None:
-    with suppress(EOFError):  # nobody asks any more
+    """Make a case and run it at every message, until the other end of the pipe closes."""
+    with suppress(EOFError):
         connection.recv()
         case = make(*arguments)
         while True:

@@ -1,6 +1,7 @@
-"""What a benchmark found: rows for a csv and a table, with the machine they hold for.
+"""Results of a benchmark: rows for a CSV and a table, with the machine they were measured on.
 
-`value` is a median over interleaved repeats; `low` and `high` are the extremes of the repeats, not a confidence interval.
+`value` is a median over interleaved repeats; `low` and `high` are the extremes of the repeats, not
+a confidence interval.
 """
 
 import argparse
@@ -21,7 +22,7 @@ Row = dict[str, Any]
 
 
 def machine() -> str:
-    """The processor, or the GPU where there is one, and the threads in use."""
+    """The GPU, or else the processor and the number of threads in use."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     names = [
@@ -41,41 +42,49 @@ def row(case: str, quantity: str, values: Any, unit: str = "") -> Row:
 
 
 def run(name: str, benchmark: Callable[..., list[Row]], **options: Any) -> None:
-    """Run a benchmark as a script: print its rows, and with --out put them into a csv in place of its earlier ones."""
+    """Run a benchmark as a script.
+
+    Prints its rows; with --out also writes them into a CSV, in place of its earlier ones.
+
+    Args:
+        name: the name of its rows.
+        benchmark: a function of the options that returns rows.
+        options: the options of the command line, with their defaults.
+    """
     parser = argparse.ArgumentParser(description=benchmark.__doc__)
-    parser.add_argument("--out", type=Path, help="a csv that all benchmarks share")
+    parser.add_argument("--out", type=Path, help="a CSV that all benchmarks share")
     for option, default in options.items():
         parser.add_argument(f"--{option}", type=type(default), default=default)
     parser.add_argument(
-        "--name", default=name, help="of its rows, where it is run twice with other options"
+        "--name", default=name, help="the name of its rows, to run it twice with other options"
     )
-    given = vars(parser.parse_args())
-    out, name = given.pop("out"), given.pop("name")
-    here = {
+    arguments = vars(parser.parse_args())
+    out = arguments.pop("out")
+    name = arguments.pop("name")
+    environment = {
         "machine": machine(),
         "torch": torch.__version__,
         "commit": commit(),
         "date": datetime.date.today().isoformat(),
     }
-    rows = pd.DataFrame([{"benchmark": name, **found, **here} for found in benchmark(**given)])[
-        FIELDS
-    ]
+    results = [{"benchmark": name, **result, **environment} for result in benchmark(**arguments)]
+    rows = pd.DataFrame(results)[FIELDS]
     print(table(rows), flush=True)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         before = pd.read_csv(out) if out.exists() else rows.head(0)
         before = before.loc[before.benchmark != name]
-        pd.concat([part for part in (before, rows) if len(part)]).to_csv(out, index=False)
+        pd.concat([frame for frame in (before, rows) if len(frame)]).to_csv(out, index=False)
 
 
 def table(rows: pd.DataFrame) -> str:
     """Rows as Markdown."""
-    shown = rows[["benchmark", "case", "quantity"]].copy()
-    shown["median"] = [
+    columns = rows[["benchmark", "case", "quantity"]].copy()
+    columns["median"] = [
         f"{value:,.4g} {unit}".strip()
         for value, unit in zip(rows.value, rows.unit.fillna(""), strict=True)
     ]
-    shown["lowest .. highest"] = [
+    columns["lowest .. highest"] = [
         f"{low:,.4g} .. {high:,.4g}" for low, high in zip(rows.low, rows.high, strict=True)
     ]
-    return shown.assign(repeats=rows.repeats).to_markdown(index=False, disable_numparse=True)
+    return columns.assign(repeats=rows.repeats).to_markdown(index=False, disable_numparse=True)

@@ -1,19 +1,23 @@
-"""Training throughput of every scheme, each round against `none` and `rope`."""
+"""Training throughput of every scheme, relative to `none` and `rope` within each round."""
 
 import report
 from paired import interleaved, speedup
-from setting import bf16, config_of, network, steps_of
+from setting import bf16, compose_config, network, training_steps
 
 from posext.data import dataset
 from posext.pe import names
 
 
 def benchmark(repeats: int, model: str, schemes: str) -> list[report.Row]:
-    """Times as fast as rope and as none, compiled, bf16, at the default training length."""
-    config, accelerator = config_of(f"model={model}", "precision=bf16"), bf16()
-    tokens, cases = dataset.load_data(config.data, progress=False), {}
+    """Speed relative to rope and none: compiled, bf16, at the default training length."""
+    config = compose_config(f"model={model}", "precision=bf16")
+    accelerator = bf16()
+    tokens = dataset.load_data(config.data, progress=False)
+    cases = {}
     for name in dict.fromkeys(["none", "rope", *(schemes.split(",") if schemes else names())]):
-        steps = steps_of(config, tokens, network(config, tokens.vocab_size, name), accelerator)
+        steps = training_steps(
+            config, tokens, network(config, tokens.vocab_size, name), accelerator
+        )
         steps(1)  # compiles
         print(name, flush=True)
         cases[name] = lambda steps=steps: steps(2)

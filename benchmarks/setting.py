@@ -1,4 +1,4 @@
-"""What benchmarks share: configs as the command line composes them, a corpus, networks, and a step of training."""
+"""Shared parts of benchmarks: composed configs, networks and training steps."""
 
 import time
 from collections.abc import Callable
@@ -18,39 +18,44 @@ from posext.model.gpt import GPT
 from posext.pe import CONFIGS, build
 from posext.runs.run import Run
 from posext.train import accumulate
-from posext.training import checkpoint, device
+from posext.training import checkpoint
+from posext.training import device as training_device
 from posext.training.optimizer import adamw
 
 
-def config_of(*typed: str) -> TrainConfig:
-    """The config of a training command."""
+def compose_config(*overrides: str) -> TrainConfig:
+    """The config of a training command with these overrides."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        composed = compose("train", list(typed))
+        composed = compose("train", list(overrides))
     composed.pe = {"name": "none", "_target_": ""}
     return OmegaConf.to_object(composed)
 
 
 def network(config: TrainConfig, vocab_size: int, scheme: str, **settings: Any) -> GPT:
-    """A network of a config's shape under a scheme, with the weights that training starts from."""
+    """A network of a config's shape under a scheme, with its initial weights."""
     model = config.model
     shape = {"head_dim": model.head_dim(), "n_heads": model.n_heads, "d_model": model.d_model}
     pe = build(scheme, **shape, train_length=config.train_length, **settings)
     return GPT(model, vocab_size, pe).initialize(config.seed)
 
 
-def steps_of(
+def training_steps(
     config: TrainConfig,
     tokens: dataset.Data,
     model: GPT,
     accelerator: Accelerator,
     compiled: bool = True,
 ) -> Callable[[int], float]:
-    """Training as the trainer does it, but for its records: a function that does some steps and gives the seconds."""
+    """Train as the trainer does, without its records.
+
+    Returns a function that takes a number of steps and returns the mean seconds of one.
+    """
     if compiled:
         model.compile_parts()
     optimizer = adamw(model, config.learning_rate, config.optimizer)
     network, stepper = accelerator.prepare(model.to(accelerator.device), optimizer)
-    count, done = config.tokens_per_step // config.train_length, 0
+    count = config.tokens_per_step // config.train_length
+    done = 0
 
     def steps(number: int) -> float:
         nonlocal done
@@ -68,14 +73,17 @@ def steps_of(
     return steps
 
 
-def wait(at: torch.device) -> None:
-    if at.type == "cuda":
-        torch.cuda.synchronize(at)
+def wait(device: torch.device) -> None:
+    """Wait until a GPU has done its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def flops_per_token(model: GPT, length: int) -> float:
-    """Forward and backward: 6 for each parameter that multiplies, the tied head among them, and causal attention's two
-    products, 2 * 3 * (length / 2) * 2 multiplications and additions for each layer and unit of width.
+    """Floating-point operations of a token, forward and backward.
+
+    That is 6 for each parameter of a matrix, the tied head included, and 2 * 3 * (length / 2) * 2
+    for each layer and unit of width, for the two products of causal attention.
     """
     matrices = sum(
         p.numel() for n, p in model.named_parameters() if p.ndim >= 2 and not n.startswith("pe.")
@@ -84,24 +92,24 @@ def flops_per_token(model: GPT, length: int) -> float:
 
 
 def as_llama(config: TrainConfig, model: GPT) -> LlamaForCausalLM:
-    """The same network, with the same weights, as transformers has it."""
-    theirs = LlamaForCausalLM(export.config_of(Run(Path(), config), model))
+    """The same network with the same weights, as a model of transformers."""
+    theirs = LlamaForCausalLM(export.llama_config(Run(Path(), config), model))
     theirs.load_state_dict(export.to_llama(checkpoint.weights(model), config.model.n_layers))
     return theirs
 
 
-def matmul_peak(dtype: torch.dtype, at: torch.device, seconds: float = 0.5) -> float:
-    """The most floating-point operations a second that products of square matrices reach here."""
+def matmul_peak(dtype: torch.dtype, device: torch.device, seconds: float = 0.5) -> float:
+    """Peak floating-point operations a second, measured on products of square matrices."""
     best = 0.0
-    for size in (1024, 2048) if at.type == "cpu" else (4096, 8192):
-        a, b = (torch.randn(size, size, dtype=dtype, device=at) for _ in range(2))
+    for size in (1024, 2048) if device.type == "cpu" else (4096, 8192):
+        a, b = (torch.randn(size, size, dtype=dtype, device=device) for _ in range(2))
         end = time.perf_counter() + seconds
         while (begin := time.perf_counter()) < end:
             a @ b
-            wait(at)
+            wait(device)
             best = max(best, 2 * size**3 / (time.perf_counter() - begin))
     return best
 
 
 def bf16() -> Accelerator:
-    return device.accelerator("bf16")
+    return training_device.accelerator("bf16")

@@ -1,4 +1,7 @@
-"""Training steps a second: ours against transformers' Trainer, same shape, precision, batch and corpus, in turns."""
+"""Training throughput: ours beside the Trainer of transformers, in turns.
+
+Both have the same shape, precision, batch and corpus.
+"""
 
 import logging
 import tempfile
@@ -11,28 +14,41 @@ import report
 import torch
 import transformers
 from paired import apart, interleaved, speedup
-from setting import as_llama, bf16, config_of, flops_per_token, matmul_peak, network, steps_of
+from setting import (
+    as_llama,
+    bf16,
+    compose_config,
+    flops_per_token,
+    matmul_peak,
+    network,
+    training_steps,
+)
 
 from posext.data import dataset
 
 
-def steps_at(model: str) -> int:
-    """Steps to take between looks at the clock."""
+def steps_per_timing(model: str) -> int:
+    """The number of training steps of one timing."""
     return 6 if model in ("nano", "tiny") else 2
 
 
 def ours(model: str) -> Callable[[], float]:
-    """Our training, compiled; seconds a step."""
-    config = config_of(f"model={model}", "precision=bf16")
+    """Our training, compiled: a function that returns seconds a step."""
+    config = compose_config(f"model={model}", "precision=bf16")
     tokens = dataset.load_data(config.data, progress=False)
-    step = steps_of(config, tokens, network(config, tokens.vocab_size, "rope"), bf16())
-    return lambda: step(steps_at(model))
+    train_steps = training_steps(config, tokens, network(config, tokens.vocab_size, "rope"), bf16())
+    return lambda: train_steps(steps_per_timing(model))
 
 
 def trainer(model: str, compiled: bool) -> Callable[[], float]:
-    """A Trainer's own loop over batches that lie ready in memory; seconds a step, the first one left out."""
+    """The loop of a Trainer over batches in memory: a function that returns seconds a step.
+
+    The first step is left out.
+    """
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    config, steps, stamps = config_of(f"model={model}", "precision=bf16"), steps_at(model), []
+    config = compose_config(f"model={model}", "precision=bf16")
+    steps = steps_per_timing(model)
+    stamps: list[float] = []
     tokens = dataset.load_data(config.data, progress=False)
 
     class Stamp(transformers.TrainerCallback):
@@ -43,25 +59,34 @@ def trainer(model: str, compiled: bool) -> Callable[[], float]:
     windows, _ = tokens.train.batch(config.seed, 0, config.train_length, count * (steps + 1))
     rows = [{"input_ids": row, "labels": row} for row in windows[:, :-1]]
     arguments = transformers.TrainingArguments(
-        output_dir=tempfile.mkdtemp(), per_device_train_batch_size=count, max_steps=steps + 1, bf16=True,
-        use_cpu=not torch.cuda.is_available(), report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
-        torch_compile=compiled, max_grad_norm=config.optimizer.clip,
-    )  # fmt: skip
+        output_dir=tempfile.mkdtemp(),
+        per_device_train_batch_size=count,
+        max_steps=steps + 1,
+        bf16=True,
+        use_cpu=not torch.cuda.is_available(),
+        report_to=[],
+        save_strategy="no",
+        logging_strategy="no",
+        disable_tqdm=True,
+        torch_compile=compiled,
+        max_grad_norm=config.optimizer.clip,
+    )
     llama = as_llama(config, network(config, tokens.vocab_size, "rope"))
-    made = transformers.Trainer(llama, arguments, train_dataset=rows, callbacks=[Stamp()])
-    made.remove_callback(transformers.PrinterCallback)
+    hf_trainer = transformers.Trainer(llama, arguments, train_dataset=rows, callbacks=[Stamp()])
+    hf_trainer.remove_callback(transformers.PrinterCallback)
 
     def seconds() -> float:
         stamps.clear()
-        made.train()
+        hf_trainer.train()
         return float(np.mean(np.diff(stamps)))
 
     return seconds
 
 
 def benchmark(repeats: int, models: str) -> list[report.Row]:
-    """Ratios of tokens a second, and the share of the machine's own bf16 matrix peak."""
-    rows, device = [], bf16().device
+    """Ratios of tokens a second, and the share of the machine's bf16 matrix peak."""
+    rows = []
+    device = bf16().device
     for name in models.split(","):
         cases = {
             "peak": lambda: 1 / matmul_peak(torch.bfloat16, device),
@@ -70,10 +95,11 @@ def benchmark(repeats: int, models: str) -> list[report.Row]:
             "Trainer, compiled": apart(trainer, name, True),
         }
         seconds = interleaved(cases, repeats)
-        config = config_of(f"model={name}")
+        config = compose_config(f"model={name}")
         model = network(config, dataset.load_data(config.data, progress=False).vocab_size, "rope")
         batch = config.tokens_per_step // config.train_length * config.train_length
-        rate, peak = batch / seconds, 1 / seconds["peak"].to_numpy()
+        rate = batch / seconds
+        peak = 1 / seconds["peak"].to_numpy()
         share = rate["ours"].to_numpy() * flops_per_token(model, config.train_length) / peak.max()
         rows += [
             report.row(f"{name}, {case}", "training", rate[case], "tokens/s")

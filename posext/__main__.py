@@ -1,9 +1,9 @@
-"""The command `posext`: one subcommand for each thing that is done to a run."""
+"""The command `posext`, with a subcommand for each step of a study."""
 
 import sys
 from importlib import import_module
 
-COMMANDS = {  # the module of each, and what it does
+COMMANDS = {  # name: module, summary
     "train": (
         "posext.train",
         "train a small GPT at a short length, then measure how far it extrapolates",
@@ -27,7 +27,7 @@ COMMANDS = {  # the module of each, and what it does
 
 
 def main() -> None:
-    """Run the subcommand that was typed; without one, or with --help, list them all."""
+    """Run the subcommand on the command line; list all of them for none, or for --help."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("-h", "--help"):
         print(usage())
@@ -43,11 +43,11 @@ def main() -> None:
 
 
 def usage() -> str:
-    """The list of subcommands, with an example of the usual way through them."""
-    listed = "\n".join(f"  {name:10} {about}" for name, (_, about) in COMMANDS.items())
+    """The list of subcommands, with an example of a whole study."""
+    commands = "\n".join(f"  {name:10} {about}" for name, (_, about) in COMMANDS.items())
     return f"""usage: posext COMMAND [...]
 
-{listed}
+{commands}
 
 posext COMMAND --help says more of each. The usual way:
 

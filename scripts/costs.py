@@ -1,11 +1,13 @@
-"""What a study costs, computed: python scripts/costs.py prints the tables of docs/scaling.md
+"""Computed cost of a study: python scripts/costs.py prints the tables of docs/scaling.md
 
-Multiply-adds count two operations. Forward, per token at context T: 2 N + 2 n_layers d_model T of causal attention (half the
-square) + 2 V d_model for each scored token; backward is twice forward (Kaplan et al. 2020, arXiv:2001.08361, section 2.1).
+A multiply-add counts as two operations. A forward pass costs, per token at context T: 2 N, plus
+2 n_layers d_model T for causal attention (half the square), plus 2 V d_model for each scored token.
+A backward pass costs twice as much (Kaplan et al. 2020, arXiv:2001.08361, section 2.1).
 """
 
 import argparse
 from pathlib import Path
+from typing import Any, cast
 
 import pandas as pd
 from omegaconf import OmegaConf
@@ -17,8 +19,11 @@ from posext.pe import CONFIGS
 
 GB = 1e9
 RESULTS = Path(__file__).resolve().parent.parent / "results"
-STATE = 16  # bytes a parameter: weight, gradient and AdamW's two moments in float32
-ACTIVATIONS = 34  # bytes a token, layer and unit of width, in 16 bits: Korthikanti et al. 2022 (arXiv:2205.05198), eq. 2, fused
+STATE_BYTES = 16  # per parameter: weight, gradient and AdamW's two moments in float32
+# Per token, layer and unit of width, in 16 bits with fused attention: Korthikanti et al. 2022,
+# arXiv:2205.05198, equation 2.
+ACTIVATION_BYTES = 34
+TOKENS_PER_PARAMETER = 20  # Hoffmann et al. 2022, arXiv:2203.15556
 
 
 def matrices(model: ModelConfig) -> int:
@@ -27,24 +32,33 @@ def matrices(model: ModelConfig) -> int:
 
 
 def forward(model: ModelConfig, length: int, vocab_size: int = 0) -> float:
-    """Floating-point operations of one token of a context; with a vocabulary, of one that is scored."""
-    make_layer_module = 2 * model.n_layers * model.d_model * length
-    return 2 * matrices(model) + make_layer_module + 2 * vocab_size * model.d_model
+    """Floating-point operations of one token of a context.
+
+    With a `vocab_size`, the token is scored.
+    """
+    attention = 2 * model.n_layers * model.d_model * length
+    return 2 * matrices(model) + attention + 2 * vocab_size * model.d_model
 
 
 def training_bytes(model: ModelConfig, tokens: int, vocab_size: int, processes: int = 1) -> float:
-    """Most memory of one process: its share of the state (FSDP), and activations and float32 logits of `tokens` at once."""
-    state = STATE * (matrices(model) + vocab_size * model.d_model) / processes
-    return state + tokens * (ACTIVATIONS * model.d_model * model.n_layers + 8 * vocab_size)
+    """Peak memory of one process under FSDP.
+
+    That is its share of the training state, with the activations and float32 logits of `tokens`.
+    """
+    state = STATE_BYTES * (matrices(model) + vocab_size * model.d_model) / processes
+    return state + tokens * (ACTIVATION_BYTES * model.d_model * model.n_layers + 8 * vocab_size)
 
 
 def explicit_bytes(model: ModelConfig, length: int) -> float:
-    """Scores, bias and weights of one chunk of queries, in float32: what a bias that does not fold adds to a forward pass."""
+    """Extra memory of a forward pass with a dense bias.
+
+    That is scores, bias and weights of one chunk of queries, in float32.
+    """
     return 3 * 4 * model.n_heads * CHUNK * length
 
 
 def duration(seconds: float) -> str:
-    """Two digits in the largest unit that leaves one before the point."""
+    """Two digits, in the largest unit in which the duration is at least 1."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
         if seconds >= size:
             return f"{float(f'{seconds / size:.2g}'):,g} {unit}"
@@ -54,11 +68,13 @@ def duration(seconds: float) -> str:
 def training(
     models: dict[str, ModelConfig], speeds: dict[str, float], vocab_size: int
 ) -> pd.DataFrame:
-    """20 tokens a parameter (Hoffmann et al. 2022, arXiv:2203.15556), at a short and a long training length."""
+    """Cost of training on 20 tokens a parameter, at a short and a long training length."""
     rows = []
     for name, model in models.items():
         for length in (128, 8192):
-            operations = 3 * forward(model, length, vocab_size) * 20 * matrices(model)
+            operations = (
+                3 * forward(model, length, vocab_size) * TOKENS_PER_PARAMETER * matrices(model)
+            )
             gigabytes = training_bytes(model, max(16384, length), vocab_size) / GB
             row = {
                 "model": name,
@@ -75,7 +91,7 @@ def training(
 def evaluation(
     models: dict[str, ModelConfig], speeds: dict[str, float], contexts: int
 ) -> pd.DataFrame:
-    """A point of a curve: so many contexts, whole, as if the last layer computed every position."""
+    """Cost of one point of a curve: whole contexts, every position computed in all layers."""
     rows = []
     for name, model in models.items():
         for length in (2**11, 2**14, 2**17, 2**20):
@@ -95,7 +111,10 @@ def evaluation(
 
 
 def measured(zoo: pd.DataFrame) -> pd.DataFrame:
-    """Seconds of trained schemes relative to RoPE's, one curve each, at the training length and at the longest context."""
+    """Measured time of trained schemes relative to RoPE, one curve each.
+
+    The columns are the training length and the longest context.
+    """
     own = zoo.loc[(zoo.extend == "") & (zoo.protocol == HEADLINE)]
     rope = own.loc[own.scheme == "rope"]
     lengths = {"train": rope.trained_length.min(), "longest": rope.context_length.max()}
@@ -104,8 +123,15 @@ def measured(zoo: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(lengths["longest"]).rename(columns=lambda length: f"at {length:,}")
 
 
+def load_model_config(name: str) -> ModelConfig:
+    settings = OmegaConf.to_container(OmegaConf.load(CONFIGS / "model" / f"{name}.yaml"))
+    return ModelConfig(**cast(dict[str, Any], settings))
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What a study costs, computed.")
+    parser = argparse.ArgumentParser(
+        description="Print the computed cost of training and evaluation."
+    )
     parser.add_argument(
         "--gpu",
         type=float,
@@ -118,15 +144,16 @@ def main() -> None:
         default=0.3,
         help="share of the peak that is reached; an assumption",
     )
-    parser.add_argument("--vocab", type=int, default=2048)
+    parser.add_argument("--vocab", type=int, default=2048, help="size of the vocabulary")
     parser.add_argument(
-        "--contexts", type=int, default=256, help="of a point: 64 documents of 4 blocks"
+        "--contexts",
+        type=int,
+        default=256,
+        help="contexts of a point; default: 64 documents of 4 blocks",
     )
     arguments = parser.parse_args()
     names = ("tiny", "small", "base")
-    models = {
-        name: ModelConfig(**OmegaConf.load(CONFIGS / "model" / f"{name}.yaml")) for name in names
-    }  # type: ignore[arg-type]
+    models = {name: load_model_config(name) for name in names}
     quickstart = curves.read_curves(RESULTS / "quickstart" / "curves.csv")
     rope = quickstart.loc[(quickstart.scheme == "rope") & (quickstart.extend == "")]
     laptop = (
@@ -136,7 +163,8 @@ def main() -> None:
     gpu = arguments.gpu * arguments.utilization
     speeds = {"2 cores": laptop, "a GPU": gpu, "8 GPUs": 8 * gpu}
     print(
-        f"2 cores: {laptop:.2g} FLOP/s, from tokens per second in results/quickstart; a GPU: {gpu:.2g}, assumed\n"
+        f"2 cores: {laptop:.2g} FLOP/s, from tokens per second in results/quickstart; "
+        f"a GPU: {gpu:.2g}, assumed\n"
     )
     print(
         training(models, speeds, arguments.vocab).to_markdown(index=False, disable_numparse=True),

@@ -1,10 +1,12 @@
-"""How often the 95 % interval holds the truth, by number of documents, in simulated studies whose truth is known.
+"""Coverage of the 95 % interval by number of documents, in simulated studies with a known truth.
 
     python scripts/interval_coverage.py --out results/intervals/coverage.csv
 
-A study draws documents, each with a size in tokens and a mean NLL of its own around 3 nats (deviation 0.5), and scatters
-its sum around that. Like sizes are 50 to 149 tokens; lognormal ones have a median of 20,000 and 95 % within 2,800 to 142,000.
-Skewed means are exponential. Correlated means fall with the log of the size (-0.5). A paired difference has a deviation of 0.1.
+A study draws documents, each with a size in tokens and a mean NLL of its own around 3 nats
+(standard deviation 0.5), and scatters the document's sum around that. Sizes are alike (50 to 149 tokens) or
+lognormal (median 20,000, 95 % within 2,800 to 142,000). Skewed means are exponential. Correlated
+means fall with the logarithm of the size (-0.5). A paired difference has a standard deviation of
+0.1.
 """
 
 import argparse
@@ -18,12 +20,18 @@ from tabulate import tabulate
 
 from posext.analysis.statistics import LEVEL, Estimate, difference, interval, mean_nll, resamples
 
-TRUTH, SPREAD, GAIN, CORRELATION = 3.0, 0.5, 0.1, -0.5
+TRUTH = 3.0  # nats
+SPREAD = 0.5  # nats, standard deviation of document means
+DIFFERENCE_SPREAD = 0.1  # nats, standard deviation of paired differences
+CORRELATION = -0.5  # of document means with the logarithm of sizes
 DOCUMENTS = (6, 10, 16, 20, 40, 64, 80)
 
 
 class Study(NamedTuple):
-    """Sums and sizes of documents, the same of a curve that each is held against, if any, and the truth."""
+    """Sums and sizes of documents, and the true value of the estimate.
+
+    A paired study also has the sums of a second curve.
+    """
 
     nll_D: np.ndarray
     tokens_D: np.ndarray
@@ -72,7 +80,11 @@ def skewed(rng: np.random.Generator, documents: int) -> Study:
 
 
 def correlated(rng: np.random.Generator, documents: int) -> Study:
-    """Documents whose tokens, drawn from all of them, have a mean that is one deviation of log size from the documents'."""
+    """A study whose document means fall with their sizes.
+
+    The mean over tokens then differs from the mean over documents, by one standard deviation of log
+    size times the correlation.
+    """
     tokens_D = lognormal(rng, documents)
     rest_D = rng.normal(size=documents) * (1 - CORRELATION**2) ** 0.5
     means_D = TRUTH + SPREAD * (CORRELATION * np.log(tokens_D / 20_000) + rest_D)
@@ -82,7 +94,7 @@ def correlated(rng: np.random.Generator, documents: int) -> Study:
 def paired(sizes: Callable) -> Callable[[np.random.Generator, int], Study]:
     def study(rng: np.random.Generator, documents: int) -> Study:
         base = alone(sizes)(rng, documents)
-        nll_D = base.nll_D + rng.normal(0, GAIN, size=documents) * base.tokens_D
+        nll_D = base.nll_D + rng.normal(0, DIFFERENCE_SPREAD, size=documents) * base.tokens_D
         return Study(nll_D, base.tokens_D, 0.0, base.nll_D)
 
     return study
@@ -99,30 +111,46 @@ SCENARIOS = {
 
 
 def covered(scenario: str, documents: int, studies: int, count: int) -> dict[str, float]:
-    """Shares of studies: the interval and the percentile interval hold the truth, it lies below, above; relative width."""
-    rng, draws_SD, found = np.random.default_rng(documents), resamples(documents, count, 1), []
+    """Simulate studies of one scenario.
+
+    Args:
+        scenario: a key of SCENARIOS.
+        documents: the number of documents of a study.
+        studies: the number of studies.
+        count: resamples of the percentile interval.
+
+    Returns:
+        The shares of studies in which the interval, and the percentile interval, holds the truth;
+        in which the truth lies below and above the interval; and the ratio of the widths.
+    """
+    rng = np.random.default_rng(documents)
+    draws_SD = resamples(documents, count, 1)
+    outcomes = []
     for _ in range(studies):
         study = SCENARIOS[scenario](rng, documents)
         _, low, high = study.interval()
-        below, above = study.truth < low, study.truth > high
-        least, most = study.percentiles(draws_SD)
-        found.append(
+        below = study.truth < low
+        above = study.truth > high
+        percentile_low, percentile_high = study.percentiles(draws_SD)
+        outcomes.append(
             (
                 not (below or above),
-                least <= study.truth <= most,
+                percentile_low <= study.truth <= percentile_high,
                 below,
                 above,
                 high - low,
-                most - least,
+                percentile_high - percentile_low,
             )
         )
-    held, percentile, below, above, width, others = np.mean(found, axis=0)
+    interval_share, percentile_share, below, above, width, percentile_width = np.mean(
+        outcomes, axis=0
+    )
     return {
-        "interval": held,
-        "percentile": percentile,
+        "interval": interval_share,
+        "percentile": percentile_share,
         "below": below,
         "above": above,
-        "width": width / others,
+        "width": width / percentile_width,
     }
 
 
@@ -130,29 +158,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--documents", type=int, nargs="+", default=DOCUMENTS)
     parser.add_argument(
-        "--studies", type=int, default=6000, help="of each scenario and number of documents"
+        "--documents", type=int, nargs="+", default=DOCUMENTS, help="numbers of documents"
     )
-    parser.add_argument("--resamples", type=int, default=1000, help="of the percentile interval")
+    parser.add_argument(
+        "--studies", type=int, default=6000, help="studies of each scenario and number of documents"
+    )
+    parser.add_argument(
+        "--resamples", type=int, default=1000, help="resamples of the percentile interval"
+    )
     parser.add_argument("--out", type=Path, help="a CSV file for the table")
-    given = parser.parse_args()
+    options = parser.parse_args()
     rows = [
         {
             "scenario": scenario,
             "documents": n,
-            **covered(scenario, n, given.studies, given.resamples),
+            **covered(scenario, n, options.studies, options.resamples),
         }
         for scenario in SCENARIOS
-        for n in given.documents
+        for n in options.documents
     ]
     table = pd.DataFrame(rows)
-    if given.out:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(given.out, index=False, float_format="%.4f")
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(options.out, index=False, float_format="%.4f")
     forms = ("", "", ".1%", ".1%", ".1%", ".1%", ".2f")
-    print(tabulate([[format(v, f) for v, f in zip(row, forms, strict=True)] for row in table.to_numpy()],
-                   headers=list(table), tablefmt="github", disable_numparse=True))  # fmt: skip
+    cells = [
+        [format(value, form) for value, form in zip(row, forms, strict=True)]
+        for row in table.to_numpy()
+    ]
+    print(tabulate(cells, headers=list(table), tablefmt="github", disable_numparse=True))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ Writes rates.csv, a row for each run, and table.md, a row for each setting over 
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
@@ -54,17 +55,16 @@ def losses(run: Run) -> dict[str, object]:
 def over_seeds(rates: pd.DataFrame) -> str:
     """A Markdown table of mean and standard deviation over seeds, in nats."""
     measured = [name for name in rates if name not in (*SETTING, "seed")]
-    groups = rates.groupby(SETTING, sort=False)
-    cells = [
-        [*setting, len(runs), *(spread(runs[name]) for name in measured)]
-        for setting, runs in groups
-    ]
+    cells = []
+    for _, runs in rates.groupby(SETTING, sort=False):
+        setting = runs.iloc[0][SETTING].tolist()
+        cells.append([*setting, len(runs), *(spread(runs[name].to_numpy()) for name in measured)])
     return tabulate(cells, headers=[*SETTING, "seeds", *measured], tablefmt="github")
 
 
-def spread(values: pd.Series) -> str:
-    """Mean and standard deviation; empty where the scheme is undefined."""
-    return "" if values.isna().any() else f"{values.mean():.3f} ±{values.std():.3f}"
+def spread(values: np.ndarray) -> str:
+    """Mean and standard deviation; empty if the scheme is undefined."""
+    return "" if np.isnan(values).any() else f"{values.mean():.3f} ±{values.std(ddof=1):.3f}"
 
 
 if __name__ == "__main__":

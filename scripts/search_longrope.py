@@ -1,10 +1,15 @@
-"""Search LongRoPE's divisors for a trained RoPE run: python scripts/search_longrope.py results/runs/NAME --factor 8
+"""Search LongRoPE's divisors for a trained RoPE run.
 
-Every candidate is scored by the NLL of the last tokens of some windows of `factor` times the original length. The windows
-are of documents of the training split, never of those that curves are measured on, which are held out; as the model has
-trained on these texts the NLLs are lower than a curve's, and only their differences say something. PI, NTK and YaRN stand
-for their divisors here, under LongRoPE's temperature. The result is checked on windows of other training documents: a gain
-that is only in the first column is of the few windows searched on. About a minute and a half for `tiny` on one core.
+    python scripts/search_longrope.py results/runs/NAME --factor 8
+
+Every candidate is scored by the NLL of the last tokens of a few windows of `factor` times the
+original length. The windows are from documents of the training split, never from the held-out ones
+that curves are measured on. The model has trained on these texts, so the NLLs are lower than a
+curve's, and only their differences are meaningful.
+
+PI, NTK and YaRN stand for their divisors here, under LongRoPE's temperature. The result is checked
+on windows of other training documents: a gain in the first column alone is overfitting to the
+windows of the search. Takes about a minute and a half for `tiny` on one core.
 """
 
 import argparse
@@ -34,8 +39,8 @@ from posext.utils.errors import PosextError
 TOKENS_PER_BATCH = 4096
 
 
-class Judge:
-    """The NLL of the last tokens of some windows, under any divisors: nats per token."""
+class Scorer:
+    """The NLL (nats per token) of the last tokens of some windows, under any divisors."""
 
     def __init__(self, run: Run, factor: float, tokens: dataset.Data):
         settings = {
@@ -46,15 +51,17 @@ class Judge:
         self.scheme = cast(LongRoPE, run.scheme(replace(run.config, pe=settings)))
         self.model = GPT(run.config.model, tokens.vocab_size, self.scheme).eval()
         self.model.load_state_dict(run.weights())
-        self.split, self.length = tokens.train, round(factor * run.config.train_length)
+        self.split = tokens.train
+        self.length = round(factor * run.config.train_length)
         self.size = max(1, self.length // 4)
 
     def windows(self, count: int, seed: int) -> list[Target]:
-        """One window in each of at most 2 `count` documents, in two halves: to search on, and to check on."""
+        """One window in each of at most 2 `count` documents, half to search on, half to check."""
         lengths = self.split.lengths.tolist()
         return fixed_targets(lengths, self.length, self.size, 1, seed, 2 * count)
 
     def nll(self, divisors: np.ndarray | None, windows: list[Target]) -> float:
+        """The mean NLL under some divisors; None for LongRoPE's default ones."""
         self.scheme.long_factor = "auto" if divisors is None else divisors.tolist()
         with torch.inference_mode():
             scored = score(
@@ -64,18 +71,19 @@ class Judge:
 
 
 def starting_points(shape: Shape, base: float, factor: float) -> dict[str, np.ndarray]:
-    """What PI, NTK and YaRN divide each frequency by."""
+    """The divisor of each frequency under PI, NTK and YaRN: (R,) each."""
     schemes = {"PI": Linear, "NTK": NTK, "YaRN": YaRN}
     rope_R = RoPE(shape, base=base).inv_freq(base)
-    made = {name: scheme(shape, base=base, factor=factor) for name, scheme in schemes.items()}
-    return {
-        name: (rope_R / scheme.frequencies(shape.original_length)[0]).numpy()
-        for name, scheme in made.items()
-    }
+    divisors = {}
+    for name, scheme_class in schemes.items():
+        scheme = scheme_class(shape, base=base, factor=factor)
+        inv_freq_R, _ = scheme.frequencies(shape.original_length)
+        divisors[name] = (rope_R / inv_freq_R).numpy()
+    return divisors
 
 
 def knots_of(divisors: np.ndarray, shape: Shape, base: float, factor: float) -> list[float]:
-    """ln lambda / ln s at TURNS, straight in log2 of the turns between the pairs: non-increasing."""
+    """ln lambda / ln s at TURNS, linear in log2 of the turns between pairs: non-increasing."""
     turns_R = np.log2(
         shape.original_length * RoPE(shape, base=base).inv_freq(base).numpy() / (2 * np.pi)
     )
@@ -96,23 +104,26 @@ def main() -> None:
         help="context length searched at, over the original length",
     )
     parser.add_argument(
-        "--windows", type=int, default=4, help="to search on; as many again to check on"
+        "--windows", type=int, default=4, help="windows to search on; as many again are checked"
     )
-    parser.add_argument("--population", type=int, default=16)
-    parser.add_argument("--generations", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
-    report(parser.parse_args())
+    parser.add_argument("--population", type=int, default=16, help="candidates of a generation")
+    parser.add_argument("--generations", type=int, default=10, help="generations of the search")
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the search")
+    search_and_print(parser.parse_args())
 
 
-def report(options: argparse.Namespace) -> None:
-    run, factor = load_run(options.run), options.factor
+def search_and_print(options: argparse.Namespace) -> None:
+    """Search divisors, print them beside those of known schemes, and the command to use them."""
+    run = load_run(options.run)
+    factor = options.factor
     if not run.trained or run.config.pe["name"] != "rope":
         raise PosextError(
             f"{run.folder} is not a trained run of rope, whose frequencies LongRoPE would divide"
         )
     if not 1 < factor < math.inf or options.windows < 1:
         raise PosextError(
-            f"--factor must be a number above 1, and --windows above 0: got {factor} and {options.windows}"
+            f"--factor must be a number above 1, and --windows above 0: "
+            f"got {factor} and {options.windows}"
         )
     for key, least in {
         "population": longrope_search.MIN_POPULATION,
@@ -121,16 +132,18 @@ def report(options: argparse.Namespace) -> None:
     }.items():
         if getattr(options, key) < least:
             raise PosextError(f"--{key} must be at least {least}, not {getattr(options, key)}")
-    judge = Judge(run, factor, dataset.load_data(run.config.data))
-    windows = judge.windows(options.windows, options.seed)
-    searched, checked = windows[::2], windows[1::2]
-    shape, base = judge.scheme.shape, judge.scheme.base
+    scorer = Scorer(run, factor, dataset.load_data(run.config.data))
+    windows = scorer.windows(options.windows, options.seed)
+    searched = windows[::2]
+    checked = windows[1::2]
+    shape = scorer.scheme.shape
+    base = scorer.scheme.base
     starts = starting_points(shape, base, factor)
     bar = tqdm(desc="candidates", disable=None)
 
     def objective(divisors: np.ndarray) -> float:
         bar.update()
-        return judge.nll(divisors, searched)
+        return scorer.nll(divisors, searched)
 
     size = {
         "population": options.population,
@@ -138,20 +151,24 @@ def report(options: argparse.Namespace) -> None:
         "seed": options.seed,
     }
     with bar:
-        found = longrope_search.search(objective, starts, 1.25 * factor, **size)
-    found_R = found.divisors.round(4)
-    rows = [[name, value, judge.nll(starts[name], checked)] for name, value in found.starts.items()]
-    rows += [["default", *(judge.nll(None, part) for part in (searched, checked))]]
-    rows += [["searched", judge.nll(found_R, searched), judge.nll(found_R, checked)]]
+        result = longrope_search.search(objective, starts, 1.25 * factor, **size)
+    divisors_R = result.divisors.round(4)
+    rows = [
+        [name, value, scorer.nll(starts[name], checked)] for name, value in result.starts.items()
+    ]
+    rows += [["default", scorer.nll(None, searched), scorer.nll(None, checked)]]
+    rows += [["searched", scorer.nll(divisors_R, searched), scorer.nll(divisors_R, checked)]]
     print(
-        f"NLL of the last {judge.size} of {judge.length} tokens, in nats, {len(searched)} and {len(checked)} windows:"
+        f"NLL of the last {scorer.size} of {scorer.length} tokens, in nats, "
+        f"{len(searched)} and {len(checked)} windows:"
     )
     print(tabulate(rows, headers=["divisors", "searched on", "others"], floatfmt=".4f"))
-    print(f"\nln lambda / ln s at 2^{TURNS} turns: {knots_of(found_R, shape, base, factor)}")
-    listed = ",".join(f"{divisor:g}" for divisor in found_R)
+    print(f"\nln lambda / ln s at 2^{TURNS} turns: {knots_of(divisors_R, shape, base, factor)}")
+    listed = ",".join(f"{divisor:g}" for divisor in divisors_R)
     print(f"short_factor: auto\nlong_factor: [{listed}]\n")
     print(
-        f"python -m posext.evaluate run={run.folder} '+pe@extend=longrope' extend.factor={factor:g} \\"
+        f"python -m posext.evaluate run={run.folder} "
+        f"'+pe@extend=longrope' extend.factor={factor:g} \\"
     )
     print(f"  'extend.long_factor=[{listed}]'")
 

@@ -1,7 +1,10 @@
-"""How far seeds put a loss apart: python scripts/seed_spread.py results/runs/zoo/* --out posext/analysis/seed_spread.csv
+"""Spread of the loss over seeds, for posext/analysis/seed_spread.csv
 
-A row for each model, scheme, training length and tokens trained on that has three seeds or more: the standard deviation over
-seeds of the NLL, in nats, as trained, at the training length, on the fixed targets.
+    python scripts/seed_spread.py results/runs/zoo/* --out posext/analysis/seed_spread.csv
+
+Writes a row for each model, scheme, training length and number of training tokens that has three
+seeds or more: the standard deviation over seeds of the NLL in nats, as trained, at the training
+length, on the fixed targets.
 """
 
 from pathlib import Path
@@ -14,23 +17,25 @@ from posext.config import HEADLINE
 from posext.runs import run
 from posext.utils.errors import PosextError
 
-LEAST = 3  # seeds
-ALIKE = "model scheme trained_length trained_on".split()
+MIN_SEEDS = 3
+GROUP_KEY = "model scheme trained_length trained_on".split()
 
 
 @app.script
 def main() -> None:
     parser = app.Arguments(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or curves.csv files")
-    parser.add_argument("--out", type=Path, default=seed_spread.SPREAD_FILE)
+    parser.add_argument(
+        "--out", type=Path, default=seed_spread.SPREAD_FILE, help="the file to write"
+    )
     options = parser.parse_args()
-    made = table(pd.concat([own(path) for path in options.runs], ignore_index=True))
-    made.to_csv(options.out, index=False)
+    rows = pd.concat([rows_as_trained(path) for path in options.runs], ignore_index=True)
+    spread_table(rows).to_csv(options.out, index=False)
     print(options.out)
 
 
-def own(path: Path) -> pd.DataFrame:
-    """The rows of runs as trained, at their training length, with the tokens that each was trained on."""
+def rows_as_trained(path: Path) -> pd.DataFrame:
+    """The rows of runs as trained, at their training length, with their training tokens."""
     rows = curves.of_runs([path])
     rows = rows.loc[
         (rows.extend == "")
@@ -41,7 +46,11 @@ def own(path: Path) -> pd.DataFrame:
 
 
 def trained_on(path: Path, name: str) -> int | None:
-    """Tokens, by the config in a run's folder or, as posext collect puts it, beside a file of curves; None without it."""
+    """The number of training tokens of a run, from its config; None without a config.
+
+    The config lies in the run folder, or in configs/ beside a curves file, as `posext collect` puts
+    it.
+    """
     file = path / "config.yaml" if path.is_dir() else path.parent / "configs" / f"{name}.yaml"
     if not file.is_file():
         return None
@@ -49,23 +58,30 @@ def trained_on(path: Path, name: str) -> int | None:
     return int(config.steps) * int(config.tokens_per_step)
 
 
-def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Raises PosextError where one seed stands twice, runs are on different targets, or none has seeds enough."""
-    found = []
-    for _, same in rows.groupby(ALIKE, sort=False, dropna=False):
-        if (again := same.loc[same.seed.duplicated(keep=False)]).size:
-            names = " and ".join(again.run.iloc[:2])
+def spread_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """The standard deviation over seeds of each group that has enough.
+
+    Raises PosextError if a group has two runs of one seed, runs are on different targets, or no
+    group has enough seeds.
+    """
+    spreads = []
+    for _, same in rows.groupby(GROUP_KEY, sort=False, dropna=False):
+        repeated = same.loc[same.seed.duplicated(keep=False)]
+        if len(repeated):
+            names = " and ".join(repeated.run.iloc[:2])
             raise PosextError(
                 f"{names} are of one seed, so they differ in something else: name one of them only"
             )
-        if len(same) >= LEAST:
+        if len(same) >= MIN_SEEDS:
             curves.refuse_mixed_targets(same)
-            found.append((*same.iloc[0][ALIKE], len(same), round(float(same.nll.std()), 4)))
-    if not found:
+            deviation = round(float(same.nll.std()), 4)
+            spreads.append((*same.iloc[0][GROUP_KEY], len(same), deviation))
+    if not spreads:
         raise PosextError(
-            f"none of these has {LEAST} seeds of one model, scheme, training length and tokens trained on"
+            f"none of these has {MIN_SEEDS} seeds of one model, scheme, training length "
+            "and tokens trained on"
         )
-    return pd.DataFrame(found, columns=seed_spread.SPREAD_COLUMNS)
+    return pd.DataFrame(spreads, columns=seed_spread.SPREAD_COLUMNS)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
-"""A joblib sweep of small runs, killed once in the middle and started again: python scripts/sweep_killed.py --runs 60
+"""A joblib sweep of small runs, killed once in the middle and started again.
 
-Exit code 0 and the table of states where every run is complete, none was done twice and no process is left.
+    python scripts/sweep_killed.py --runs 60
+
+Exits with code 0 and prints the table of states if every run is complete, no run was done twice and
+no process is left.
 """
 
 import argparse
@@ -17,9 +20,8 @@ from posext.cli.status import status
 from posext.runs import tracking
 from posext.runs.run import load_run
 
-MARK = (
-    "POSEXT_SWEEP_KILLED"  # in the environment of every process of the sweep, whoever its parent is
-)
+# An environment variable that marks every process of the sweep, whichever its parent.
+MARK = "POSEXT_SWEEP_KILLED"
 SCHEMES = ("rope", "alibi", "yarn")
 
 
@@ -28,16 +30,16 @@ def main() -> None:
         description="A joblib sweep, killed once in the middle and started again."
     )
     parser.add_argument(
-        "--runs", type=int, default=60, help=f"in all, a multiple of {len(SCHEMES)}"
+        "--runs", type=int, default=60, help=f"number of runs, a multiple of {len(SCHEMES)}"
     )
-    parser.add_argument("--jobs", type=int, default=2, help="at a time")
+    parser.add_argument("--jobs", type=int, default=2, help="number of runs at a time")
     parser.add_argument(
         "--results",
         type=Path,
         default=Path("results/runs/sweep_killed"),
-        help="a folder of its own",
+        help="a new folder for the runs",
     )
-    arguments, typed = parser.parse_known_args()
+    arguments, overrides = parser.parse_known_args()
     seeds, rest = divmod(arguments.runs, len(SCHEMES))
     if rest or not seeds:
         sys.exit(f"--runs must be a multiple of {len(SCHEMES)} above 0, not {arguments.runs}")
@@ -53,15 +55,15 @@ def main() -> None:
         f"+pe={','.join(SCHEMES)}",
         f"seed=range({seeds})",
         "tracking.wandb=disabled",
-        *typed,
+        *overrides,
     ]
 
-    begun = start(command)
-    while begun.poll() is None and len(finished(arguments.results)) < arguments.runs // 2:
+    first_start = start(command)
+    while first_start.poll() is None and len(finished(arguments.results)) < arguments.runs // 2:
         time.sleep(0.2)
-    check(begun.poll() is None, f"the sweep ended by itself with code {begun.poll()}")
-    os.killpg(begun.pid, signal.SIGKILL)
-    begun.wait()
+    check(first_start.poll() is None, f"the sweep ended by itself with code {first_start.poll()}")
+    os.killpg(first_start.pid, signal.SIGKILL)
+    first_start.wait()
     wait_for_none()
     before = finished(arguments.results)
     print(f"killed with {len(before)} of {arguments.runs} runs done", flush=True)
@@ -83,7 +85,8 @@ def main() -> None:
         )
     print(table.to_markdown(index=False, floatfmt=".3f", missingval=""))
     print(
-        f"\n{len(after)} runs complete, {len(before)} of them from before the kill; no doubles, no process left"
+        f"\n{len(after)} runs complete, {len(before)} of them from before the kill; "
+        "no doubles, no process left"
     )
 
 
@@ -94,36 +97,38 @@ def start(command: list[str]) -> subprocess.Popen:
 
 
 def finished(results: Path) -> dict[Path, int]:
-    """The runs that have curves, and when their weights were written, in ns."""
+    """The runs that have curves, with the time (ns) at which their weights were written."""
     return {
         file.parent: (file.parent / "model.safetensors").stat().st_mtime_ns
         for file in results.glob("*/curves.csv")
     }
 
 
-def left() -> list[psutil.Process]:
-    """Processes of the sweep that run now."""
-    found = []
+def sweep_processes() -> list[psutil.Process]:
+    """The running processes of the sweep."""
+    processes = []
     for process in psutil.process_iter():
         try:
             if (
                 process.environ().get(MARK) == str(os.getpid())
                 and process.status() != psutil.STATUS_ZOMBIE
             ):
-                found.append(process)
+                processes.append(process)
         except psutil.Error:
             continue
-    return found
+    return processes
 
 
 def wait_for_none(seconds: float = 30) -> None:
+    """Wait until no process of the sweep runs; exit with a message after `seconds`."""
     end = time.monotonic() + seconds
-    while (processes := left()) and time.monotonic() < end:
+    while (processes := sweep_processes()) and time.monotonic() < end:
         time.sleep(0.2)
     check(not processes, f"processes left over: {processes}")
 
 
 def check(holds: bool, otherwise: str) -> None:
+    """Exit with the message `otherwise` unless a condition holds."""
     if not holds:
         sys.exit(otherwise)
 

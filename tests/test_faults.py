@@ -122,8 +122,8 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(typed, stra
         pytest.param("posext.analysis.curves:upsert", 2, marks=SLOW),  # within writing the sums
         ("posext.report.write:write_text", 1),  # the sums are there, the curve is not
         pytest.param("posext.report.write:write_text", 2, marks=SLOW),  # one curve of two
-        pytest.param("posext.report.curve_plot:draw", 1, marks=SLOW),
-        pytest.param("posext.report.page:write", 1, marks=SLOW),
+        pytest.param("posext.report.curve_plot:draw_curves", 1, marks=SLOW),
+        pytest.param("posext.report.page:write_page", 1, marks=SLOW),
     ],
 )
 def test_killed_while_it_writes_it_ends_as_if_nothing_had_happened(typed, straight, function, call):

@@ -20,7 +20,7 @@ from posext.data import dataset, tokenizer
 from posext.eval.curve import plan_of
 from posext.eval.protocols import PROTOCOLS
 from posext.hf import load
-from posext.hf.network import Network, as_it_is
+from posext.hf.network import Network, checkpoint_positions
 from posext.runs.run import load_run as load_run
 
 ORIGINAL = 32
@@ -229,7 +229,10 @@ def test_dynamic_scaling_forgets_the_lengths_before(checkpoint):
     path = str(scaled(checkpoint, {"rope_type": "dynamic", "factor": 2.0}))
     tokens = torch.randint(300, (2, 128), generator=torch.Generator().manual_seed(0))
     used, fresh = (
-        Network(load.model(path), as_it_is(load.skeleton(path), ORIGINAL)).eval() for _ in range(2)
+        Network(
+            load.load_model(path), checkpoint_positions(load.load_skeleton(path), ORIGINAL)
+        ).eval()
+        for _ in range(2)
     )
     with torch.inference_mode():
         used(tokens)

@@ -21,7 +21,7 @@ from posext.config import (
     TrainConfig,
 )
 from posext.data import dataset
-from posext.hf.export import export, known
+from posext.hf.export import export, exportable_schemes
 from posext.model.gpt import GPT
 from posext.pe import modifiers_of, settings_of
 from posext.runs.run import Run, prepare_run
@@ -85,7 +85,7 @@ EXPORTS = {  # the settings of a run, and what transformers calls it; those with
 
 
 def test_every_scheme_that_says_how_it_is_exported_is_tested_here():
-    assert set(EXPORTS) == set(known())
+    assert set(EXPORTS) == set(exportable_schemes())
 
 
 @pytest.mark.parametrize("scheme", EXPORTS)

@@ -58,7 +58,7 @@ def rows_of(scheme: str, nll: list[float], run: str | None = None, **changes) ->
 
 def written(*tables: pd.DataFrame) -> str:
     pd.concat(tables).to_csv("curves.csv", index=False)
-    return page.write([Path("curves.csv")], Path("report.html")).read_text()
+    return page.write_page([Path("curves.csv")], Path("report.html")).read_text()
 
 
 def charts(text: str) -> list[dict]:
@@ -175,7 +175,7 @@ def test_the_chart_has_a_band_where_there_is_an_interval(half, drawn):
     rows = rows_of("rope", [3.0, 2.5, 2.6, 2.7])
     rows = rows.assign(nll_low=rows.nll - half, nll_high=rows.nll + half)
     axes = plt.figure().subplots()
-    curve_plot.one_curve(axes, rows, "C0", "-")
+    curve_plot.plot_curve(axes, rows, "C0", "-")
     assert (
         any(len(path.vertices) for band in axes.collections for path in band.get_paths()) == drawn
     )
@@ -308,7 +308,7 @@ def test_retrieval_is_a_heat_map(tmp_path):
     table.assign(accuracy=share, accuracy_low=share - 0.05, accuracy_high=share + 0.05).to_csv(
         "retrieval.csv", index=False
     )
-    text = page.write([tmp_path], tmp_path / "report.html").read_text()
+    text = page.write_page([tmp_path], tmp_path / "report.html").read_text()
     (found,) = [chart for chart in charts(text) if chart["heat"]]
     grids = {view["name"]: view["traces"][0]["z"] for view in found["views"]}
     assert grids == {

@@ -92,7 +92,7 @@ def test_refuse_mixed_targets_names_two_curves_and_what_mends_it(differing):
         ):
             held(mixed)
     with pytest.raises(ValueError, match=SAYS):
-        curve_plot.draw(mixed, Path("figure.png"))
+        curve_plot.draw_curves(mixed, Path("figure.png"))
 
 
 def test_refuse_mixed_targets_takes_old_files_by_their_counts_and_other_lengths_where_lengths_do_not_compare():

@@ -1,4 +1,4 @@
-"""From a command line to a typed config: hydra underneath, one clear message instead of a traceback on top."""
+"""Command lines of posext: typed configs through Hydra, and one clear message for each mistake."""
 
 import argparse
 import errno
@@ -7,7 +7,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,152 +24,226 @@ from posext.pe import CONFIGS, allow, names
 from posext.utils import signals
 from posext.utils.errors import PosextError, explain
 
-GROUPS = "|".join(
-    ("pe", *MODIFIERS)
-)  # chosen with a plus, as they have no default; it may be left out
-CHOOSE = "choose a positional encoding: +pe=NAME, one of"
+# Config groups without a default, which Hydra wants with a plus: +pe=rope.
+GROUPS_WITH_PLUS = "|".join(("pe", *MODIFIERS))
+CHOOSE_SCHEME = "choose a positional encoding: +pe=NAME, one of"
+FULL_ERROR = "HYDRA_FULL_ERROR"
+# Errors that end in one message; any other error shows its traceback.
+REPORTED_ERRORS = (
+    HydraException,
+    OmegaConfBaseException,
+    PosextError,
+    FloatingPointError,
+    OSError,
+)
+# The errno of an OSError of the machine, which no other command would mend.
+MACHINE_ERRORS = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def entry(config_name: str, job: Callable[[DictConfig], Any]) -> None:
-    """Run `job` on the composed config. What the user can mend ends in one message and exit code 2; HYDRA_FULL_ERROR=1
-    shows the traceback. In a sweep the other jobs go on first, and hydra adds which job it was.
-    """
-    say_once()
-    plain = os.environ.get("HYDRA_FULL_ERROR", "0") == "0"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra passes errors on instead of printing them
-    sys.argv[1:] = [
-        re.sub(rf"^((?:{GROUPS})(?:@\w+)?=)", r"+\1", argument) for argument in sys.argv[1:]
-    ]
+    """Compose a config from the command line and run `job` on it.
 
-    def alone_or_swept(composed: DictConfig) -> Any:
+    An error of REPORTED_ERRORS ends in one message on standard error, and in exit code 2, or 1 for
+    an error that no other command would mend. With HYDRA_FULL_ERROR=1, and for any other error, the
+    traceback is shown. In a sweep the other jobs run first, and Hydra names the job that failed.
+
+    Args:
+        config_name: the primary config, "train" or "evaluate".
+        job: a function of the composed config.
+    """
+    log_warnings_once()
+    sys.argv[1:] = with_pluses(sys.argv[1:])
+    wants_traceback = os.environ.get(FULL_ERROR, "0") != "0"
+
+    def run_job(composed: DictConfig) -> Any:
         try:
             with signals.raise_on_signal():
                 return job(composed)
-        except MENDABLE as error:
-            if plain and HydraConfig.get().mode == RunMode.RUN:
+        except REPORTED_ERRORS as error:
+            if HydraConfig.get().mode == RunMode.RUN and not wants_traceback:
                 stop(error)
             raise
 
+    hydra_main = hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)
+    with hydra_passes_errors_on():
+        try:
+            hydra_main(run_job)()
+        except REPORTED_ERRORS as error:
+            if wants_traceback:
+                raise
+            stop(error)
+        except signals.Stop as stopped:
+            print(f"posext: {stopped}", file=sys.stderr)
+            sys.exit(stopped.code)
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+
+def with_pluses(arguments: list[str]) -> list[str]:
+    """Add the plus that Hydra wants for a group without a default: pe=rope becomes +pe=rope."""
+    choice = re.compile(rf"^((?:{GROUPS_WITH_PLUS})(?:@\w+)?=)")
+    return [choice.sub(r"+\1", argument) for argument in arguments]
+
+
+@contextmanager
+def hydra_passes_errors_on() -> Iterator[None]:
+    """Make Hydra raise errors inside the block.
+
+    Without HYDRA_FULL_ERROR, Hydra prints a shortened traceback and exits, so `entry` could not
+    print its one message. The variable is removed afterwards unless the user set it.
+    """
+    set_by_user = os.environ.get(FULL_ERROR, "0") != "0"
+    os.environ[FULL_ERROR] = "1"
     try:
-        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(
-            alone_or_swept
-        )()
-    except MENDABLE as error:
-        if not plain:
-            raise
-        stop(error)
-    except signals.Stop as stopped:
-        print(f"posext: {stopped}", file=sys.stderr)
-        sys.exit(stopped.code)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        yield
     finally:
-        if plain:
-            del os.environ["HYDRA_FULL_ERROR"]
+        if not set_by_user:
+            del os.environ[FULL_ERROR]
 
 
 def script(main: Callable[[], None]) -> Callable[[], None]:
-    """The same for a script's `main`: what the user can mend ends in one message and exit code 2."""
+    """Decorate a script's `main`: an error of REPORTED_ERRORS ends in one message, as in `entry`.
+
+    Any other error, and every error with HYDRA_FULL_ERROR=1, shows its traceback.
+    """
 
     @functools.wraps(main)
-    def told() -> None:
-        say_once()
+    def reporting_main() -> None:
+        log_warnings_once()
         try:
             main()
-        except MENDABLE as error:
+        except REPORTED_ERRORS as error:
+            if os.environ.get(FULL_ERROR, "0") != "0":
+                raise
             stop(error)
 
-    return told
+    return reporting_main
 
 
 class Arguments(argparse.ArgumentParser):
-    """A script's arguments; what is wrong with them is said in one message too."""
+    """An argument parser whose errors are one message too."""
 
     def error(self, message: str) -> NoReturn:
         stop(PosextError(message))
 
 
-class Terminal(logging.StreamHandler):
-    """Writes to whatever standard error is now; sweeps and tests replace it."""
+def subcommand_parser(name: str, description: str, examples: str) -> Arguments:
+    """The parser of a subcommand.
 
-    stream = property(lambda self: sys.stderr, lambda self, value: None)  # type: ignore[assignment]
+    Args:
+        name: the subcommand, as in `posext NAME`.
+        description: two sentences for the head of --help.
+        examples: command lines for the end of --help.
+    """
+    indented = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
+    return Arguments(
+        prog=f"posext {name}",
+        description=description.strip(),
+        epilog=f"examples:\n{indented}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
-def say_once() -> None:
-    """Show the package's warnings on the terminal, each text once, however often a scheme is built."""
-    logger, said = logging.getLogger("posext"), set()
-    if not logger.handlers:
-        handler = Terminal()
-        handler.setFormatter(logging.Formatter("posext: %(message)s"))
-        handler.addFilter(
-            lambda record: not (record.getMessage() in said or said.add(record.getMessage()))
-        )
-        logger.addHandler(handler)
+class Terminal(logging.Handler):
+    """A log handler that writes to the current standard error; sweeps and tests replace it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except Exception:
+            self.handleError(record)
 
 
-MENDABLE = (HydraException, OmegaConfBaseException, PosextError, FloatingPointError, OSError)
+class FirstTimeOnly(logging.Filter):
+    """A filter that lets each message through once."""
 
-MACHINE = (
-    None,
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EIO,
-)  # of an OSError that no other command would mend
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        is_new = message not in self.messages
+        self.messages.add(message)
+        return is_new
+
+
+def log_warnings_once() -> None:
+    """Show the package's warnings on the terminal, each once, however often a scheme is built."""
+    logger = logging.getLogger("posext")
+    if logger.handlers:
+        return
+    handler = Terminal()
+    handler.setFormatter(logging.Formatter("posext: %(message)s"))
+    handler.addFilter(FirstTimeOnly())
+    logger.addHandler(handler)
 
 
 def stop(error: BaseException) -> NoReturn:
+    """Print one message and exit: with code 1 for an error of machine or arithmetic, else 2."""
     print(f"posext: {explain(error)}", file=sys.stderr)
-    machine = (
+    is_machine_error = (
         isinstance(error, OSError)
         and not isinstance(error, HydraException)
-        and error.errno in MACHINE
+        and error.errno in MACHINE_ERRORS
     )
-    sys.exit(1 if machine or isinstance(error, FloatingPointError) else 2)
+    sys.exit(1 if is_machine_error or isinstance(error, FloatingPointError) else 2)
 
 
 def typed(composed: DictConfig) -> Any:
-    """The dataclass that a composed config fills, and with it the names of the chosen schemes.
+    """Turn a composed config into its dataclass, with the names of the chosen schemes.
 
-    Raises PosextError where no scheme was chosen.
+    Raises PosextError if no scheme was chosen, or a choice does not exist.
     """
     if OmegaConf.is_missing(composed, "pe"):
-        raise PosextError(f"{CHOOSE} {', '.join(names())}")
-    choices, sources = HydraConfig.get().runtime.choices, HydraConfig.get().runtime.config_sources
-    if "run" not in composed and (choices.get("model") == "hf" or composed.model.path):
+        raise PosextError(f"{CHOOSE_SCHEME} {', '.join(names())}")
+    choices = HydraConfig.get().runtime.choices
+    is_training = "run" not in composed
+    if is_training and (choices.get("model") == "hf" or composed.model.path):
         raise PosextError(
-            "a checkpoint is measured, not trained: posext.evaluate model=hf model.path=FOLDER_OR_ID"
+            "a checkpoint is measured, not trained: "
+            "posext.evaluate model=hf model.path=FOLDER_OR_ID"
         )
-    allow(
-        list(composed.own_modules),
-        [Path(source.path) for source in sources if source.schema == "file"],
-    )
-    for key, group in (
-        ("pe", "pe"),
-        ("extend", "pe@extend"),
-        *((axis, axis) for axis in MODIFIERS),
-    ):
-        if composed.get(key) is not None:
-            if not OmegaConf.is_dict(composed[key]):
-                raise PosextError(
-                    f"{key}={composed[key]} is none of {', '.join(names(group.partition('@')[0]))}"
-                )
-            if choices.get(group) not in (
-                valid := names(group.partition("@")[0])
-            ):  # as ../GROUP/NAME is
-                raise PosextError(
-                    f"unknown {group}={choices.get(group)}; choose one of {', '.join(valid)}"
-                )
-            OmegaConf.update(composed, f"{key}.name", choices[group], force_add=True)
+    sources = HydraConfig.get().runtime.config_sources
+    folders = [Path(source.path) for source in sources if source.schema == "file"]
+    allow(list(composed.own_modules), folders)
+    name_choice(composed, "pe", "pe", choices.get("pe"))
+    name_choice(composed, "extend", "pe@extend", choices.get("pe@extend"))
+    for group in MODIFIERS:
+        name_choice(composed, group, group, choices.get(group))
     return OmegaConf.to_object(composed)
 
 
+def name_choice(composed: DictConfig, key: str, group: str, choice: str | None) -> None:
+    """Write the name of a choice into the section that it filled; nothing for an empty section.
+
+    Args:
+        composed: the composed config, to be changed.
+        key: the section.
+        group: the config group as typed, such as pe@extend.
+        choice: the name that was typed.
+
+    Raises:
+        PosextError: the section is a plain value, or the choice is outside the group (../OTHER/X).
+    """
+    section = composed.get(key)
+    if section is None:
+        return
+    valid = names(group.partition("@")[0])
+    if not OmegaConf.is_dict(section):
+        raise PosextError(f"{key}={section} is none of {', '.join(valid)}")
+    if choice not in valid:
+        raise PosextError(f"unknown {group}={choice}; choose one of {', '.join(valid)}")
+    OmegaConf.update(composed, f"{key}.name", choice, force_add=True)
+
+
 def overrides() -> list[str]:
-    """What was typed, without hydra's own."""
+    """The overrides that the user typed, without Hydra's own."""
     return list(HydraConfig.get().overrides.task)
 
 
 def given() -> dict[str, str]:
-    """The dotted keys that were typed, and what was typed for them."""
+    """The dotted keys that the user typed, with their values."""
     pairs = (override.lstrip("+~").partition("=") for override in overrides())
     return {key: value for key, _, value in pairs}

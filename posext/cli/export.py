@@ -1,7 +1,4 @@
-"""Write a trained run as a LlamaForCausalLM of transformers: posext export results/runs/NAME OUT
-
-OUT then holds config.json, model.safetensors and the tokenizer, for transformers and whatever reads its folders.
-"""
+"""`posext export`: write a trained run as a LlamaForCausalLM of transformers."""
 
 from pathlib import Path
 
@@ -9,20 +6,33 @@ from posext.cli import app
 from posext.hf.export import export
 from posext.runs.run import load_run
 
+DESCRIPTION = """
+Write a trained run as a LlamaForCausalLM of transformers: config.json, model.safetensors and the
+tokenizer. The logits of both networks are compared before anything is written.
+"""
+EXAMPLES = """
+posext export results/runs/rope-tiny-128-seed0 exported
+posext export results/runs/yarn-tiny-128-seed0 exported --length 1024
+"""
+
 
 @app.script
 def main() -> None:
-    parser = app.Arguments(prog="posext export", description=__doc__)
-    parser.add_argument("run", type=Path, help="folder of a trained run")
-    parser.add_argument("out", type=Path, help="a new folder")
+    parser = app.subcommand_parser("export", DESCRIPTION, EXAMPLES)
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a trained run")
+    parser.add_argument(
+        "out", type=Path, metavar="OUT", help="the folder to write: empty, or not there yet"
+    )
     parser.add_argument(
         "--length",
         type=int,
-        help="longest context (tokens) it is for: an automatic factor is fixed at what that asks",
+        metavar="TOKENS",
+        help="the longest context to export for; an automatic factor is fixed at its value there "
+        "(default: the longest trained length)",
     )
     options = parser.parse_args()
     model = export(load_run(options.run), options.out, options.length)
-    print(
-        f"{options.out}: a Llama of {model.num_parameters():,} parameters, {model.config.rope_parameters}"
-    )
+    parameters = model.num_parameters()
+    rope = model.config.rope_parameters
+    print(f"{options.out}: a Llama of {parameters:,} parameters, {rope}")
     print(f"posext evaluate model=hf model.path={options.out}")

@@ -1,4 +1,4 @@
-"""Overlay the curves of several runs on one chart: posext plot results/runs/* [--out curves.png]"""
+"""`posext plot`: draw the curves of several runs on one chart."""
 
 from pathlib import Path
 
@@ -10,32 +10,53 @@ from posext.config import HEADLINE
 from posext.report import curve_plot
 from posext.utils.errors import PosextError
 
+DESCRIPTION = """
+Draw perplexity over context length, the curves of all runs on one chart. Bands are 95 % intervals
+for one seed, ranges for several; dotted lines are crop baselines.
+"""
+EXAMPLES = """
+posext plot results/runs/*
+posext plot results/runs/* --factor matched --out figure.pdf
+"""
+
 
 @app.script
 def main() -> None:
-    parser = app.Arguments(description=__doc__)
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or curves.csv files")
-    parser.add_argument("--out", type=Path, default=Path("curves.png"))
+    parser = app.subcommand_parser("plot", DESCRIPTION, EXAMPLES)
     parser.add_argument(
-        "--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings"
+        "runs", nargs="+", type=Path, metavar="RUN", help="a run folder, or a curves.csv file"
     )
-    parser.add_argument("--protocol", default=HEADLINE)
-    parser.add_argument("--title", default="")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        default=Path("curves.png"),
+        help="the chart to write, in the format of its suffix (default: curves.png)",
+    )
+    parser.add_argument(
+        "--factor",
+        choices=("all", "matched", "fixed"),
+        default="all",
+        help="of rotary scalings, the curves to draw: with a factor that follows the context "
+        "(matched), with a fixed one, or all (default)",
+    )
+    parser.add_argument(
+        "--protocol",
+        default=HEADLINE,
+        help=f"the evaluation protocol of the curves (default: {HEADLINE})",
+    )
+    parser.add_argument("--title", default="", help="the heading of the chart (default: none)")
     options = parser.parse_args()
     if options.out.suffix[1:] not in FigureCanvasBase.filetypes:
-        raise PosextError(
-            f"--out {options.out}: the format must be one of {', '.join(sorted(FigureCanvasBase.filetypes))}"
-        )
+        formats = ", ".join(sorted(FigureCanvasBase.filetypes))
+        raise PosextError(f"--out {options.out}: the format must be one of {formats}")
     known = curves.of_runs(options.runs)
-    if options.protocol not in (measured := set(known.protocol)):
+    protocols = set(known.protocol)
+    if options.protocol not in protocols:
         raise PosextError(
-            f"no curve was measured under {options.protocol!r}, but under {', '.join(sorted(measured))}"
+            f"no curve was measured under {options.protocol!r}, "
+            f"but under {', '.join(sorted(protocols))}"
         )
-    curve_plot.draw(
-        curves.select_factor(known, options.factor),
-        options.out,
-        options.title,
-        known,
-        options.protocol,
-    )
+    selected = curves.select_factor(known, options.factor)
+    curve_plot.draw_curves(selected, options.out, options.title, known, options.protocol)
     print(options.out)

@@ -116,7 +116,7 @@ def show(name: str, arguments: list[str]) -> None:
     path = path / f"pe-{name}.png" if path.is_dir() else path.with_suffix(".png")
     asked = settings.pop("length", None)
     shape = {key: settings.pop(key, default) for key, default in SHAPE.items()}
-    app.say_once()
+    app.log_warnings_once()
     torch.manual_seed(0)
     scheme = build(name, **shape, **settings)
     length = asked or min(2048, scheme.max_length or 2048)

@@ -1,10 +1,5 @@
-"""How far the runs of a folder are: posext status results/runs
+"""`posext status`: print the state of every run in a folder."""
 
-done: measured, or trained where nothing is to be measured. running: a process holds the run. failed: it said why in
-error.txt. left: begun, and nothing runs; the command that began it continues it.
-"""
-
-import argparse
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,26 +8,68 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from posext.analysis import curves
+from posext.cli import app
 from posext.eval.cache import MEASURING
 from posext.runs import tracking
 from posext.runs.run import Run, load_run
 from posext.utils.errors import PosextError
 
 STATES = ("done", "running", "failed", "left")
+DESCRIPTION = """
+Print a table of all runs in a folder, the unfinished first. The states are:
+  done     measured, or trained with evaluate=false
+  running  a process holds the run's lock
+  failed   the run wrote its error into error.txt
+  left     begun, but no process works on it; the command that began it continues it
+"""
+EXAMPLES = """
+posext status
+posext status results/runs/my_sweep
+"""
 
 
-def state(run: Run) -> str:
-    begun = (run.folder / MEASURING).exists()
-    if ((run.folder / "curves.csv").exists() and not begun) or (
-        run.trained and not run.config.evaluate
-    ):
+def status(results: Path) -> pd.DataFrame:
+    """A row for every run in a folder, the unfinished first."""
+    rows = pd.DataFrame([status_row(file.parent) for file in sorted(results.glob("*/config.yaml"))])
+    if not len(rows):
+        return rows
+    return rows.sort_values("state", key=lambda s: -s.map(STATES.index), kind="stable")
+
+
+def status_row(folder: Path) -> dict[str, Any]:
+    """The row of one run; a folder whose config cannot be read is a failed run."""
+    try:
+        run = load_run(folder)
+    except PosextError as error:
+        return {"run": folder.name, "state": "failed", "note": str(error)}
+    steps = [metrics for metrics in tracking.read(folder / "metrics.jsonl") if "loss" in metrics]
+    last = steps[-1] if steps else {"step": 0, "loss": None}
+    state = run_state(run)
+    error_file = folder / "error.txt"
+    has_error = state == "failed" and error_file.exists()
+    return {
+        "run": folder.name,
+        "state": state,
+        "steps": f"{last['step']}/{run.config.steps}",
+        "loss": last["loss"],
+        "loss at the longest context": curves.objective(folder / "curves.csv"),
+        "note": error_file.read_text().strip() if has_error else "",
+    }
+
+
+def run_state(run: Run) -> str:
+    """One of STATES."""
+    is_measuring = (run.folder / MEASURING).exists()
+    is_measured = (run.folder / "curves.csv").exists() and not is_measuring
+    if is_measured or (run.trained and not run.config.evaluate):
         return "done"
-    if held(run.folder / "run.lock"):
+    if is_locked(run.folder / "run.lock"):
         return "running"
     return "failed" if (run.folder / "error.txt").exists() else "left"
 
 
-def held(lock: Path) -> bool:
+def is_locked(lock: Path) -> bool:
+    """Whether a process holds a lock file."""
     if not lock.exists():
         return False
     try:
@@ -42,38 +79,17 @@ def held(lock: Path) -> bool:
         return True
 
 
-def row(folder: Path) -> dict[str, Any]:
-    """A run of the table; a folder whose config cannot be read is a failed run."""
-    try:
-        run = load_run(folder)
-    except PosextError as error:
-        return {"run": folder.name, "state": "failed", "note": str(error)}
-    trained = [row for row in tracking.read(folder / "metrics.jsonl") if "loss" in row]
-    last = trained[-1] if trained else {"step": 0, "loss": None}
-    now, error = state(run), folder / "error.txt"
-    return {
-        "run": folder.name,
-        "state": now,
-        "steps": f"{last['step']}/{run.config.steps}",
-        "loss": last["loss"],
-        "loss at the longest context": curves.objective(folder / "curves.csv"),
-        "note": error.read_text().strip() if now == "failed" and error.exists() else "",
-    }
-
-
-def status(results: Path) -> pd.DataFrame:
-    """A row for every run, the unfinished first."""
-    rows = pd.DataFrame([row(file.parent) for file in sorted(results.glob("*/config.yaml"))])
-    return (
-        rows.sort_values("state", key=lambda s: -s.map(STATES.index), kind="stable")
-        if len(rows)
-        else rows
-    )
-
-
+@app.script
 def main() -> None:
-    parser = argparse.ArgumentParser(description="How far the runs of a folder are.")
-    parser.add_argument("results", type=Path, nargs="?", default=Path("results/runs"))
+    parser = app.subcommand_parser("status", DESCRIPTION, EXAMPLES)
+    parser.add_argument(
+        "results",
+        type=Path,
+        nargs="?",
+        metavar="FOLDER",
+        default=Path("results/runs"),
+        help="the folder that holds the run folders (default: results/runs)",
+    )
     table = status(parser.parse_args().results)
     if len(table):
         print(table.to_markdown(index=False, floatfmt=".3f", missingval=""))

@@ -1,33 +1,49 @@
-"""Print the curves of several runs as a Markdown table: posext table results/runs/*"""
+"""`posext table`: print the curves of several runs as a Markdown table."""
 
 from pathlib import Path
 
 from posext.analysis import curves, excess_loss
 from posext.cli import app
 
+DESCRIPTION = """
+Print perplexity by scheme (rows) and context length (columns) as a Markdown table. The number after
+± is half the width of the 95 % interval over documents.
+"""
+EXAMPLES = """
+posext table results/runs/*
+posext table results/runs/* --over-seeds --factor matched
+"""
+
 
 @app.script
 def main() -> None:
-    parser = app.Arguments(description=__doc__)
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or curves.csv files")
+    parser = app.subcommand_parser("table", DESCRIPTION, EXAMPLES)
     parser.add_argument(
-        "--factor", choices=("all", "matched", "fixed"), default="all", help="of the scalings"
+        "runs", nargs="+", type=Path, metavar="RUN", help="a run folder, or a curves.csv file"
     )
     parser.add_argument(
-        "--floor", action="store_true", help="distance to the best possible loss, where it is known"
+        "--factor",
+        choices=("all", "matched", "fixed"),
+        default="all",
+        help="of rotary scalings, the curves to print: with a factor that follows the context "
+        "(matched), with a fixed one, or all (default)",
     )
     parser.add_argument(
-        "--over-seeds", action="store_true", help="one row for all seeds, with their spread in nats"
+        "--floor",
+        action="store_true",
+        help="print the excess over the best possible loss, for synthetic data where it is known",
+    )
+    parser.add_argument(
+        "--over-seeds",
+        action="store_true",
+        help="print one row for all seeds of a scheme, with their standard deviation in nats",
     )
     options = parser.parse_args()
     known = curves.of_runs(options.runs)
-    chosen = curves.select_factor(known, options.factor)
+    selected = curves.select_factor(known, options.factor)
     if options.over_seeds:
-        print(curves.table_over_seeds(chosen, "github"))
-        return
-    made = (
-        excess_loss.excess_loss_table(chosen, options.runs, "github")
-        if options.floor
-        else curves.table(chosen, "github", known)
-    )
-    print(made)
+        print(curves.table_over_seeds(selected, "github"))
+    elif options.floor:
+        print(excess_loss.excess_loss_table(selected, options.runs, "github"))
+    else:
+        print(curves.table(selected, "github", known))

@@ -1,6 +1,7 @@
-"""Checkpoints of transformers, measured as our runs are: `posext evaluate model=hf model.path=FOLDER_OR_ID`.
+"""Checkpoints of transformers: `posext evaluate model=hf model.path=FOLDER_OR_ID`.
 
-Nothing here imports transformers before it is needed, which takes seconds.
+This package imports transformers only when a checkpoint is opened, because that import takes
+seconds.
 """
 
 from pathlib import Path
@@ -16,7 +17,10 @@ __all__ = ["open_run", "prepare"]
 
 
 def open_run(folder: Path | str) -> runs.Run:
-    """The run in a folder, or the checkpoint that was measured there. Raises PosextError as `posext.runs.run.load` does."""
+    """Open a run folder: a run trained here, or a checkpoint measured there before.
+
+    Raises PosextError as `posext.runs.run.load_run` does.
+    """
     run = runs.load_run(folder)
     if run.config.model.path is None:
         return run
@@ -26,7 +30,7 @@ def open_run(folder: Path | str) -> runs.Run:
 
 
 def prepare(config: EvaluateConfig) -> "Checkpoint":
-    """The folder of a checkpoint on some data: see `posext.hf.checkpoint.prepare`."""
+    """Claim the run folder of a checkpoint: see `posext.hf.checkpoint.prepare_checkpoint`."""
     from posext.hf import checkpoint
 
     return checkpoint.prepare_checkpoint(config)

@@ -1,4 +1,7 @@
-"""A checkpoint as a run: a folder in results/runs with config.yaml and run.json, and what measuring leaves; no weights."""
+"""A checkpoint as a run: a folder in results/runs with config.yaml, run.json and measurements.
+
+The folder holds no weights; they are loaded from where the checkpoint lies.
+"""
 
 import json
 import logging
@@ -15,7 +18,7 @@ from posext.config import SYNTHETIC_SOURCES, DataConfig, EvaluateConfig, ModelCo
 from posext.data import dataset, tokenizer
 from posext.data.dataset import MIN_DOCUMENTS
 from posext.hf import load
-from posext.hf.network import AsItIs, Network, as_it_is, rope_parameters
+from posext.hf.network import CheckpointPositions, Network, checkpoint_positions, rope_parameters
 from posext.pe import PositionalEncoding, from_config
 from posext.pe.rope import RoPE
 from posext.runs.run import Run, claim, commit
@@ -23,120 +26,142 @@ from posext.utils.atomic import write_text
 from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
-MULTIPLES = (
-    0.5,
-    1,
-    2,
-    4,
-)  # of the original length: where a checkpoint is measured unless told otherwise
-RECORDED = (
-    "pe", "model", "data", "train_length", "context_lengths", "protocols", "evaluation", "learning_rate", "name", "results",
-)  # fmt: skip
+DEFAULT_MULTIPLES = (0.5, 1, 2, 4)  # default context lengths, in original lengths
+RECORDED_SETTINGS = (
+    "pe",
+    "model",
+    "data",
+    "train_length",
+    "context_lengths",
+    "protocols",
+    "evaluation",
+    "learning_rate",
+    "name",
+    "results",
+)
 
 
 class Checkpoint(Run):
-    """A model that others trained. `train_length` is its original length and `pe` what it comes with."""
+    """A model trained elsewhere.
+
+    In its config `train_length` is the checkpoint's original length and `pe` its own scheme.
+    """
 
     @property
     def path(self) -> str:
         return str(self.config.model.path)
 
     @cached_property
-    def own(self) -> AsItIs:
-        return as_it_is(load.skeleton(self.path), self.config.train_length)
+    def own_scheme(self) -> CheckpointPositions:
+        return checkpoint_positions(load.load_skeleton(self.path), self.config.train_length)
 
     def scheme(self, config: TrainConfig | None = None) -> PositionalEncoding:
-        """What the checkpoint comes with, or the scheme of another config for its network.
+        """Return the checkpoint's own scheme, or the scheme of another config for its network.
 
-        Raises PosextError where that is anything but rotary frequencies for all its pairs, or the checkpoint has none.
+        Raises PosextError if that other scheme is anything but rotary frequencies for all its
+        pairs, or if the checkpoint has no rotary frequencies to replace.
         """
-        if config is None or (config.pe, config.modifiers()) == (
-            self.config.pe,
-            self.config.modifiers(),
-        ):
-            return self.own
-        if self.own.family != RoPE.family:
+        own_settings = (self.config.pe, self.config.modifiers())
+        if config is None or (config.pe, config.modifiers()) == own_settings:
+            return self.own_scheme
+        if self.own_scheme.family != RoPE.family:
             raise PosextError(
                 f"{self.path} has no rotary frequencies to replace: measure it without an extension"
             )
+        shape = self.own_scheme.shape
         if not config.modifiers():
-            scheme = from_config(config.pe, self.own.shape)
-            alone = isinstance(scheme, RoPE) and type(scheme).rotation is RoPE.rotation
-            if alone and 2 * len(cast(RoPE, scheme).frequencies(1)[0]) == self.own.shape.head_dim:
+            scheme = from_config(config.pe, shape)
+            plain_rotation = isinstance(scheme, RoPE) and type(scheme).rotation is RoPE.rotation
+            if plain_rotation and 2 * len(cast(RoPE, scheme).frequencies(1)[0]) == shape.head_dim:
                 return scheme
         raise PosextError(
-            f"{self.path} can be given rotary frequencies, one a pair; {config.title()} is more, or fewer"
+            f"{self.path} can be given rotary frequencies, one a pair; "
+            f"{config.title()} is more, or fewer"
         )
 
     def network(self, config: TrainConfig, vocab_size: int) -> Network:
-        """The model, which loads its weights from where they are, under the scheme of a config."""
+        """Load the model under the scheme of a config; `vocab_size` is the model's own."""
         scheme = self.scheme(config)
-        return Network(load.model(self.path, unscaled=scheme is not self.own), scheme)
+        return Network(load.load_model(self.path, unscaled=scheme is not self.own_scheme), scheme)
 
 
 def prepare_checkpoint(config: EvaluateConfig) -> Checkpoint:
-    """The folder of a checkpoint on some data, with all that is needed to measure it again.
+    """Claim the run folder of a checkpoint, and record all that measuring it again needs.
 
-    Raises PosextError for what cannot be measured, and where the folder holds another checkpoint, or other data.
+    Call on every process; the main one writes the folder.
+
+    Args:
+        config: the config of `posext evaluate` with `model.path`.
+
+    Returns:
+        The checkpoint as a run.
+
+    Raises:
+        PosextError: the checkpoint cannot be measured, or the folder holds another checkpoint, or
+            measurements on other data.
     """
     path = str(config.model["path"])
-    described = load.settings(path)
-    measured = as_trained(config, path, described)
-    measured.check()
-    check_tokenizer(measured.data, described)
-    skeleton = load.skeleton(path)
+    hf_config = load.load_config(path)
+    run_config = checkpoint_run_config(config, path, hf_config)
+    run_config.check()
+    check_tokenizer(run_config.data, hf_config)
+    skeleton = load.load_skeleton(path)
     state = PartialState()
     with state.main_process_first():
-        tokens = dataset.load_data(measured.data, state.is_main_process)
-    if measured.context_lengths is None:
-        end = as_it_is(skeleton, measured.train_length).max_length
-        measured.context_lengths = context_lengths(measured.train_length, tokens, end)
-    run = Checkpoint(Path(measured.results) / str(measured.name), measured)
-    record = {
+        tokens = dataset.load_data(run_config.data, state.is_main_process)
+    if run_config.context_lengths is None:
+        end = checkpoint_positions(skeleton, run_config.train_length).max_length
+        run_config.context_lengths = default_lengths(run_config.train_length, tokens, end)
+    run = Checkpoint(Path(run_config.results) / str(run_config.name), run_config)
+    metadata = {
         "parameters": sum(parameter.numel() for parameter in skeleton.parameters()),
-        "original_length": measured.train_length,
-        "trained_length": measured.train_length,
-        "scheme": rope_parameters(described),
+        "original_length": run_config.train_length,
+        "trained_length": run_config.train_length,
+        "scheme": rope_parameters(hf_config),
         "data": tokens.fingerprint,
-        "weights": load.version(path, described),
+        "weights": load.weights_version(path, hf_config),
         "commit": commit(),
         "transformers": transformers.__version__,
     }
-    for key in ("data", "weights"):
-        if run.trained and run.metadata()[key] != record[key]:
-            raise PosextError(f"the {key} of {run.folder} are other ones now; choose another name=")
-    claim(run, {key: asdict(measured)[key] for key in RECORDED}, state.is_main_process)
-    if state.is_main_process:
-        write_text(run.folder / "run.json", json.dumps(record, indent=2) + "\n")
-    state.wait_for_everyone()
+    claim_folder(run, metadata, state)
     return run
 
 
-def as_trained(config: EvaluateConfig, path: str, described: Any) -> TrainConfig:
-    """The config of a run that would have left this checkpoint, as far as it tells. Learning rates of 0 are unknown ones."""
-    text, rope = described.get_text_config(), rope_parameters(described)
-    length = config.train_length or original_length(described)
+def claim_folder(run: Checkpoint, metadata: dict[str, Any], state: PartialState) -> None:
+    """Write the config and metadata of a checkpoint into its folder, on the main process.
+
+    Raises PosextError if the folder was measured with other data or weights.
+    """
+    for key in ("data", "weights"):
+        if run.trained and run.metadata()[key] != metadata[key]:
+            raise PosextError(f"the {key} of {run.folder} are other ones now; choose another name=")
+    settings = asdict(run.config)
+    claim(run, {key: settings[key] for key in RECORDED_SETTINGS}, state.is_main_process)
+    if state.is_main_process:
+        write_text(run.folder / "run.json", json.dumps(metadata, indent=2) + "\n")
+    state.wait_for_everyone()
+
+
+def checkpoint_run_config(config: EvaluateConfig, path: str, hf_config: Any) -> TrainConfig:
+    """Reconstruct the config of a run that would have left this checkpoint.
+
+    Learning rates are unknown, and 0. Raises PosextError if the checkpoint does not tell its
+    context length and `config.train_length` is not given.
+    """
+    length = config.train_length or original_length(hf_config)
     if not length:
         raise PosextError(
-            f"the config of {path} does not say how long its contexts were: give train_length=TOKENS"
+            f"the config of {path} does not say how long its contexts were: "
+            "give train_length=TOKENS"
         )
-    kind = rope.get("rope_type", "").replace("default", "rope")
-    width, last, corpus = text.hidden_size, Path(load.place(path)).resolve().name, config.data
-    shape = {
-        "n_layers": text.num_hidden_layers,
-        "n_heads": getattr(text, "num_attention_heads", 1),
-        "d_model": width,
-        "d_ff": getattr(text, "intermediate_size", None) or 4 * width,
-    }
+    folder_name = Path(load.location(path)).resolve().name
+    corpus = config.data
     if corpus.source not in SYNTHETIC_SOURCES and corpus.tokenizer == DataConfig.tokenizer:
         corpus = replace(corpus, tokenizer=path)
-    name = "-".join(filter(None, (last, corpus.source, Path(corpus.path or "").stem)))
+    name = "-".join(filter(None, (folder_name, corpus.source, Path(corpus.path or "").stem)))
     return TrainConfig(
-        pe={
-            "name": f"{described.model_type} {kind}".strip(),
-            **({"base": rope["rope_theta"]} if rope else {}),
-        },
-        model=ModelConfig(last, **shape, learning_rate=0.0, path=path),
+        pe=scheme_settings(hf_config),
+        model=model_settings(folder_name, path, hf_config),
         data=corpus,
         train_length=length,
         learning_rate=0.0,
@@ -147,44 +172,76 @@ def as_trained(config: EvaluateConfig, path: str, described: Any) -> TrainConfig
     )
 
 
-def original_length(described: Any) -> int | None:
-    """The context length (tokens) before any rotary scaling, as far as a config tells."""
-    text = described.get_text_config()
-    before = rope_parameters(described).get("original_max_position_embeddings")
-    return before or getattr(text, "max_position_embeddings", None)
+def scheme_settings(hf_config: Any) -> dict[str, Any]:
+    """Name a checkpoint's own scheme, with the rotary base if it has one."""
+    rope = rope_parameters(hf_config)
+    kind = rope.get("rope_type", "").replace("default", "rope")
+    settings: dict[str, Any] = {"name": f"{hf_config.model_type} {kind}".strip()}
+    if rope:
+        settings["base"] = rope["rope_theta"]
+    return settings
 
 
-def check_tokenizer(config: DataConfig, described: Any) -> None:
+def model_settings(name: str, path: str, hf_config: Any) -> ModelConfig:
+    text_config = hf_config.get_text_config()
+    width = text_config.hidden_size
+    return ModelConfig(
+        name,
+        n_layers=text_config.num_hidden_layers,
+        n_heads=getattr(text_config, "num_attention_heads", 1),
+        d_model=width,
+        d_ff=getattr(text_config, "intermediate_size", None) or 4 * width,
+        learning_rate=0.0,
+        path=path,
+    )
+
+
+def original_length(hf_config: Any) -> int | None:
+    """The context length (tokens) before any rotary scaling; None if the config has none."""
+    text_config = hf_config.get_text_config()
+    unscaled = rope_parameters(hf_config).get("original_max_position_embeddings")
+    return unscaled or getattr(text_config, "max_position_embeddings", None)
+
+
+def check_tokenizer(config: DataConfig, hf_config: Any) -> None:
     """Raise PosextError for a tokenizer that does not fit a model's vocabulary."""
     size = tokenizer.make(config.tokenizer, config.vocab_size, iter(())).get_vocab_size()
-    has = described.get_text_config().vocab_size
-    if size > has or (config.source in SYNTHETIC_SOURCES and size != has):
+    vocab_size = hf_config.get_text_config().vocab_size
+    if size > vocab_size or (config.source in SYNTHETIC_SOURCES and size != vocab_size):
         raise PosextError(
-            f"data.tokenizer={config.tokenizer} has {size} tokens, but the vocabulary of the model {has}"
+            f"data.tokenizer={config.tokenizer} has {size} tokens, "
+            f"but the vocabulary of the model {vocab_size}"
         )
 
 
-def context_lengths(original: int, tokens: dataset.Data, end: int | None) -> list[int]:
-    """Half the original length up to 4 times it, as far as learned positions and enough held-out documents go.
+def default_lengths(original: int, tokens: dataset.Data, end: int | None) -> list[int]:
+    """The context lengths of a checkpoint: half its original length to 4 times it.
 
-    Raises PosextError where not even the first does.
+    Args:
+        original: the original length in tokens.
+        tokens: the data; each length needs MIN_DOCUMENTS held-out documents.
+        end: the last position of a learned table; None for no end.
+
+    Raises:
+        PosextError: too few documents are long enough for the shortest length.
     """
     held_out = sorted(tokens.validation.lengths.tolist())
     longest = held_out[-min(MIN_DOCUMENTS, len(held_out))] - 1
     lengths = [
         max(2, int(multiple * original))
-        for multiple in MULTIPLES
+        for multiple in DEFAULT_MULTIPLES
         if end is None or multiple * original <= end
     ]
-    kept = [length for length in lengths if length <= longest]
-    if not kept:
+    measurable = [length for length in lengths if length <= longest]
+    if not measurable:
         raise PosextError(
-            f"fewer than {MIN_DOCUMENTS} held-out documents have {lengths[0] + 1} tokens: give context_lengths, or other data"
+            f"fewer than {MIN_DOCUMENTS} held-out documents have {lengths[0] + 1} tokens: "
+            "give context_lengths, or other data"
         )
-    if kept != lengths:
+    if measurable != lengths:
         log.warning(
             "contexts of up to %d tokens: longer ones have fewer than %d held-out documents",
-            kept[-1],
+            measurable[-1],
             MIN_DOCUMENTS,
         )
-    return kept
+    return measurable

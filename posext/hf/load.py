@@ -1,4 +1,7 @@
-"""Causal language models of transformers, from a folder or the hub: safetensors only, and no code but the library's."""
+"""Loading of causal language models of transformers, from a folder or the Hub.
+
+Only safetensors are read, and only code of the transformers library runs.
+"""
 
 import re
 from collections.abc import Callable
@@ -12,13 +15,20 @@ from transformers.utils import logging
 from posext.utils.atomic import digest
 from posext.utils.errors import PosextError
 
+HUB_ID = r"\w[\w.-]*(/\w[\w.-]*)?"
 
-def settings(path: str) -> Any:
-    """The config of a checkpoint. Raises PosextError where there is none that can be loaded."""
+
+def load_config(path: str) -> Any:
+    """Load the config of a checkpoint.
+
+    Args:
+        path: a folder, or an id on the Hub.
+
+    Raises:
+        PosextError: there is no checkpoint at `path` that can be loaded.
+    """
     folder = Path(path).expanduser()
-    if not folder.is_dir() and (
-        folder.exists() or not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", path)
-    ):
+    if not folder.is_dir() and (folder.exists() or not re.fullmatch(HUB_ID, path)):
         raise PosextError(f"model.path={path} is no folder, nor could it be an id on the hub")
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise PosextError(
@@ -26,76 +36,91 @@ def settings(path: str) -> Any:
         )
     if folder.is_dir() and not list(folder.glob("*.safetensors")):
         raise PosextError(
-            f"model.path={path} holds no .safetensors; other formats can hold code and are not loaded"
+            f"model.path={path} holds no .safetensors; "
+            "other formats can hold code and are not loaded"
         )
-    return called(path, AutoConfig.from_pretrained, place(path), trust_remote_code=False)
+    return call_loader(path, AutoConfig.from_pretrained, location(path), trust_remote_code=False)
 
 
-def skeleton(path: str) -> Any:
-    """A checkpoint's model without its weights. Raises PosextError where it is no causal language model."""
+def load_skeleton(path: str) -> Any:
+    """Build a checkpoint's model on the meta device, without its weights.
+
+    Raises PosextError unless the checkpoint is a causal language model.
+    """
     with torch.device("meta"):
-        return called(
-            path, AutoModelForCausalLM.from_config, settings(path), trust_remote_code=False
+        return call_loader(
+            path, AutoModelForCausalLM.from_config, load_config(path), trust_remote_code=False
         )
 
 
-def model(path: str, unscaled: bool = False) -> Any:
-    """A checkpoint's model in float32, with its rotary scaling or without.
+def load_model(path: str, unscaled: bool = False) -> Any:
+    """Load a checkpoint's model in float32.
 
-    Raises PosextError where weights are missing, or later tokens act on earlier ones.
+    Args:
+        path: a folder, or an id on the Hub.
+        unscaled: drop the rotary scaling of the checkpoint's config.
+
+    Raises:
+        PosextError: weights are missing, or later tokens act on earlier ones.
     """
     logging.disable_progress_bar()
-    config = settings(path)
+    config = load_config(path)
     if unscaled:
-        text = config.get_text_config()
-        text.rope_parameters = {**text.rope_parameters, "rope_type": "default"}
-    how = {
-        "dtype": torch.float32,
-        "use_safetensors": True,
-        "trust_remote_code": False,
-        "output_loading_info": True,
-    }
-    loaded, found = called(
-        path, AutoModelForCausalLM.from_pretrained, place(path), config=config, **how
+        text_config = config.get_text_config()
+        text_config.rope_parameters = {**text_config.rope_parameters, "rope_type": "default"}
+    model, loading_info = call_loader(
+        path,
+        AutoModelForCausalLM.from_pretrained,
+        location(path),
+        config=config,
+        dtype=torch.float32,
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
     )
-    if missing := sorted(found["missing_keys"]):
+    if missing := sorted(loading_info["missing_keys"]):
         raise PosextError(
             f"model.path={path} lacks {len(missing)} of its weights, among them {missing[0]}"
         )
+    check_causal(path, model.eval())
+    return model
+
+
+def check_causal(path: str, model: Any) -> None:
+    """Raise PosextError if the logits of two positions depend on the token after them."""
     with torch.no_grad():
-        one, other = loaded.eval()(torch.tensor([[0, 1, 0, 0], [0, 1, 1, 1]])).logits[:, :2]
-    if not torch.allclose(one, other, atol=1e-5, rtol=1e-5):
+        first, second = model(torch.tensor([[0, 1, 0, 0], [0, 1, 1, 1]])).logits[:, :2]
+    if not torch.allclose(first, second, atol=1e-5, rtol=1e-5):
         raise PosextError(
             f"model.path={path} is no causal model: its logits hang on tokens that come later"
         )
-    return loaded
 
 
-def version(path: str, config: Any) -> str:
-    """What tells the weights of a checkpoint from others at the same place: their digest, or the commit on the hub."""
+def weights_version(path: str, config: Any) -> str:
+    """Identify the weights of a checkpoint: digests of its files, or the commit on the Hub."""
     files = sorted(Path(path).expanduser().glob("*.safetensors"))
     return " ".join(digest(file) for file in files) or str(getattr(config, "_commit_hash", ""))
 
 
-def place(path: str) -> str:
+def location(path: str) -> str:
+    """Expand a folder's home directory; leave an id on the Hub as it is."""
     folder = Path(path).expanduser()
     return str(folder) if folder.is_dir() else path
 
 
-def called(path: str, load: Callable[..., Any], *arguments: Any, **how: Any) -> Any:
-    """What one of transformers' loaders returns. Raises what it raises as ValueError in one sentence."""
+def call_loader(path: str, loader: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+    """Call a loader of transformers.
+
+    Returns the loader's result. Turns its errors into a PosextError of one sentence.
+    """
     try:
-        return load(*arguments, **how)
+        return loader(*arguments, **keywords)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         if "trust_remote_code" in str(error):
             raise PosextError(
                 f"model.path={path} needs code of its own, which is never run"
             ) from error
-        where = (
-            ""
-            if Path(path).expanduser().is_dir()
-            else " is no folder, and not to be had from the hub"
-        )
-        raise PosextError(
-            f"model.path={path}{where}: {(str(error).splitlines() or [''])[0]}"
-        ) from error
+        is_folder = Path(path).expanduser().is_dir()
+        not_there = "" if is_folder else " is no folder, and not to be had from the hub"
+        first_line = (str(error).splitlines() or [""])[0]
+        raise PosextError(f"model.path={path}{not_there}: {first_line}") from error

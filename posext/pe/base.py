@@ -194,15 +194,6 @@ class PositionalEncoding(nn.Module):
         self.length_dependent = self.length_dependent or modifier.length_dependent
         self.relative = self.relative and modifier.keeps_relative(self)
 
-    def llama_settings(self) -> dict[str, Any] | None:
-        """Return the settings of transformers' LlamaConfig for the same rotation, or None.
-
-        The dict has `rope_parameters` at least. A factor that follows the context takes its value
-        at the longest trained length. Only a class's own definition counts: an inherited one would
-        describe the parent class.
-        """
-        return None
-
     def describe(self) -> dict[str, Any]:
         """Return figures that a run records and that its config does not show."""
         return {}

@@ -1,6 +1,6 @@
 """Dynamic NTK-aware interpolation."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 
@@ -52,8 +52,3 @@ class DynamicNTK(RoPE):
     def frequencies(self, length: int) -> tuple[Tensor, float]:
         s = self.hf_factor * max(1.0, length / self.shape.original_length) - (self.hf_factor - 1)
         return self.inv_freq(ntk_base(self.base, s, self.shape.head_dim)), 1.0
-
-    def llama_settings(self) -> dict[str, Any]:
-        rope = {"rope_type": "dynamic", "rope_theta": self.base, "factor": self.hf_factor}
-        # transformers takes the original length of this type from max_position_embeddings.
-        return {"rope_parameters": rope, "max_position_embeddings": self.shape.original_length}

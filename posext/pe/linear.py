@@ -1,7 +1,5 @@
 """Position interpolation."""
 
-from typing import Any
-
 from torch import Tensor
 
 from posext.pe.scaling import ScaledRoPE
@@ -18,8 +16,3 @@ class Linear(ScaledRoPE):
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:
         return self.inv_freq(self.base) / self.scale(length), 1.0
-
-    def llama_settings(self) -> dict[str, Any]:
-        factor = self.scale(self.trained_length)
-        rope = {"rope_type": "linear", "rope_theta": self.base, "factor": factor}
-        return {"rope_parameters": rope}

@@ -47,4 +47,3 @@ class Llama3(NTKByParts):
         )
 
     # Defined on this class too, as an inherited definition would not count.
-    llama_settings = NTKByParts.llama_settings

@@ -1,7 +1,7 @@
 """LongRoPE: a searched divisor for every rotary pair."""
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -83,18 +83,6 @@ class LongRoPE(ScaledRoPE):
         if long:
             return s ** self.powers()
         return torch.ones(self.shape.head_dim // 2, dtype=torch.float64)
-
-    def llama_settings(self) -> dict[str, Any]:
-        s = self.scale(self.trained_length)
-        rope = {
-            "rope_type": "longrope",
-            "rope_theta": self.base,
-            "factor": s,
-            "original_max_position_embeddings": self.shape.original_length,
-            "short_factor": self.divisors(s, long=False).tolist(),
-            "long_factor": self.divisors(s, long=True).tolist(),
-        }
-        return {"rope_parameters": rope}
 
     def powers(self) -> Tensor:
         """Return the power g of s for every pair: float64 (R,), non-decreasing."""

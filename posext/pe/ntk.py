@@ -1,6 +1,6 @@
 """NTK-aware interpolation, by a change of base."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 
@@ -39,7 +39,3 @@ class NTK(ScaledRoPE):
     def scaled_base(self, length: int) -> float:
         """Return the base at `length` tokens of context."""
         return ntk_base(self.base, self.scale(length), self.shape.head_dim)
-
-    def llama_settings(self) -> dict[str, Any]:
-        base = self.scaled_base(self.trained_length)
-        return {"rope_parameters": {"rope_type": "default", "rope_theta": base}}

@@ -1,6 +1,6 @@
 """Interpolation by parts, without an attention factor."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from posext.pe.base import Shape
 from posext.pe.yarn import YaRN
@@ -36,14 +36,3 @@ class NTKByParts(YaRN):
             ramp="rotations",
             attention_factor=1.0,
         )
-
-    def llama_settings(self) -> dict[str, Any]:
-        rope = {
-            "rope_type": "llama3",
-            "rope_theta": self.base,
-            "factor": self.scale(self.trained_length),
-            "original_max_position_embeddings": self.shape.original_length,
-            "low_freq_factor": self.beta_slow,
-            "high_freq_factor": self.beta_fast,
-        }
-        return {"rope_parameters": rope}

@@ -1,6 +1,6 @@
 """p-RoPE: rotary positions without the slowest pairs."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -47,14 +47,3 @@ class Proportional(ScaledRoPE):
     def frequencies(self, length: int) -> tuple[Tensor, float]:
         is_rotated_R = torch.arange(self.shape.head_dim // 2) < self.rotated_pairs
         return self.inv_freq(self.base) / self.scale(length) * is_rotated_R, 1.0
-
-    def llama_settings(self) -> dict[str, Any]:
-        s = self.scale(self.trained_length)
-        rope = {
-            "rope_type": "proportional",
-            "rope_theta": self.base,
-            "partial_rotary_factor": self.share,
-        }
-        if s != 1:
-            rope["factor"] = s  # transformers reads it, with a warning
-        return {"rope_parameters": rope}

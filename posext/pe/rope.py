@@ -61,9 +61,6 @@ class RoPE(PositionalEncoding):
     def logit_factor(self, length: int) -> float:
         return self.frequencies(length)[1] ** 2
 
-    def llama_settings(self) -> dict[str, Any]:
-        return {"rope_parameters": {"rope_type": "default", "rope_theta": self.base}}
-
     def describe(self) -> dict[str, Any]:
         inv_freq_R, attention_factor = self.frequencies(self.trained_length)
         digest = hashlib.sha256(inv_freq_R.numpy().tobytes()).hexdigest()[:12]

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -105,21 +105,6 @@ class YaRN(ScaledRoPE):
             return float(self.attention_factor)
         log_s = math.log(self.scale(length))
         return (0.1 * self.mscale * log_s + 1) / (0.1 * self.mscale_all_dim * log_s + 1)
-
-    def llama_settings(self) -> dict[str, Any] | None:
-        if self.ramp_over != "index":
-            return None
-        rope = {
-            "rope_type": "yarn",
-            "rope_theta": self.base,
-            "factor": self.scale(self.trained_length),
-            "original_max_position_embeddings": self.shape.original_length,
-            "beta_fast": self.beta_fast,
-            "beta_slow": self.beta_slow,
-            "truncate": self.truncate,
-            "attention_factor": self.temperature(self.trained_length),
-        }
-        return {"rope_parameters": rope}
 
     def ramp(self) -> Tensor:
         """Return 0 for a pair that is kept, 1 for a pair that is divided by s: float64 (R,)."""

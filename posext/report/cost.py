@@ -1,4 +1,4 @@
-"""What a context costs: time, speed and memory by its length, and the power of the length by which they grow."""
+"""Evaluation cost by context length: time, speed and memory, and their growth exponents."""
 
 import math
 from collections.abc import Sequence
@@ -11,67 +11,75 @@ from posext.report.figures import ChartView, chart
 from posext.report.lines import Line
 
 MEGABYTE = 1e6
-QUANTITIES = {
+QUANTITIES = {  # view: column, axis title and unit
     "Wall time": ("seconds", "seconds", 1.0),
     "Tokens per second": ("tokens_per_second", "tokens per second", 1.0),
     "Peak memory": ("peak_memory_bytes", "peak memory (MB)", MEGABYTE),
 }
-OFF = 1.5  # times the fit: where a value lies further from it, there is no power to tell
+MAX_MISFIT = 1.5  # largest ratio of a value to the fit at which an exponent is reported
 
 
 class Growth(NamedTuple):
     exponent: float
-    off: float  # the largest ratio between a value and the fit, at least 1
+    misfit: float  # the largest ratio between a value and the fit, at least 1
 
 
 def growth(lengths: Sequence[float], values: Sequence[float]) -> Growth:
-    """The power of the length by which values grow: least squares of logarithms over the longer half of the lengths.
+    """Fit the power of the length by which values grow: least squares of logarithms.
 
-    Lengths without a value above 0 are left out first. nan where fewer than two are left in that half.
+    Lengths without a value above 0 are dropped; the fit is over the longer half of the others.
+    Returns nan if that half has fewer than two lengths.
     """
-    found = sorted(
-        (n, v) for n, v in zip(lengths, values, strict=True) if math.isfinite(v) and v > 0
+    points = sorted(
+        (length, value)
+        for length, value in zip(lengths, values, strict=True)
+        if math.isfinite(value) and value > 0
     )
-    longer = np.log(np.array(found[len(found) // 2 :], dtype=float).reshape(-1, 2))
-    if len(longer) < 2:
+    longer_half = np.log(np.array(points[len(points) // 2 :], dtype=float).reshape(-1, 2))
+    if len(longer_half) < 2:
         return Growth(math.nan, math.nan)
-    x, y = longer.T - longer.T.mean(1, keepdims=True)
+    x, y = longer_half.T - longer_half.T.mean(1, keepdims=True)
     exponent = float(x @ y / (x @ x))
-    return Growth(exponent, float(np.exp(np.abs(y - exponent * x).max())))
+    misfit = float(np.exp(np.abs(y - exponent * x).max()))
+    return Growth(exponent, misfit)
 
 
-def figure(lines: Sequence[Line]) -> dict:
-    """The chart of costs; nothing is drawn of a floor, which costs what arithmetic does."""
-    return chart("cost", lines, [view(name) for name in QUANTITIES], legend=False)
+def cost_chart(lines: Sequence[Line]) -> dict:
+    """The chart of costs. Leave the floor out of `lines`: it is computed, not measured."""
+    return chart("cost", lines, [cost_view(name) for name in QUANTITIES], legend=False)
 
 
-def view(name: str) -> ChartView:
+def cost_view(name: str) -> ChartView:
+    """The view of one quantity."""
     column, axis, unit = QUANTITIES[name]
 
     def values(line: Line) -> pd.DataFrame:
         value = line.values()[column].astype(float) / unit
-        said = [f"<b>{v:,.4g}</b> {axis}" for v in value]
-        return pd.DataFrame({"value": value, "low": np.nan, "high": np.nan, "said": said})
+        hover = [f"<b>{number:,.4g}</b> {axis}" for number in value]
+        return pd.DataFrame({"value": value, "low": np.nan, "high": np.nan, "hover": hover})
 
     return ChartView(name, axis, values, lambda _: math.nan)
 
 
-def table(lines: Sequence[Line]) -> list[dict[str, str]]:
-    """Of each line: the exponents of time and memory, and the speed at the longest length."""
-    rows = []
-    for line in lines:
-        values = line.values().astype(float)
-        time, memory = (
-            growth(values.index.tolist(), values[c].tolist())
-            for c in ("seconds", "peak_memory_bytes")
-        )
-        speed = values.tokens_per_second.dropna()
-        rows.append(
-            {"name": line.name, "colour": line.style.colour, "time": worded(time), "memory": worded(memory),
-             "speed": f"{speed.iloc[-1]:,.0f}" if len(speed) else ""}
-        )  # fmt: skip
-    return rows
+def cost_table(lines: Sequence[Line]) -> list[dict[str, str]]:
+    """A row a line: the exponents of time and memory, and the speed at the longest length."""
+    return [cost_row(line) for line in lines]
 
 
-def worded(found: Growth) -> str:
-    return f"{found.exponent:.2f}" if found.off <= OFF and found.exponent >= 0 else "none fits"
+def cost_row(line: Line) -> dict[str, str]:
+    values = line.values().astype(float)
+    lengths = values.index.tolist()
+    speed = values.tokens_per_second.dropna()
+    return {
+        "name": line.name,
+        "color": line.style.color,
+        "time": exponent_text(growth(lengths, values.seconds.tolist())),
+        "memory": exponent_text(growth(lengths, values.peak_memory_bytes.tolist())),
+        "speed": f"{speed.iloc[-1]:,.0f}" if len(speed) else "",
+    }
+
+
+def exponent_text(fit: Growth) -> str:
+    if fit.misfit <= MAX_MISFIT and fit.exponent >= 0:
+        return f"{fit.exponent:.2f}"
+    return "none fits"

@@ -1,11 +1,7 @@
-"""The chart: context length against perplexity, with intervals, crop baselines and the training length."""
+"""The chart of curves: perplexity over context length, with confidence bands and baselines."""
 
 from pathlib import Path
 
-import matplotlib as mpl
-
-mpl.use("agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,67 +11,44 @@ from posext.analysis.curves import crop_baseline, curve_label, dedupe_floor, ref
 from posext.config import HEADLINE
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.protocols import COMPARABLE
-
-ONE_LINE = [
-    "scheme",
-    "extend",
-    "factor",
-    "original_length",
-    "trained_length",
-    "group",
-]  # over seeds
+from posext.report.lines import SCHEME_KEY, has_fixed_factor, mean_and_band, style_key
+from posext.report.pyplot import annotate_trained_length, plt
 
 
-def draw(
+def draw_curves(
     curves: pd.DataFrame,
     path: Path,
     title: str = "",
     known: pd.DataFrame | None = None,
     protocol: str = HEADLINE,
 ) -> None:
-    """Write the chart of a protocol's curves: one colour a scheme, a fixed factor dashed; several seeds as mean and range.
+    """Write the chart of a protocol's curves, one color a scheme.
 
-    A thin dotted line is each run's crop baseline: what cutting the context to the training length gives, as trained;
-    it is looked up among the `known` curves, or these. A known floor is dashed black. Raises
-    ValueError for curves on different targets.
+    A curve with a fixed factor is dashed; several seeds are drawn as mean and range. A thin dotted
+    line is each run's crop baseline: its loss as trained, with the context cut to the training
+    length. The best possible loss is dashed in black.
+
+    Args:
+        curves: rows of curves.csv.
+        path: the file to write; its suffix gives the format.
+        title: the heading of the chart.
+        known: rows among which crop baselines are looked up; None for `curves`.
+        protocol: the protocol whose curves are drawn.
+
+    Raises:
+        PosextError: the curves are on different targets.
     """
     curves = curves.loc[curves.protocol == protocol]
     refuse_mixed_targets(curves, known if known is None else known.loc[known.protocol == protocol])
     figure, axes = plt.subplots(figsize=(9.5, 5), layout="constrained")
-    colours: dict[tuple, str] = {}
-    for _, group in dedupe_floor(curves).groupby(ONE_LINE, sort=False, dropna=False):
-        first = group.iloc[0]
-        if first.extend == FLOOR:
-            one_curve(axes, group, "black", "--")
-            continue
-        scheme = (
-            first.scheme,
-            first.extend or first.scheme,
-            first.original_length,
-            first.trained_length,
-            first.group,
-        )
-        colour = colours.setdefault(scheme, f"C{len(colours) % 10}")
-        one_curve(axes, group, colour, "-" if first.factor in ("", "auto") else "--")
-        crop_lines(axes, group, curves if known is None else known, colour)
+    plot_lines(axes, curves, curves if known is None else known)
     for length in sorted(curves.original_length.unique()):
         axes.axvline(length, color="0.6", linewidth=0.8, zorder=0)
-        axes.annotate(
-            f"trained at {length}", (length, 1), xycoords=("data", "axes fraction"), xytext=(3, -10),
-            textcoords="offset points", fontsize=8, color="0.4",
-        )  # fmt: skip
-    lengths = sorted(curves.context_length.unique())
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(lengths))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    plain_log_ticks(axes)
-    same = (
-        "; the same target tokens at every length"
-        if protocol in COMPARABLE
-        else f" under {protocol}"
-    )
-    axes.set_xlabel(f"context length (tokens){same}")
+        annotate_trained_length(axes, length, x=length, offset=(3, -10), fontsize=8)
+    set_log_axes(axes, sorted(curves.context_length.unique()))
+    same_targets = "; the same target tokens at every length"
+    suffix = same_targets if protocol in COMPARABLE else f" under {protocol}"
+    axes.set_xlabel(f"context length (tokens){suffix}")
     axes.set_ylabel("perplexity")
     axes.grid(axis="y", which="major", color="0.92", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
@@ -85,40 +58,66 @@ def draw(
     plt.close(figure)
 
 
-def one_curve(axes: Axes, group: pd.DataFrame, colour: str, style: str) -> None:
-    """The mean over seeds of the log-perplexity; the band is the range of the seeds, or one seed's interval."""
-    by_length = group.groupby("context_length")
-    lengths = np.array(sorted(group.context_length.unique()))
-    nll = by_length.nll.mean().to_numpy(float)
-    alone = group.seed.nunique() == 1
-    low = (by_length.nll_low.mean() if alone else by_length.nll.min()).to_numpy(float)
-    high = (by_length.nll_high.mean() if alone else by_length.nll.max()).to_numpy(float)
-    seeds = "" if alone else f" ({group.seed.nunique()} seeds)"
-    first = group.iloc[0]
+def plot_lines(axes: Axes, curves: pd.DataFrame, known: pd.DataFrame) -> None:
+    """Plot all curves, each scheme in a color of its own, with its crop baseline."""
+    colors: dict[tuple, str] = {}
+    line_key = [*SCHEME_KEY, "group"]
+    for _, line in dedupe_floor(curves).groupby(line_key, sort=False, dropna=False):
+        first = line.iloc[0]
+        if first.extend == FLOOR:
+            plot_curve(axes, line, "black", "--")
+            continue
+        color = colors.setdefault((*style_key(first), first.group), f"C{len(colors) % 10}")
+        plot_curve(axes, line, color, "--" if has_fixed_factor(first) else "-")
+        plot_crop_baseline(axes, line, known, color)
+
+
+def plot_curve(axes: Axes, line: pd.DataFrame, color: str, style: str) -> None:
+    """Plot the mean log-perplexity of a line's seeds, with its band."""
+    seeds = line.seed.nunique()
+    values = mean_and_band(
+        line.groupby("context_length"), "nll", ("nll_low", "nll_high"), seeds == 1
+    )
+    lengths = values.index.to_numpy()
+    label = curve_label(line.iloc[0])
+    if seeds > 1:
+        label += f" ({seeds} seeds)"
     axes.plot(
         lengths,
-        np.exp(nll),
+        np.exp(values["mean"].to_numpy(float)),
         style,
-        color=colour,
+        color=color,
         marker="o",
         markersize=3,
-        label=curve_label(first) + seeds,
+        label=label,
     )
-    axes.fill_between(lengths, np.exp(low), np.exp(high), color=colour, alpha=0.12, linewidth=0)
+    low = np.exp(values.low.to_numpy(float))
+    high = np.exp(values.high.to_numpy(float))
+    axes.fill_between(lengths, low, high, color=color, alpha=0.12, linewidth=0)
 
 
-def crop_lines(axes: Axes, group: pd.DataFrame, known: pd.DataFrame, colour: str) -> None:
-    """The crop baseline from the training length on: the mean over seeds of the runs as trained."""
-    crop = np.exp(np.mean([crop_baseline(curve, known) for _, curve in group.groupby("run")]))
-    reach = [group.trained_length.iloc[0], group.context_length.max()]
-    axes.plot(reach, [crop, crop], ":", color=colour, linewidth=1, alpha=0.7)
+def plot_crop_baseline(axes: Axes, line: pd.DataFrame, known: pd.DataFrame, color: str) -> None:
+    """Plot the crop baseline from the training length on: the mean over the line's runs."""
+    baselines = [crop_baseline(curve, known) for _, curve in line.groupby("run")]
+    perplexity = np.exp(np.mean(baselines))
+    x_range = [line.trained_length.iloc[0], line.context_length.max()]
+    axes.plot(x_range, [perplexity, perplexity], ":", color=color, linewidth=1, alpha=0.7)
+
+
+def set_log_axes(axes: Axes, lengths: list[int]) -> None:
+    """Make both axes logarithmic, with ticks at `lengths` and at plain perplexities."""
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(lengths))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    plain_log_ticks(axes)
 
 
 def plain_log_ticks(axes: Axes) -> None:
-    """Perplexities as plain numbers (10, 20, 50, ...) instead of powers of ten."""
+    """Label perplexities with plain numbers (10, 20, 50, ...) instead of powers of ten."""
     low, high = axes.get_ylim()
     steps = (1, 2, 5) if high / low > 20 else (1, 1.5, 2, 3, 4, 5, 7)
-    ticks = [s * 10.0**e for e in range(-1, 9) for s in steps]
+    ticks = [step * 10.0**power for power in range(-1, 9) for step in steps]
     axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -1,4 +1,4 @@
-"""What runs left in their folders, read for a page."""
+"""Reading of run folders for a page."""
 
 import logging
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import pandas as pd
 from posext.analysis import comparison, curves, document_sums, retrieval
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.protocols import COMPARABLE
-from posext.runs import run
+from posext.runs.run import Run, load_run
 from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
@@ -19,42 +19,49 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Source:
-    """A run's folder, or a curves file: its rows of curves.csv, and what a folder has beside them."""
+    """A run folder, or a curves file: its rows of curves.csv, and what a folder has beside them."""
 
     path: Path
     rows: pd.DataFrame
-    run: run.Run | None
+    run: Run | None
     retrieval: pd.DataFrame
 
     @property
     def bootstrap(self) -> comparison.Bootstrap:
         """How the run's documents are resampled."""
-        config = self.run.config.evaluation if self.run else None
-        return (
-            comparison.Bootstrap(config.bootstrap, config.seed)
-            if config
-            else comparison.Bootstrap()
-        )
+        if self.run is None:
+            return comparison.Bootstrap()
+        evaluation = self.run.config.evaluation
+        return comparison.Bootstrap(evaluation.bootstrap, evaluation.seed)
 
 
 @dataclass(frozen=True)
-class Paired:
-    """A curve's table of differences to its crop baseline, from the training length on, and the numbers derived of it."""
+class PairedCurve:
+    """The paired differences of a curve to its crop baseline, from the training length on."""
 
-    row: Any
-    table: pd.DataFrame
-    derived: dict[str, Any]
-
-
-def read(paths: Sequence[Path]) -> list[Source]:
-    """Everything that some runs have. Raises PosextError where none holds curves."""
-    return [
-        source(path, rows) for path in paths if len(rows := measured(path, alone=len(paths) == 1))
-    ]
+    row: Any  # the curve's first row
+    table: pd.DataFrame  # a row for each context length
+    derived: dict[str, Any]  # numbers derived from the differences
 
 
-def measured(path: Path, alone: bool) -> pd.DataFrame:
-    """The rows of a run; none, with a warning, where it was not measured, or PosextError where nothing else is read."""
+def read_sources(paths: Sequence[Path]) -> list[Source]:
+    """Read all that some run folders or curves files hold.
+
+    Leaves out a path without curves, with a warning. Raises PosextError if it is the only one.
+    """
+    sources = []
+    for path in paths:
+        rows = curve_rows(path, alone=len(paths) == 1)
+        if len(rows):
+            sources.append(open_source(path, rows))
+    return sources
+
+
+def curve_rows(path: Path, alone: bool) -> pd.DataFrame:
+    """The rows of a run's curves; empty for a run that was not measured.
+
+    Raises PosextError if such a run is the only one (`alone`).
+    """
     try:
         rows = curves.of_runs([path])
     except PosextError:
@@ -64,56 +71,73 @@ def measured(path: Path, alone: bool) -> pd.DataFrame:
     return rows.assign(group=rows.group.fillna("") if "group" in rows else "")
 
 
-def source(path: Path, rows: pd.DataFrame) -> Source:
-    known = path.is_dir() and (path / "config.yaml").is_file()
+def open_source(path: Path, rows: pd.DataFrame) -> Source:
+    is_run = path.is_dir() and (path / "config.yaml").is_file()
     return Source(
-        path,
-        rows,
-        run.load_run(path) if known else None,
-        retrieval.read_retrieval(path / retrieval.FILE),
+        path=path,
+        rows=rows,
+        run=load_run(path) if is_run else None,
+        retrieval=retrieval.read_retrieval(path / retrieval.FILE),
     )
 
 
-def on_same_targets(sources: Sequence[Source]) -> tuple[list[Source], list[str]]:
-    """The sources with the curves that can stand on one page, and a sentence that names those left out.
+def select_same_targets(sources: Sequence[Source]) -> tuple[list[Source], list[str]]:
+    """Select the curves that can stand on one page.
 
-    Of one run, which may have been measured on other targets before, the curves on its last. Of several, all: raises
-    ValueError where these are on different targets.
+    One run may have been measured on other targets before: its curves on the latest targets are
+    kept. Several runs are kept whole.
+
+    Returns:
+        The sources, and a sentence that names the curves left out.
+
+    Raises:
+        PosextError: several runs are on different targets.
     """
     rows = pd.concat([source.rows for source in sources], ignore_index=True)
     if len(sources) == 1 and rows.run.nunique() == 1:
-        before = sources[0].rows
-        kept = curves.latest(before)
-        left = curves.left_out(before, kept)
-        return [replace(sources[0], rows=kept)], [f"{left[0].upper()}{left[1:]}."] if left else []
+        all_rows = sources[0].rows
+        latest = curves.latest(all_rows)
+        left_out = curves.left_out(all_rows, latest)
+        sentences = [f"{left_out[0].upper()}{left_out[1:]}."] if left_out else []
+        return [replace(sources[0], rows=latest)], sentences
     curves.refuse_mixed_targets(rows)
+    refuse_mixed_corpora(sources, rows)
+    return list(sources), []
+
+
+def refuse_mixed_corpora(sources: Sequence[Source], rows: pd.DataFrame) -> None:
+    """Raise PosextError for runs on different corpora if only counts could tell their targets."""
     corpora = {
         source.run.metadata()["data"]: source
         for source in sources
         if source.run and source.run.trained
     }
-    if len(corpora) > 1 and (rows.targets == "").any():  # then the counts alone would have to tell
-        one, two = (source.path for source in list(corpora.values())[:2])
+    if len(corpora) > 1 and (rows.targets == "").any():
+        first, second = (source.path for source in list(corpora.values())[:2])
         raise PosextError(
-            f"{one} and {two} are measured on different corpora, so they cannot stand on one page"
+            f"{first} and {second} are measured on different corpora, "
+            "so they cannot stand on one page"
         )
-    return list(sources), []
 
 
-def paired(found: Source, protocol: str, group: str) -> tuple[list[Paired], list[str]]:
-    """The differences of a run's curves under a protocol to its crop baseline; and why there are none, in sentences.
+def paired_curves(source: Source, protocol: str, group: str) -> tuple[list[PairedCurve], list[str]]:
+    """Compare a run's curves under a protocol with its crop baseline.
 
-    Empty where the lengths of a protocol are not comparable, and for a file of curves alone.
+    Empty for a protocol whose lengths are not comparable, and for a curves file alone.
+
+    Returns:
+        The differences, and a sentence for each curve that has none.
     """
-    if protocol not in COMPARABLE or not (found.path / "documents.parquet").is_file():
+    if protocol not in COMPARABLE or not (source.path / "documents.parquet").is_file():
         return [], []
-    made, notes = [], []
-    for curve in document_sums.of_folder(found.path, protocol, group, "all", found.rows):
+    paired = []
+    sentences = []
+    for curve in document_sums.of_folder(source.path, protocol, group, "all", source.rows):
         if curve.row.extend == FLOOR and curve.crop is None:
             continue
         try:
-            derived = comparison.derived(curve, found.bootstrap)
-            made.append(Paired(curve.row, comparison.to_crop(curve), derived))
+            derived = comparison.derived(curve, source.bootstrap)
+            paired.append(PairedCurve(curve.row, comparison.to_crop(curve), derived))
         except PosextError as error:
-            notes.append(f"{curves.curve_label(curve.row)} has no paired difference: {error}.")
-    return made, notes
+            sentences.append(f"{curves.curve_label(curve.row)} has no paired difference: {error}.")
+    return paired, sentences

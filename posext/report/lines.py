@@ -1,4 +1,4 @@
-"""Curves as lines on a chart: one a scheme, over its seeds, with a colour and a marker that it keeps in every chart."""
+"""Curves as chart lines: one a scheme, over its seeds, with the same color in every chart."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,23 +10,25 @@ from posext.analysis.curves import crop_baseline, curve_label, dedupe_floor
 from posext.config import HEADLINE
 from posext.eval.bayes_floor import FLOOR
 
-LINE = ["scheme", "extend", "factor", "original_length", "trained_length", "model"]
-# Okabe and Ito's colours for all kinds of sight, less black and yellow, and two of Tol's; markers tell repeats apart.
-COLOURS = "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9 #999933 #AA4499".split()
+SCHEME_KEY = ["scheme", "extend", "factor", "original_length", "trained_length"]
+LINE_KEY = [*SCHEME_KEY, "model"]
+COST_COLUMNS = ["seconds", "tokens_per_second", "peak_memory_bytes"]
+# The colors of Okabe and Ito for color-blind readers, without black and yellow, and two of Tol's.
+# Markers tell repeated colors apart.
+COLORS = "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9 #999933 #AA4499".split()
 SYMBOLS = "circle square diamond triangle-up x cross triangle-down pentagon star".split()
-COST = ["seconds", "tokens_per_second", "peak_memory_bytes"]
 
 
 @dataclass(frozen=True)
 class Style:
-    colour: str  # "" stands for the colour of the page's text
+    color: str  # "" stands for the text color of the page
     symbol: str
     dashed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """One line: its curves, and their mean over seeds by length with an interval (one seed) or a range (several)."""
+    """One line of a chart: the curves of all seeds of a scheme."""
 
     name: str
     style: Style
@@ -38,68 +40,116 @@ class Line:
         return self.curves.seed.nunique()
 
     def values(self) -> pd.DataFrame:
-        """Means by context length; nan where undefined. `bytes_share` turns nats a token into bits a byte."""
-        by_length = self.curves.groupby("context_length")
-        mean: Any = by_length[["nll", "bits_per_byte", *COST]].mean()
-        alone = self.seeds == 1
-        mean["low"] = by_length.nll_low.mean() if alone else by_length.nll.min()
-        mean["high"] = by_length.nll_high.mean() if alone else by_length.nll.max()
-        return mean.assign(bytes_share=mean.bits_per_byte / mean.nll)
+        """Means over seeds by context length, with a band; nan for undefined lengths.
 
-    def crop(self, known: pd.DataFrame) -> float:
-        """The crop baseline in nats, over the runs of the line."""
-        return float(
-            np.mean([crop_baseline(curve, known) for _, curve in self.curves.groupby("run")])
-        )
+        `low` and `high` are the band of `mean_and_band`; `bytes_share` turns nats per token into
+        bits per byte.
+        """
+        by_length = self.curves.groupby("context_length")
+        values: Any = by_length[["bits_per_byte", *COST_COLUMNS]].mean()
+        band = mean_and_band(by_length, "nll", ("nll_low", "nll_high"), self.seeds == 1)
+        values = values.assign(nll=band["mean"], low=band.low, high=band.high)
+        return values.assign(bytes_share=values.bits_per_byte / values.nll)
+
+    def crop(self, curves: pd.DataFrame) -> float:
+        """The mean crop baseline (nats) of the line's runs, looked up among `curves`."""
+        baselines = [crop_baseline(curve, curves) for _, curve in self.curves.groupby("run")]
+        return float(np.mean(baselines))
 
 
 class Styles:
-    """The style of every line, given out in the order in which schemes are first seen."""
+    """The style of every line, assigned in the order in which schemes first appear."""
 
     def __init__(self, rows: pd.DataFrame):
         self.numbers: dict[tuple[Any, ...], int] = {}
-        self.several_models, self.by_run = rows.model.nunique() > 1, repeated(rows)
-        self.of(rows)
+        self.several_models = rows.model.nunique() > 1
+        self.by_run = has_repeated_runs(rows)
+        self.lines(rows)
 
-    def of(self, rows: pd.DataFrame) -> list[Line]:
+    def lines(self, rows: pd.DataFrame) -> list[Line]:
         """The lines of some rows, a floor last."""
-        groups = dedupe_floor(rows).groupby(
-            [*LINE, "run"] if self.by_run else LINE, sort=False, dropna=False
-        )
+        key = [*LINE_KEY, "run"] if self.by_run else LINE_KEY
+        groups = dedupe_floor(rows).groupby(key, sort=False, dropna=False)
         lines = [self.line(curves) for _, curves in groups]
         return sorted(lines, key=lambda line: line.floor)
 
-    def first(self, lines: list[Line], rows: pd.DataFrame) -> None:
-        """Give the styles out anew, so that these lines have the first ones, which differ most."""
+    def reassign(self, first: list[Line], rows: pd.DataFrame) -> None:
+        """Assign the styles anew: to the lines `first` before all others of `rows`.
+
+        The first styles differ most from each other.
+        """
         self.numbers.clear()
-        for line in lines:
+        for line in first:
             self.line(line.curves)
-        self.of(rows)
+        self.lines(rows)
 
     def line(self, curves: pd.DataFrame) -> Line:
-        first, seeds = curves.iloc[0].copy(), curves.seed.nunique()
-        if first.extend == FLOOR:
+        """The line of a scheme's curves, with its style."""
+        row = curves.iloc[0].copy()
+        if row.extend == FLOOR:
             return Line(FLOOR, Style("", "circle", dashed=True), curves, floor=True)
-        first["protocol"] = HEADLINE  # a label may name any other, but that stands above the chart
-        parts = (
-            [curve_label(first)] + [first.model] * self.several_models + [first.run] * self.by_run
+        qualifiers = self.qualifiers(row)
+        number = self.numbers.setdefault(
+            (*style_key(row), *qualifiers),
+            len(self.numbers),
         )
-        name = " · ".join(parts) + (f" ({seeds} seeds)" if seeds > 1 else "")
-        key = (
-            first.scheme,
-            first.extend or first.scheme,
-            first.original_length,
-            first.trained_length,
-            *parts[1:],
+        style = Style(
+            color=COLORS[number % len(COLORS)],
+            symbol=SYMBOLS[number % len(SYMBOLS)],
+            dashed=has_fixed_factor(row),
         )
-        number = self.numbers.setdefault(key, len(self.numbers))
-        colour, symbol = COLOURS[number % len(COLOURS)], SYMBOLS[number % len(SYMBOLS)]
-        return Line(
-            name, Style(colour, symbol, first.factor not in ("", "auto")), curves, floor=False
-        )
+        row["protocol"] = HEADLINE  # the heading of a chart names any other protocol
+        name = " · ".join([curve_label(row), *qualifiers])
+        seeds = curves.seed.nunique()
+        if seeds > 1:
+            name += f" ({seeds} seeds)"
+        return Line(name, style, curves, floor=False)
+
+    def qualifiers(self, row: Any) -> list[str]:
+        """The names that tell a row's scheme from the same scheme of another model or run."""
+        qualifiers = []
+        if self.several_models:
+            qualifiers.append(row.model)
+        if self.by_run:
+            qualifiers.append(row.run)
+        return qualifiers
 
 
-def repeated(rows: pd.DataFrame) -> bool:
-    """Whether two runs give the same scheme with the same seed, so that only their names tell them apart."""
-    modelled = rows.loc[rows.extend != FLOOR]
-    return bool((modelled.groupby([*LINE, "seed"], dropna=False).run.nunique() > 1).any())
+def mean_and_band(
+    groups: Any, value: str, interval: tuple[str, str], one_seed: bool
+) -> pd.DataFrame:
+    """Average over seeds, with a band: the interval of one seed, or the range of several.
+
+    Args:
+        groups: rows grouped by context length.
+        value: the column to average.
+        interval: the columns of the lower and upper end of one seed's interval.
+        one_seed: whether the rows are of one seed.
+
+    Returns:
+        The columns mean, low and high, by context length.
+    """
+    low, high = interval
+    return pd.DataFrame(
+        {
+            "mean": groups[value].mean(),
+            "low": groups[low].mean() if one_seed else groups[value].min(),
+            "high": groups[high].mean() if one_seed else groups[value].max(),
+        }
+    )
+
+
+def style_key(row: Any) -> tuple[Any, ...]:
+    """The key under which curves share a color: a scheme with all its factors."""
+    return (row.scheme, row.extend or row.scheme, row.original_length, row.trained_length)
+
+
+def has_fixed_factor(row: Any) -> bool:
+    """Whether a row's scaling factor is a number, the same at every context length."""
+    return row.factor not in ("", "auto")
+
+
+def has_repeated_runs(rows: pd.DataFrame) -> bool:
+    """Whether only their names tell two runs apart: same scheme, same seed."""
+    runs = rows.loc[rows.extend != FLOOR].groupby([*LINE_KEY, "seed"], dropna=False).run
+    return bool((runs.nunique() > 1).any())

@@ -14,12 +14,12 @@ async function unpack() {
   document.head.append(script);
 }
 
-function colours() {
+function themeColors() {
   const style = getComputedStyle(document.documentElement);
   return Object.fromEntries(["page", "ink", "soft", "rule"].map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 }
 
-function coloured(trace, theme) {
+function withColor(trace, theme) {
   if (!trace.line || trace.line.color !== "") return trace;
   const ink = trace.name === "floor" ? theme.ink : theme.soft;
   return { ...trace, line: { ...trace.line, color: ink }, marker: { ...trace.marker, color: ink } };
@@ -65,8 +65,8 @@ function layout(chart, view, scale, theme, width) {
   });
   Object.assign(base.yaxis, { type: scale, zeroline: Boolean(view.signed), exponentformat: "none" });
   if (scale === "log") Object.assign(base.yaxis, logTicks(view.traces));
-  if (view.reach) {
-    const [low, high] = scale === "log" ? view.reach.map(Math.log10) : view.reach;
+  if (view.range) {
+    const [low, high] = scale === "log" ? view.range.map(Math.log10) : view.range;
     base.yaxis.range = [low - (high - low) / 20, high + (high - low) / 20];
   }
   base.shapes = chart.marks.map((mark) => ({
@@ -105,8 +105,8 @@ function draw(figure) {
   if (scales && !chosen("scale")) scales.querySelector(`[value=${view.log ? "log" : "linear"}]`).checked = true;
   if (scales) scales.disabled = view.signed;
   const scale = view.signed ? "linear" : chosen("scale")?.value;
-  const theme = colours();
-  const traces = view.traces.map((trace) => coloured(trace, theme));
+  const theme = themeColors();
+  const traces = view.traces.map((trace) => withColor(trace, theme));
   if (under(chart, plot.clientWidth)) plot.style.height = `${360 + legendHeight(chart, plot.clientWidth)}px`;
   const config = { displaylogo: false, responsive: true, displayModeBar: false };
   return Plotly.react(plot, traces, layout(chart, view, scale, theme, plot.clientWidth), config);

@@ -1,4 +1,4 @@
-"""The page: its sections, and the one file that they and plotly.js become."""
+"""The page: its sections, and the HTML file that holds them together with plotly.js."""
 
 import base64
 import gzip
@@ -19,181 +19,220 @@ from posext.report.lines import Styles
 from posext.utils.atomic import write_text
 from posext.utils.errors import PosextError
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 
 
-def write(paths: Sequence[Path], out: Path) -> Path:
-    """Write the page of some runs' folders, or of curves files; where it was written.
+def write_page(paths: Sequence[Path], out: Path) -> Path:
+    """Write the page of some runs.
 
-    Raises PosextError where none holds curves, and for several runs on different targets.
+    Args:
+        paths: run folders, or curves files.
+        out: the HTML file to write.
+
+    Returns:
+        `out`.
+
+    Raises:
+        PosextError: no path holds curves, or several runs are on different targets.
     """
-    made = content(gather.read(paths))
-    charts = [chart for section in made["sections"] for chart in section["charts"]]
+    content = page_content(gather.read_sources(paths))
+    charts = [chart for section in content["sections"] for chart in section["charts"]]
     environment = Environment(
-        loader=FileSystemLoader(HERE),
+        loader=FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     text = environment.get_template("page.html").render(
-        **made,
-        css=Markup((HERE / "page.css").read_text()),
-        script=Markup((HERE / "page.js").read_text()),
-        charts=embedded(charts),
-        plotly=Markup(plotly()),
+        **content,
+        css=Markup((FOLDER / "page.css").read_text()),
+        script=Markup((FOLDER / "page.js").read_text()),
+        charts=embedded_json(charts),
+        plotly=Markup(compressed_plotly()),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, text)
     return out
 
 
-def content(sources: Sequence[Source]) -> dict[str, Any]:
-    """All that the page says, as plain data."""
+def page_content(sources: Sequence[Source]) -> dict[str, Any]:
+    """Everything that the template shows, as plain data."""
     if not sources:
         raise PosextError("none of these holds curves")
-    sources, notes = gather.on_same_targets(sources)
+    sources, notes = gather.select_same_targets(sources)
     rows = pd.concat([source.rows for source in sources], ignore_index=True)
     styles = Styles(rows)
     headline = rows.loc[rows.protocol == HEADLINE]
     runs = rows.run.drop_duplicates().tolist()
-    made: dict[str, Any] = {
+    content: dict[str, Any] = {
         "title": runs[0] if len(runs) == 1 else f"{len(runs)} runs compared",
-        "about": described(rows), "notes": notes, "runs": [run_of(source) for source in sources if source.run],
-        "answers": [], "lede": "", "facts": [], "table": [], "lengths": [], "seeds": [],
-    }  # fmt: skip
-    sections = []
+        "about": subtitle(rows),
+        "notes": notes,
+        "runs": [run_content(source) for source in sources if source.run],
+        "answers": [],
+        "lede": "",
+        "facts": [],
+        "table": [],
+        "lengths": [],
+        "seeds": [],
+        "sections": [],
+    }
     if len(headline):
-        styles.first(figures.visible(styles.of(headline)), rows)
-        charts, paired = compared(sources, styles, headline, HEADLINE, notes)
-        made["facts"], made["lede"] = words.facts(headline, sources), words.lede(headline)
-        made["lengths"] = sorted(int(n) for n in headline.context_length.unique())
-        made["table"] = tables.rows(headline, paired, styles)
-        over = seeds.over(headline, styles)
-        made["seeds"] = seeds.table(headline, over, styles)
-        made["answers"] = words.answers(
-            made["table"], made["lengths"], over, seeds.lowest(headline, styles)
-        )
-        made["answers"] += seeds.sentences(headline, styles)
-        about = (
-            words.MANY
-            if any(trace.get("visible") for trace in charts[0]["views"][0]["traces"])
-            else ""
-        )
-        sections.append(
-            {
-                "kind": "headline",
-                "title": "Extrapolation",
-                "about": about,
-                "charts": charts,
-                "table": [],
-            }
-        )
-        sections += [costs(headline, styles)] if headline.seconds.notna().any() else []
-    for name in rows.protocol.drop_duplicates():
-        if name != HEADLINE:
-            charts, _ = compared(sources, styles, rows, name, notes)
-            title = words.TITLES.get(name, name)
-            sections.append(
-                {
-                    "kind": "",
-                    "title": title,
-                    "about": words.protocol(name),
-                    "charts": charts,
-                    "table": [],
-                }
-            )
-    if heat := retrieval.figures(sources):
-        sections.append(
-            {
-                "kind": "heat",
-                "title": "Retrieval",
-                "about": words.RETRIEVAL,
-                "charts": heat,
-                "table": [],
-            }
-        )
-    return {**made, "sections": sections}
+        content |= headline_content(sources, styles, rows, headline, notes)
+    for protocol in rows.protocol.drop_duplicates().tolist():
+        if protocol != HEADLINE:
+            charts, _ = protocol_charts(sources, styles, rows, protocol, notes)
+            title = words.PROTOCOL_TITLES.get(protocol, str(protocol))
+            about = words.protocol_text(protocol)
+            content["sections"].append(section("", title, about, charts))
+    if maps := retrieval.heat_maps(sources):
+        content["sections"].append(section("heat", "Retrieval", words.RETRIEVAL_TEXT, maps))
+    return content
 
 
-def compared(
-    sources: Sequence[Source], styles: Styles, rows: pd.DataFrame, protocol: str, notes: list[str]
-) -> tuple[list[dict], list[gather.Paired]]:
-    """The charts of a protocol, one for each group of its targets, and the paired differences under it."""
-    of_protocol, fixed = rows.loc[rows.protocol == protocol], rows.loc[rows.protocol == HEADLINE]
-    x = ""
-    if protocol == "per_position":  # one pass: a bucket of positions is what a length is elsewhere
-        bucket = (
-            of_protocol.group.where(of_protocol.group != "", of_protocol.context_length)
-            .astype(float)
-            .astype(int)
-        )
-        of_protocol, x = (
-            of_protocol.assign(context_length=bucket, group=""),
-            "largest context in the bucket (tokens)",
-        )
-    beside = styles.of(fixed) if protocol not in (HEADLINE, "far_copy") and len(fixed) else []
-    charts, everything = [], []
-    for group, known in of_protocol.groupby("group", sort=False):
-        paired = []
-        for source in sources:
-            if ((source.rows.protocol == protocol) & (source.rows.group == group)).any():
-                differences, why = gather.paired(source, protocol, str(group))
-                paired, notes[:] = paired + differences, [*notes, *why]
-        chart_views = views.of_curves(known, paired, protocol)
-        chart = figures.chart(f"{protocol}-{len(charts)}", styles.of(known), chart_views, beside, x)
-        charts.append({**chart, "title": str(group)})
-        everything += paired
-    if len(charts) > 1:
-        figures.share_scale(charts)
-    return charts, everything
-
-
-def costs(headline: pd.DataFrame, styles: Styles) -> dict[str, Any]:
-    lines = [line for line in styles.of(headline) if not line.floor]
-    table = cost.table(lines)
+def headline_content(
+    sources: Sequence[Source],
+    styles: Styles,
+    rows: pd.DataFrame,
+    headline: pd.DataFrame,
+    notes: list[str],
+) -> dict[str, Any]:
+    """The tables, sentences and sections about the fixed targets."""
+    styles.reassign(figures.visible_lines(styles.lines(headline)), rows)
+    charts, paired = protocol_charts(sources, styles, headline, HEADLINE, notes)
+    lengths = sorted(int(n) for n in headline.context_length.unique())
+    table = tables.perplexity_table(headline, paired, styles)
+    differences = seeds.seed_differences(headline, styles)
+    lowest = seeds.lowest_curves(headline, styles)
+    answers = words.answer_sentences(table, lengths, differences, lowest)
+    first_view = charts[0]["views"][0]
+    has_hidden_lines = any(trace.get("visible") for trace in first_view["traces"])
+    about = words.HIDDEN_LINES_TEXT if has_hidden_lines else ""
+    sections = [section("headline", "Extrapolation", about, charts)]
+    if headline.seconds.notna().any():
+        sections.append(cost_section(headline, styles))
     return {
-        "kind": "cost",
-        "title": "Cost",
-        "about": words.COST,
-        "charts": [cost.figure(lines)],
+        "facts": words.facts(headline, sources),
+        "lede": words.lede(headline),
+        "lengths": lengths,
         "table": table,
+        "seeds": seeds.seeds_table(headline, differences, styles),
+        "answers": answers + seeds.one_seed_sentences(headline, styles),
+        "sections": sections,
     }
 
 
-def described(rows: pd.DataFrame) -> list[tuple[str, str]]:
-    """What stands under the title."""
+def section(
+    kind: str, title: str, about: str, charts: list[dict], table: Sequence[dict] = ()
+) -> dict[str, Any]:
+    """A section of the page: charts under a title and a paragraph `about` them."""
+    return {"kind": kind, "title": title, "about": about, "charts": charts, "table": table}
+
+
+def cost_section(headline: pd.DataFrame, styles: Styles) -> dict[str, Any]:
+    lines = [line for line in styles.lines(headline) if not line.floor]
+    charts = [cost.cost_chart(lines)]
+    return section("cost", "Cost", words.COST_TEXT, charts, cost.cost_table(lines))
+
+
+def protocol_charts(
+    sources: Sequence[Source], styles: Styles, rows: pd.DataFrame, protocol: str, notes: list[str]
+) -> tuple[list[dict], list[gather.PairedCurve]]:
+    """The charts of a protocol, one for each group of its targets.
+
+    Appends to `notes` a sentence for each curve without paired differences.
+
+    Returns:
+        The charts, and the paired differences under the protocol.
+    """
+    protocol_rows = rows.loc[rows.protocol == protocol]
+    headline = rows.loc[rows.protocol == HEADLINE]
+    x_title = ""
+    if protocol == "per_position":
+        protocol_rows = buckets_to_lengths(protocol_rows)
+        x_title = "largest context in the bucket (tokens)"
+    needs_comparison = protocol not in (HEADLINE, "far_copy") and len(headline)
+    faint_lines = styles.lines(headline) if needs_comparison else []
+    charts = []
+    all_differences = []
+    for group, curves in protocol_rows.groupby("group", sort=False):
+        differences = group_differences(sources, protocol, str(group), notes)
+        chart = figures.chart(
+            f"{protocol}-{len(charts)}",
+            styles.lines(curves),
+            views.curve_views(curves, differences, protocol),
+            faint_lines,
+            x_title,
+        )
+        charts.append({**chart, "title": str(group)})
+        all_differences += differences
+    if len(charts) > 1:
+        figures.share_y_range(charts)
+    return charts, all_differences
+
+
+def buckets_to_lengths(rows: pd.DataFrame) -> pd.DataFrame:
+    """Move the buckets of positions of one pass (per_position) into context_length."""
+    bucket = rows.group.where(rows.group != "", rows.context_length)
+    return rows.assign(context_length=bucket.astype(float).astype(int), group="")
+
+
+def group_differences(
+    sources: Sequence[Source], protocol: str, group: str, notes: list[str]
+) -> list[gather.PairedCurve]:
+    """The paired differences of all sources that have a group of a protocol's targets.
+
+    Appends to `notes` a sentence for each curve without paired differences.
+    """
+    all_differences = []
+    for source in sources:
+        if ((source.rows.protocol == protocol) & (source.rows.group == group)).any():
+            differences, sentences = gather.paired_curves(source, protocol, group)
+            all_differences += differences
+            notes += sentences
+    return all_differences
+
+
+def subtitle(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """The study, models, seeds and commits under the title; empty ones are left out."""
     by_model = rows.loc[rows.parameters.notna()].groupby("model", sort=False).parameters
-    models = [f"{model}, {words.span(counts, 'parameters')}" for model, counts in by_model]
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "study": rows.study,
-        "model": models,
+        "model": [f"{model}, {words.span_text(n, 'parameters')}" for model, n in by_model],
         "seed": rows.seed.astype(int),
         "code": rows.commit,
     }
-    said = {
-        name: "; ".join(str(v) for v in dict.fromkeys(values) if str(v))
-        for name, values in found.items()
+    texts = {
+        name: "; ".join(str(value) for value in dict.fromkeys(column) if str(value))
+        for name, column in values.items()
     }
-    return [(name, text) for name, text in said.items() if text]
+    return [(name, text) for name, text in texts.items() if text]
 
 
-def run_of(source: Source) -> dict[str, Any]:
-    """A run's own part of the page: its config and its commands."""
+def run_content(source: Source) -> dict[str, Any]:
+    """The part of the page about one run: its config and its commands."""
     assert source.run is not None
-    return {"name": source.run.name, "config": commands.config(source.run), "train": commands.train(source.run),
-            "evaluate": commands.evaluate(source.run, source.rows)}  # fmt: skip
+    return {
+        "name": source.run.name,
+        "config": commands.config_yaml(source.run),
+        "train": commands.train_command(source.run),
+        "evaluate": commands.evaluate_commands(source.run, source.rows),
+    }
 
 
-def embedded(value: Any) -> Markup:
-    """JSON that is safe inside a script element. Raises PosextError for nan, which JSON does not have."""
+def embedded_json(value: Any) -> Markup:
+    """JSON that is safe inside a script element.
+
+    Raises ValueError for nan, which JSON does not have.
+    """
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 @cache
-def plotly() -> str:
-    """plotly.js, compressed: 2.0 MB in place of 4.8, which the browser unpacks."""
+def compressed_plotly() -> str:
+    """plotly.js in base64, compressed from 4.8 MB to 2.0 MB; the browser unpacks it."""
     from plotly.offline import get_plotlyjs
 
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()

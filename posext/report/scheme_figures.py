@@ -1,4 +1,6 @@
-"""What a scheme does with positions, as figures: numbers here, ink in sketch.py. Only the interface is asked, never a name.
+"""Figures of a scheme's effect on positions, as numbers; scheme_render.py draws them.
+
+Only the interface of a scheme is used, never its name.
 
 Shape suffixes: R rotated pairs, H heads, T positions or distances, C model width.
 """
@@ -22,12 +24,12 @@ from posext.pe.rope import RoPE
 from posext.pe.scaling import ScaledRoPE
 from posext.utils.errors import PosextError
 
-PATTERN = 12  # layers, of which a scheme by layer is asked
-STILL = 1e12  # tokens: a pair with a longer wavelength stands still
+PATTERN = 12  # number of layers to ask a scheme for, since layers may differ
+STATIONARY_WAVELENGTH = 1e12  # tokens; a pair with a longer wavelength counts as not turning
 
 
 class FigureLine(NamedTuple):
-    """One curve, float64 (N,) each; it has gaps where y is not finite."""
+    """One curve: `x` and `y` are float64 (N,), with a gap wherever y is not finite."""
 
     label: str
     x: Tensor
@@ -35,7 +37,7 @@ class FigureLine(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """Curves, values to mark on one of the axes, and what is said beside them in sentences."""
+    """Curves, values to mark on one of the axes, and sentences to print beside them."""
 
     title: str
     x_label: str
@@ -48,9 +50,18 @@ class Figure(NamedTuple):
 
 
 def figures(name: str, scheme: PositionalEncoding, length: int) -> list[Figure]:
-    """All that can be drawn of a scheme in a context of `length` tokens without text; empty where it acts otherwise.
+    """Make the figures of a scheme that need no text.
 
-    Raises PosextError for a length at which the scheme is undefined.
+    Args:
+        name: the scheme's name, for labels.
+        scheme: the scheme.
+        length: the context length in tokens.
+
+    Returns:
+        Figures of rotation, bias and embedding; empty for a scheme that has none of these.
+
+    Raises:
+        PosextError: the scheme is undefined at `length`.
     """
     if scheme.max_length is not None and length > scheme.max_length:
         raise PosextError(
@@ -60,116 +71,153 @@ def figures(name: str, scheme: PositionalEncoding, length: int) -> list[Figure]:
     kinds = dict.fromkeys(layers)
     with torch.no_grad():
         return [
-            figure._replace(title=numbered(layers, kind) if len(kinds) > 1 else "")
+            figure._replace(title=layer_title(layers, kind) if len(kinds) > 1 else "")
             for kind in kinds
-            for figure in of_layer(name, kind, length)
+            for figure in layer_figures(name, kind, length)
         ]
 
 
-def of_layer(name: str, scheme: PositionalEncoding, length: int) -> list[Figure]:
+def layer_figures(name: str, scheme: PositionalEncoding, length: int) -> list[Figure]:
     """The figures of one layer's scheme."""
-    drawn, positions_T = [], torch.arange(length)
-    rotation, bias = (
-        scheme.rotation(torch.arange(2), length),
-        bias_without_text(scheme, positions_T),
-    )
-    encoding_TC = scheme.embed(torch.zeros(1, length, scheme.shape.d_model), positions_T)[0]
+    figures = []
+    positions_T = torch.arange(length)
+    rotation = scheme.rotation(torch.arange(2), length)
     if rotation is not None:
-        drawn.append(of_rotation(name, scheme, rotation, length))
-    if isinstance(bias, DistanceBias | PairBias) or (
-        isinstance(bias, KeyBias) and bias.values_HK.ndim == 2
-    ):
-        drawn.append(of_distance(scheme, "bias on the logit", bias_by_distance(bias, positions_T)))
+        figures.append(wavelength_figure(name, scheme, rotation, length))
+    bias = bias_without_text(scheme, positions_T)
+    is_positional = isinstance(bias, DistanceBias | PairBias)
+    is_key_bias_per_head = isinstance(bias, KeyBias) and bias.values_HK.ndim == 2
+    if is_positional or is_key_bias_per_head:
+        values_HT = bias_by_distance(bias, positions_T)
+        figures.append(distance_figure(scheme, "bias on the logit", values_HT))
+    encoding_TC = scheme.embed(torch.zeros(1, length, scheme.shape.d_model), positions_T)[0]
     if encoding_TC.any():
         similarity_HT = similarity_by_distance(encoding_TC)[None]
-        drawn.append(of_distance(scheme, "similarity (cosine) to the last position", similarity_HT))
-    return drawn
+        label = "similarity (cosine) to the last position"
+        figures.append(distance_figure(scheme, label, similarity_HT))
+    return figures
 
 
 def bias_without_text(scheme: PositionalEncoding, positions_T: Tensor) -> Any:
-    """The bias of a scheme, or that of a new layer of one whose layers have biases of their own; None for all others."""
-    own = scheme.make_layer_module() if scheme.family == "bias" else None
-    if own is None:
+    """The bias of a scheme on empty input; of a new layer if layers have a bias of their own.
+
+    Returns None for a scheme without a bias.
+    """
+    layer_module = scheme.make_layer_module() if scheme.family == "bias" else None
+    if layer_module is None:
         return scheme.bias(positions_T)
-    return own(
-        torch.zeros(1, len(positions_T), scheme.shape.d_model), AttentionTables(positions_T)
-    ).bias
+    x_BTC = torch.zeros(1, len(positions_T), scheme.shape.d_model)
+    return layer_module(x_BTC, AttentionTables(positions_T)).bias
 
 
-def numbered(layers: list[PositionalEncoding], kind: PositionalEncoding) -> str:
-    """Which layers a scheme stands for, counted from 1."""
-    return f"layers {', '.join(str(i + 1) for i, layer in enumerate(layers) if layer is kind)} of {len(layers)}"
+def layer_title(layers: list[PositionalEncoding], kind: PositionalEncoding) -> str:
+    """The numbers of the layers that share a scheme, counted from 1."""
+    numbers = [str(number) for number, layer in enumerate(layers, start=1) if layer is kind]
+    return f"layers {', '.join(numbers)} of {len(layers)}"
 
 
 def nothing_to_draw(name: str, scheme: PositionalEncoding) -> str:
-    """Why a scheme has no figures, in a sentence."""
-    content = any(
-        layer.make_layer_module() is not None for layer in dict.fromkeys(scheme.layers(PATTERN))
-    )
-    reason = (
-        "acts on the content, layer by layer"
-        if content
-        else "adds nothing that positions alone decide"
-    )
+    """A sentence that says why a scheme has no figures."""
+    kinds = dict.fromkeys(scheme.layers(PATTERN))
+    if any(layer.make_layer_module() is not None for layer in kinds):
+        reason = "acts on the content, layer by layer"
+    else:
+        reason = "adds nothing that positions alone decide"
     return f"{name} {reason}, so without text there is nothing to draw."
 
 
-def of_rotation(name: str, scheme: PositionalEncoding, rotation: Rotation, length: int) -> Figure:
-    """Wavelength by pair, beside plain RoPE's at the same base; `rotation` holds positions 0 and 1."""
-    base, original = getattr(scheme, "base", 10000.0), scheme.shape.original_length
-    rope = RoPE(scheme.shape, base=base).rotation(torch.arange(2), length)
-    own_R, ropes_R = wavelengths(rotation), wavelengths(rope)
-    factor = attention_factor(rotation)
-    notes = [
-        f"Attention factor {factor:.4g} on cos and sin: logits are multiplied by {factor**2:.4g}.",
-        f"{int((own_R <= original).sum())} of {len(own_R)} pairs turn at least once within the original length, "
-        f"{int((ropes_R <= original).sum())} of {len(ropes_R)} of plain RoPE's.",
+def wavelength_figure(
+    name: str, scheme: PositionalEncoding, rotation: Rotation, length: int
+) -> Figure:
+    """Wavelength by pair, beside plain RoPE with the same base.
+
+    `rotation` must hold positions 0 and 1.
+    """
+    base = getattr(scheme, "base", 10000.0)
+    original_length = scheme.shape.original_length
+    rope_rotation = RoPE(scheme.shape, base=base).rotation(torch.arange(2), length)
+    own_R = wavelengths(rotation)
+    rope_R = wavelengths(rope_rotation)
+    lines = [
+        FigureLine(f"rope, base {base:,.10g}", indices(rope_R), rope_R),
+        FigureLine(name, indices(own_R), own_R),
     ]
+    return Figure(
+        title="",
+        x_label="pair",
+        y_label="wavelength (tokens)",
+        lines=lines,
+        marks={"original length": original_length, "length": length},
+        marked="y",
+        logarithmic=True,
+        notes=rotation_notes(scheme, rotation, own_R, rope_R, length),
+    )
+
+
+def rotation_notes(
+    scheme: PositionalEncoding, rotation: Rotation, own_R: Tensor, rope_R: Tensor, length: int
+) -> list[str]:
+    """Sentences about a rotation; `own_R` and `rope_R` are wavelengths (tokens) by pair."""
+    original_length = scheme.shape.original_length
+    notes = []
     if isinstance(scheme, ScaledRoPE):
-        notes.insert(0, f"Factor s = {scheme.scale(length):g} at a length of {length} tokens.")
-    if still := int(own_R.isinf().sum()):
-        notes.append(f"{still} of {len(own_R)} pairs stand still.")
+        notes.append(f"Factor s = {scheme.scale(length):g} at a length of {length} tokens.")
+    factor = attention_factor(rotation)
+    own_turning = int((own_R <= original_length).sum())
+    rope_turning = int((rope_R <= original_length).sum())
+    notes += [
+        f"Attention factor {factor:.4g} on cos and sin: logits are multiplied by {factor**2:.4g}.",
+        f"{own_turning} of {len(own_R)} pairs turn at least once within the original length, "
+        f"{rope_turning} of {len(rope_R)} of plain RoPE's.",
+    ]
+    if stationary := int(own_R.isinf().sum()):
+        notes.append(f"{stationary} of {len(own_R)} pairs stand still.")
     if rotation.gain_TR is not None:
         notes.append("Queries and keys also have a gain by position, which is not drawn.")
-    lines = [
-        FigureLine(f"rope, base {base:,.10g}", counted(ropes_R), ropes_R),
-        FigureLine(name, counted(own_R), own_R),
-    ]
-    marks = {"original length": original, "length": length}
-    return Figure("", "pair", "wavelength (tokens)", lines, marks, "y", True, notes)
+    return notes
 
 
-def of_distance(scheme: PositionalEncoding, what: str, values_HT: Tensor) -> Figure:
+def distance_figure(scheme: PositionalEncoding, y_label: str, values_HT: Tensor) -> Figure:
     """A value by distance from the last position, a curve a head."""
-    heads = [f"head {h + 1}" for h in range(len(values_HT))] if len(values_HT) > 1 else [what]
+    labels = [y_label]
+    if len(values_HT) > 1:
+        labels = [f"head {head + 1}" for head in range(len(values_HT))]
     lines = [
-        FigureLine(label, counted(row), row) for label, row in zip(heads, values_HT, strict=True)
+        FigureLine(label, indices(values_T), values_T)
+        for label, values_T in zip(labels, values_HT, strict=True)
     ]
-    notes = (
-        ["Learned: as initialised, before any training."]
-        if any(True for _ in scheme.parameters())
-        else []
+    is_learned = any(True for _ in scheme.parameters())
+    return Figure(
+        title="",
+        x_label="distance (tokens)",
+        y_label=y_label,
+        lines=lines,
+        marks={"original length": scheme.shape.original_length},
+        marked="x",
+        logarithmic=False,
+        notes=["Learned: as initialised, before any training."] if is_learned else [],
     )
-    marks = {"original length": scheme.shape.original_length}
-    return Figure("", "distance (tokens)", what, lines, marks, "x", False, notes)
 
 
 def wavelengths(rotation: Rotation) -> Tensor:
-    """Tokens in which each pair turns once: float64 (R,), inf where it stands still. From positions 0 and 1."""
+    """The tokens in which each pair turns once: float64 (R,), inf for a stationary pair.
+
+    `rotation` must hold positions 0 and 1.
+    """
     step_R = torch.atan2(rotation.sin_TR[1].double(), rotation.cos_TR[1].double()).abs()
     tokens_R = 2 * math.pi / step_R
-    return tokens_R.where(tokens_R < STILL, math.inf)
+    return tokens_R.where(tokens_R < STATIONARY_WAVELENGTH, math.inf)
 
 
 def attention_factor(rotation: Rotation) -> float:
-    """The factor on cos and sin; its square is on the logits. From position 0."""
+    """The factor on cos and sin, from position 0; the logits have its square."""
     return float(rotation.cos_TR[0, 0])
 
 
 def bias_by_distance(bias: KeyBias | DistanceBias | PairBias, positions_T: Tensor) -> Tensor:
-    """What the last query adds to the logit of the key at distance 0 .. T - 1: float64 (H, T).
+    """The bias of the last query's logits on the key at distance 0 .. T - 1: float64 (H, T).
 
-    A bias of the key alone is defined but for a constant, and taken to be 0 at distance 0.
+    A bias of the key alone is defined up to a constant; here it is 0 at distance 0.
     """
     if isinstance(bias, DistanceBias):
         return bias.values_HL.double()
@@ -179,9 +227,9 @@ def bias_by_distance(bias: KeyBias | DistanceBias | PairBias, positions_T: Tenso
 
 
 def similarity_by_distance(encoding_TC: Tensor) -> Tensor:
-    """The cosine of the last position's encoding and the one at distance 0 .. T - 1: float64 (T,)."""
+    """Cosine of the last position's encoding and the one at distance 0 .. T - 1: float64 (T,)."""
     return F.cosine_similarity(encoding_TC.double(), encoding_TC[-1:].double(), dim=-1).flip(-1)
 
 
-def counted(values: Tensor) -> Tensor:
+def indices(values: Tensor) -> Tensor:
     return torch.arange(len(values), dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""What a page says of seeds: differences to the crop baseline over several, and what may not be concluded from one."""
+"""Sentences and the table about seeds: differences over several, and the limits of one seed."""
 
 import math
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from posext.analysis.curves import ONE_CURVE, crop_baseline
 from posext.analysis.seed_spread import Seeds
 from posext.eval.bayes_floor import FLOOR
 from posext.report.lines import Styles
-from posext.report.words import listed
+from posext.report.words import quoted_list
 
-BLANK = {"value": "", "between": ""}
-Over = Mapping[tuple[str, int], Seeds]  # by the name of a curve and the context length
+NO_VALUE = {"value": "", "between": ""}
+SeedDifferences = Mapping[tuple[str, int], Seeds]  # by curve name and context length
 
 
-class End(NamedTuple):
+class CurveEnd(NamedTuple):
     """A curve at the longest length, over its seeds."""
 
     name: str
@@ -33,106 +33,132 @@ class End(NamedTuple):
         return f"{math.exp(self.nll):.2f}"
 
     @property
-    def between(self) -> str:
+    def interval(self) -> str:
+        """The interval of one seed, or the range of several, in perplexity."""
         if len(self.rows) == 1:
-            return f"{math.exp(self.rows.nll_low.iloc[0]):.1f} to {math.exp(self.rows.nll_high.iloc[0]):.1f}"
-        return f"mean of {len(self.rows)} seeds, {math.exp(self.rows.nll.min()):.1f} to {math.exp(self.rows.nll.max()):.1f}"
+            only = self.rows.iloc[0]
+            return f"{math.exp(only.nll_low):.1f} to {math.exp(only.nll_high):.1f}"
+        low = math.exp(self.rows.nll.min())
+        high = math.exp(self.rows.nll.max())
+        return f"mean of {len(self.rows)} seeds, {low:.1f} to {high:.1f}"
 
 
-def over(headline: pd.DataFrame, styles: Styles) -> Over:
-    """Differences to the crop baseline, each of a seed to its own, for curves of several seeds, from the training length on."""
-    values: dict[tuple[str, int], dict[int, float]] = {}
-    for _, curve in modelled(headline).groupby(ONE_CURVE, sort=False, dropna=False):
-        name, crop = styles.line(curve).name, crop_baseline(curve, headline)
+def seed_differences(headline: pd.DataFrame, styles: Styles) -> SeedDifferences:
+    """Differences to the crop baseline (nats), for curves of several seeds.
+
+    Each seed is compared with its own baseline, from the training length on.
+    """
+    differences: dict[tuple[str, int], dict[int, float]] = {}
+    for _, curve in without_floor(headline).groupby(ONE_CURVE, sort=False, dropna=False):
+        name = styles.line(curve).name
+        crop = crop_baseline(curve, headline)
         longer = curve.loc[curve.context_length >= curve.trained_length]
         for row in longer.itertuples():
-            if math.isfinite(difference := float(row.nll) - crop):
-                values.setdefault((name, int(row.context_length)), {})[int(row.seed)] = difference
+            difference = float(row.nll) - crop
+            if math.isfinite(difference):
+                by_seed = differences.setdefault((name, int(row.context_length)), {})
+                by_seed[int(row.seed)] = difference
     return {
-        key: seed_spread.over_seeds(list(found.values()))
-        for key, found in values.items()
-        if len(found) > 1
+        key: seed_spread.over_seeds(list(by_seed.values()))
+        for key, by_seed in differences.items()
+        if len(by_seed) > 1
     }
 
 
-def table(headline: pd.DataFrame, found: Over, styles: Styles) -> list[dict[str, Any]]:
-    """A row a curve of several seeds: its name, colour, and a cell a length."""
+def seeds_table(
+    headline: pd.DataFrame, differences: SeedDifferences, styles: Styles
+) -> list[dict[str, Any]]:
+    """A row a curve of several seeds: its name, color, and a cell a length."""
     lengths = sorted(int(n) for n in headline.context_length.unique())
-    made = {}
-    for _, curve in modelled(headline).groupby(ONE_CURVE, sort=False, dropna=False):
+    names = {name for name, _ in differences}
+    rows = {}
+    for _, curve in without_floor(headline).groupby(ONE_CURVE, sort=False, dropna=False):
         line = styles.line(curve)
-        if any(name == line.name for name, _ in found):
-            cells = [cell(found.get((line.name, n))) for n in lengths]
-            style = {"colour": line.style.colour, "dashed": line.style.dashed}
-            made[line.name] = {"name": line.name, "cells": cells, **style}
-    return list(made.values())
+        if line.name in names:
+            rows[line.name] = {
+                "name": line.name,
+                "cells": [seeds_cell(differences.get((line.name, n))) for n in lengths],
+                "color": line.style.color,
+                "dashed": line.style.dashed,
+            }
+    return list(rows.values())
 
 
-def cell(seeds: Seeds | None) -> dict[str, str]:
+def seeds_cell(seeds: Seeds | None) -> dict[str, str]:
     if seeds is None:
-        return BLANK
+        return NO_VALUE
     return {
         "value": f"{seeds.mean:+.3f} ± {seeds.sd:.3f}",
         "between": f"{seeds.low:+.3f} to {seeds.high:+.3f}",
     }
 
 
-def lowest(headline: pd.DataFrame, styles: Styles) -> str:
-    """Which curve ends lowest, and which are within seed noise of it; empty where there is but one."""
-    ends = at_the_end(headline, styles)
+def lowest_curves(headline: pd.DataFrame, styles: Styles) -> str:
+    """A sentence that names the curves that end lowest, and those within seed noise of them.
+
+    Empty for a single curve.
+    """
+    ends = curve_ends(headline, styles)
     if len(ends) < 2:
         return ""
     best = min(ends, key=lambda end: end.nll)
-    same = [end.name for end in ends if end.perplexity == best.perplexity]
-    tied = [end.name for end in ends if end.name not in same and within_seeds(end, best)]
+    lowest = [end.name for end in ends if end.perplexity == best.perplexity]
+    tied = [end.name for end in ends if end.name not in lowest and within_seed_noise(end, best)]
     length = int(headline.context_length.max())
-    said = f"Lowest perplexity at {length:,} tokens: {best.perplexity} ({best.between}), {listed(same)}"
-    return (
-        f"{said}; within seed noise of it, so no higher as far as this tells: {listed(tied)}."
-        if tied
-        else f"{said}."
+    sentence = (
+        f"Lowest perplexity at {length:,} tokens: "
+        f"{best.perplexity} ({best.interval}), {quoted_list(lowest)}"
     )
+    if tied:
+        sentence += (
+            f"; within seed noise of it, so no higher as far as this tells: {quoted_list(tied)}"
+        )
+    return f"{sentence}."
 
 
-def at_the_end(headline: pd.DataFrame, styles: Styles) -> list[End]:
-    rows = modelled(headline)
+def curve_ends(headline: pd.DataFrame, styles: Styles) -> list[CurveEnd]:
+    """All curves that are defined at the longest length, over their seeds."""
+    rows = without_floor(headline)
     rows = rows.loc[(rows.context_length == headline.context_length.max()) & rows.nll.notna()]
-    found: dict[str, list[pd.DataFrame]] = {}
+    by_name: dict[str, list[pd.DataFrame]] = {}
     for _, curve in rows.groupby(ONE_CURVE, sort=False, dropna=False):
-        found.setdefault(styles.line(curve).name, []).append(curve)
+        by_name.setdefault(styles.line(curve).name, []).append(curve)
     return [
-        End(name, pd.concat(parts).drop_duplicates("seed").set_index("seed"))
-        for name, parts in found.items()
+        CurveEnd(name, pd.concat(curves).drop_duplicates("seed").set_index("seed"))
+        for name, curves in by_name.items()
     ]
 
 
-def within_seeds(end: End, best: End) -> bool:
-    """Whether seeds alone may have put one curve below another; False where nothing is known of seeds, and within a run."""
-    both = end.rows.index.intersection(best.rows.index)
-    if len(both) > 1:
-        differences = end.rows.nll.loc[both] - best.rows.nll.loc[both]
+def within_seed_noise(end: CurveEnd, best: CurveEnd) -> bool:
+    """Whether another seed could have put `end` below `best`.
+
+    False for two curves of the same run, and if no spread over seeds is known.
+    """
+    shared_seeds = end.rows.index.intersection(best.rows.index)
+    if len(shared_seeds) > 1:
+        differences = end.rows.nll.loc[shared_seeds] - best.rows.nll.loc[shared_seeds]
         return seed_spread.over_seeds(differences.tolist()).low <= 0
     if set(end.rows.run) == set(best.rows.run):
         return False
-    of_each = [
-        seed_spread.known(each.rows.model.iloc[0], each.rows.scheme.iloc[0]) for each in (end, best)
+    spreads = [
+        seed_spread.known(curve.rows.model.iloc[0], curve.rows.scheme.iloc[0])
+        for curve in (end, best)
     ]
-    return end.nll - best.nll <= seed_spread.noise(*of_each)
+    return end.nll - best.nll <= seed_spread.noise(*spreads)
 
 
-def sentences(headline: pd.DataFrame, styles: Styles) -> list[str]:
-    """What one seed leaves open; nothing where all curves have several."""
-    rows = modelled(headline)
+def one_seed_sentences(headline: pd.DataFrame, styles: Styles) -> list[str]:
+    """Sentences about what one seed leaves open; none if all curves have several seeds."""
+    rows = without_floor(headline)
     names = pd.Series("", index=rows.index)
     for _, curve in rows.groupby(ONE_CURVE, sort=False, dropna=False):
         names[curve.index] = styles.line(curve).name
-    alone = rows.loc[rows.groupby(names).seed.transform("nunique") == 1]
-    said = seed_spread.sentences(
-        alone[["model", "scheme"]].drop_duplicates().itertuples(index=False, name=None)
-    )
-    several = alone.drop_duplicates(ONE_CURVE).run.duplicated().any()
-    return [*said, WEIGHTS] if several else said
+    one_seed = rows.loc[rows.groupby(names).seed.transform("nunique") == 1]
+    models_and_schemes = one_seed[["model", "scheme"]].drop_duplicates()
+    sentences = seed_spread.sentences(models_and_schemes.itertuples(index=False, name=None))
+    same_run = one_seed.drop_duplicates(ONE_CURVE).run.duplicated().any()
+    return [*sentences, WEIGHTS] if same_run else sentences
 
 
-def modelled(headline: pd.DataFrame) -> pd.DataFrame:
+def without_floor(headline: pd.DataFrame) -> pd.DataFrame:
     return headline.loc[headline.extend != FLOOR]

@@ -1,4 +1,4 @@
-"""The table of a page: perplexity with its interval and verdict by length, and the numbers derived of each curve."""
+"""The table of a page: perplexity by length with interval and verdict, and derived numbers."""
 
 import math
 from collections.abc import Sequence
@@ -9,73 +9,98 @@ import pandas as pd
 from posext.analysis.curves import ONE_CURVE, summary
 from posext.analysis.statistics import NO_INTERVAL, Estimate
 from posext.eval.bayes_floor import FLOOR
-from posext.report.gather import Paired
+from posext.report.gather import PairedCurve
 from posext.report.lines import Styles
 
-BLANK = {"value": "", "between": "", "verdict": "", "difference": ""}
+EMPTY_CELL = {"value": "", "between": "", "verdict": "", "difference": ""}
 
 
-def rows(
-    headline: pd.DataFrame, differences: Sequence[Paired], styles: Styles
+def perplexity_table(
+    headline: pd.DataFrame, differences: Sequence[PairedCurve], styles: Styles
 ) -> list[dict[str, Any]]:
-    """A row a curve and seed: name, colour, seed, a cell a length, usable length, how sure that is, and the gain."""
+    """A row a curve and seed.
+
+    A row has a name, color, seed, a cell a length, the usable length, the share of resamples with
+    that usable length, and the gain over the crop baseline.
+    """
     lengths = sorted(headline.context_length.unique())
     paired = {(d.row.run, d.row.extend, d.row.factor): d for d in differences}
-    made = []
-    for _, curve in headline.loc[headline.extend != FLOOR].groupby(
-        ONE_CURVE, sort=False, dropna=False
-    ):
-        first, line = curve.iloc[0], styles.line(curve)
-        found = paired.get((first.run, first.extend, first.factor))
-        at, table = (
-            curve.set_index("context_length"),
-            found.table.set_index("context") if found else None,
+    without_floor = headline.loc[headline.extend != FLOOR]
+    rows = []
+    for _, curve in without_floor.groupby(ONE_CURVE, sort=False, dropna=False):
+        first = curve.iloc[0]
+        line = styles.line(curve)
+        pair = paired.get((first.run, first.extend, first.factor))
+        if pair is None:
+            usable = summary(curve, headline)["usable_length"] or "nowhere"
+            derived: dict[str, Any] = {"usable": usable}
+        else:
+            derived = pair.derived
+        rows.append(
+            {
+                "name": line.name,
+                "color": line.style.color,
+                "dashed": line.style.dashed,
+                "seed": int(first.seed),
+                "cells": perplexity_cells(curve, pair, lengths),
+                "usable": usable_text(derived["usable"]),
+                "share": share_text(derived.get("share")),
+                "gain": estimate_cell(derived.get("gain")),
+            }
         )
-        cells = [cell(at.loc[n], table.loc[n] if table is not None and n in table.index else None)
-                 if n in at.index else BLANK for n in lengths]  # fmt: skip
-        derived: dict[str, Any] = (
-            found.derived
-            if found
-            else {"usable": summary(curve, headline)["usable_length"] or "nowhere"}
-        )
-        made.append(
-            {"name": line.name, "colour": line.style.colour, "dashed": line.style.dashed, "seed": int(first.seed),
-             "cells": cells, "usable": worded(derived["usable"]), "share": share(derived.get("share")),
-             "gain": estimate(derived.get("gain"))}
-        )  # fmt: skip
-    return made
+    return rows
 
 
-def cell(row: Any, difference: Any) -> dict[str, str]:
+def perplexity_cells(
+    curve: pd.DataFrame, pair: PairedCurve | None, lengths: Sequence[int]
+) -> list[dict[str, str]]:
+    """A cell for each length; empty if the curve was not measured there."""
+    by_length = curve.set_index("context_length")
+    differences = pair.table.set_index("context") if pair else pd.DataFrame()
+    cells = []
+    for length in lengths:
+        if length not in by_length.index:
+            cells.append(EMPTY_CELL)
+            continue
+        difference = differences.loc[length] if length in differences.index else None
+        cells.append(perplexity_cell(by_length.loc[length], difference))
+    return cells
+
+
+def perplexity_cell(row: Any, difference: Any) -> dict[str, str]:
+    """The perplexity of a row of a curve, and its verdict if there is a paired difference."""
     if math.isnan(row.nll):
-        return {**BLANK, "value": "undefined"}
-    alone = math.isnan(row.nll_low)
-    between = (
-        NO_INTERVAL if alone else f"{math.exp(row.nll_low):.1f} to {math.exp(row.nll_high):.1f}"
-    )
-    shown = {**BLANK, "value": f"{row.perplexity:.2f}", "between": between}
+        return {**EMPTY_CELL, "value": "undefined"}
+    between = ends_text(math.exp(row.nll_low), math.exp(row.nll_high), ".1f")
+    cell = {**EMPTY_CELL, "value": f"{row.perplexity:.2f}", "between": between}
     if difference is None:
-        return shown
-    baseline = row.extend == "" and row.name == row.trained_length
-    ends = (
-        f", {NO_INTERVAL}"
-        if math.isnan(difference.low)
-        else f" [{difference.low:+.3f}, {difference.high:+.3f}]"
-    )
-    said = f"{difference.difference:+.3f} nats{ends} to the crop baseline"
-    return {**shown, "verdict": "baseline" if baseline else difference.verdict, "difference": said}
+        return cell
+    is_baseline = row.extend == "" and row.name == row.trained_length
+    interval = f" [{difference.low:+.3f}, {difference.high:+.3f}]"
+    if math.isnan(difference.low):
+        interval = f", {NO_INTERVAL}"
+    hover = f"{difference.difference:+.3f} nats{interval} to the crop baseline"
+    verdict = "baseline" if is_baseline else difference.verdict
+    return {**cell, "verdict": verdict, "difference": hover}
 
 
-def worded(usable: int | str) -> str:
+def usable_text(usable: int | str) -> str:
     return usable if isinstance(usable, str) else f"{usable:,}"
 
 
-def share(found: float | None) -> str:
-    return "" if found is None else f"{found:.0%}"
+def share_text(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
 
 
-def estimate(found: Estimate | None) -> dict[str, str]:
-    if found is None:
-        return BLANK
-    between = NO_INTERVAL if math.isnan(found.low) else f"{found.low:+.3f} to {found.high:+.3f}"
-    return {"value": f"{found.value:+.3f}", "between": between}
+def estimate_cell(estimate: Estimate | None) -> dict[str, str]:
+    if estimate is None:
+        return EMPTY_CELL
+    between = ends_text(estimate.low, estimate.high, "+.3f")
+    return {"value": f"{estimate.value:+.3f}", "between": between}
+
+
+def ends_text(low: float, high: float, number_format: str) -> str:
+    """The ends of an interval; words if there is none."""
+    if math.isnan(low):
+        return NO_INTERVAL
+    return f"{low:{number_format}} to {high:{number_format}}"

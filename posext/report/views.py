@@ -1,4 +1,4 @@
-"""What a chart of curves can show: perplexity, bits per byte, and the paired difference to the crop baseline."""
+"""Views of a chart of curves: perplexity, bits per byte, and difference to the crop baseline."""
 
 from collections.abc import Sequence
 
@@ -8,94 +8,120 @@ import pandas as pd
 from posext.analysis.statistics import NO_INTERVAL
 from posext.eval.protocols import COMPARABLE
 from posext.report.figures import ChartView
-from posext.report.gather import Paired
-from posext.report.lines import Line
+from posext.report.gather import PairedCurve
+from posext.report.lines import Line, mean_and_band
 
-SAID = {"uses": "uses its context", "survives": "survives", "fails": "fails"}
+VERDICT_TEXT = {"uses": "uses its context", "survives": "survives", "fails": "fails"}
+CURVE_KEY = ["run", "extend", "factor"]
 
 
-def of_curves(known: pd.DataFrame, differences: Sequence[Paired], protocol: str) -> list[ChartView]:
-    """The views of the curves of one protocol and group, whose rows are all `known`."""
+def curve_views(
+    curves: pd.DataFrame, differences: Sequence[PairedCurve], protocol: str
+) -> list[ChartView]:
+    """The views of the curves of one protocol and group.
 
-    def scaled(line: Line) -> pd.DataFrame:
+    Args:
+        curves: all rows of that protocol and group.
+        differences: the paired differences of those curves; the third view needs some.
+        protocol: the protocol, which decides whether there is a crop baseline.
+    """
+
+    def bits(line: Line) -> pd.DataFrame:
         values = line.values()
-        return shown(values.loc[:, ["nll", "low", "high"]].mul(values.bytes_share, axis=0), line)
+        nats = values.loc[:, ["nll", "low", "high"]]
+        return with_hover(nats.mul(values.bytes_share, axis=0), line)
 
     def perplexity(line: Line) -> pd.DataFrame:
-        values = line.values()
-        return shown(np.exp(values.loc[:, ["nll", "low", "high"]].astype(float)), line)
+        nats = line.values().loc[:, ["nll", "low", "high"]]
+        return with_hover(np.exp(nats.astype(float)), line)
 
     def crop(line: Line) -> float:
-        return line.crop(known) if protocol in COMPARABLE else float("nan")
+        return line.crop(curves) if protocol in COMPARABLE else float("nan")
+
+    def crop_perplexity(line: Line) -> float:
+        return float(np.exp(crop(line)))
 
     def crop_bits(line: Line) -> float:
         return crop(line) * float(line.values().bytes_share.mean())
 
     views = [
-        ChartView("Perplexity", "perplexity", perplexity, lambda line: float(np.exp(crop(line)))),
-        ChartView("Bits per byte", "bits per byte", scaled, crop_bits),
+        ChartView("Perplexity", "perplexity", perplexity, crop_perplexity),
+        ChartView("Bits per byte", "bits per byte", bits, crop_bits),
     ]
     if differences:
-        table = of_runs(differences)
-        name, axis = "Difference to crop", "nats a token above the crop baseline"
+        table = concat_differences(differences)
         views.append(
             ChartView(
-                name, axis, lambda line: to_crop(line, table), lambda _: 0.0, log=False, signed=True
+                name="Difference to crop",
+                axis="nats a token above the crop baseline",
+                values=lambda line: difference_values(line, table),
+                crop=lambda _: 0.0,
+                log=False,
+                signed=True,
             )
         )
     return views
 
 
-def shown(values: pd.DataFrame, line: Line) -> pd.DataFrame:
-    """Values with what is said of each where the pointer rests."""
+def with_hover(values: pd.DataFrame, line: Line) -> pd.DataFrame:
+    """Name the columns value, low and high, and add the hover text of each row."""
     frame = values.astype(float).set_axis(["value", "low", "high"], axis=1)
-    between = "" if line.seeds == 1 else "mean of seeds, range "
-    said = [
-        f"<b>{v:.4g}</b> {ends(lo, hi, '.4g', between)}"
-        for v, lo, hi in frame.itertuples(index=False)
+    hover = [
+        f"<b>{value:.4g}</b> {interval_text(low, high, '.4g', line)}"
+        for value, low, high in frame.itertuples(index=False)
     ]
-    return frame.assign(said=said)
+    return frame.assign(hover=hover)
 
 
-def ends(low: float, high: float, form: str, between: str) -> str:
-    """An interval, or a range over seeds, in brackets; in words where there is none."""
-    return NO_INTERVAL if np.isnan(low) else f"{between}[{low:{form}}, {high:{form}}]"
+def interval_text(low: float, high: float, number_format: str, line: Line) -> str:
+    """An interval, or a range over seeds, in brackets; words if there is none."""
+    if np.isnan(low):
+        return NO_INTERVAL
+    prefix = "" if line.seeds == 1 else "mean of seeds, range "
+    return f"{prefix}[{low:{number_format}}, {high:{number_format}}]"
 
 
-def of_runs(differences: Sequence[Paired]) -> pd.DataFrame:
-    """The differences of several curves as one table, with the run, extension and factor of each."""
-    names = ("run", "extend", "factor")
+def concat_differences(differences: Sequence[PairedCurve]) -> pd.DataFrame:
+    """The differences of several curves as one table, with each curve's run, extension, factor."""
     return pd.concat(
-        [d.table.assign(**{name: d.row[name] for name in names}) for d in differences],
+        [d.table.assign(**{name: d.row[name] for name in CURVE_KEY}) for d in differences],
         ignore_index=True,
     )
 
 
-def to_crop(line: Line, table: pd.DataFrame) -> pd.DataFrame:
-    """A line's difference to its crop baseline in nats, from the training length on: paired, or a mean over seeds."""
-    key = ["run", "extend", "factor"]
-    of_line = pd.MultiIndex.from_frame(line.curves.loc[:, key])
-    mine = table.loc[pd.MultiIndex.from_frame(table.loc[:, key]).isin(of_line)].groupby("context")
-    trained = int(line.curves.trained_length.iloc[0])
-    lengths = sorted(int(n) for n in line.curves.context_length.unique() if n >= trained)
-    alone = line.seeds == 1
-    low, high = (
-        (mine.low.mean(), mine.high.mean())
-        if alone
-        else (mine.difference.min(), mine.difference.max())
-    )
-    frame = pd.DataFrame(
-        {"value": mine.difference.mean(), "low": low, "high": high}, dtype=float
-    ).reindex(lengths)
-    verdicts = mine.verdict.agg(
-        lambda found: found.iloc[0] if found.nunique() == 1 else "seeds disagree"
-    )
-    between = "" if alone else "mean of seeds, range "
-    said = [
-        f"<b>{v:+.3f}</b> {ends(lo, hi, '+.3f', between)}"
-        + ("" if line.floor or word == NO_INTERVAL else f", {SAID.get(word, word)}")
-        for (v, lo, hi), word in zip(
-            frame.itertuples(index=False), verdicts.reindex(lengths), strict=True
-        )
+def difference_values(line: Line, table: pd.DataFrame) -> pd.DataFrame:
+    """The differences of a line to its crop baseline, from the training length on.
+
+    Args:
+        line: a line of one seed, or several.
+        table: the paired differences (nats) of all curves.
+
+    Returns:
+        The columns value, low, high and hover by context length: a paired difference for one seed,
+        else mean and range over seeds.
+    """
+    keys = pd.MultiIndex.from_frame(line.curves.loc[:, CURVE_KEY])
+    is_own = pd.MultiIndex.from_frame(table.loc[:, CURVE_KEY]).isin(keys)
+    by_length = table.loc[is_own].groupby("context")
+    train_length = int(line.curves.trained_length.iloc[0])
+    lengths = sorted(int(n) for n in line.curves.context_length.unique() if n >= train_length)
+    values = mean_and_band(by_length, "difference", ("low", "high"), line.seeds == 1)
+    frame = values.rename(columns={"mean": "value"}).astype(float).reindex(lengths)
+    verdicts = by_length.verdict.agg(common_verdict).reindex(lengths)
+    hover = [
+        f"<b>{value:+.3f}</b> {interval_text(low, high, '+.3f', line)}{verdict_text(verdict, line)}"
+        for (value, low, high), verdict in zip(frame.itertuples(index=False), verdicts, strict=True)
     ]
-    return frame.assign(said=said)
+    return frame.assign(hover=hover)
+
+
+def common_verdict(verdicts: pd.Series) -> str:
+    """The verdict of all seeds."""
+    return verdicts.iloc[0] if verdicts.nunique() == 1 else "seeds disagree"
+
+
+def verdict_text(verdict: str, line: Line) -> str:
+    """The end of a hover text; empty for a floor and without an interval."""
+    if line.floor or verdict == NO_INTERVAL:
+        return ""
+    return f", {VERDICT_TEXT.get(verdict, verdict)}"

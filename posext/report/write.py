@@ -1,6 +1,7 @@
-"""What a measurement leaves in the folder of a run: curves.csv, documents.parquet, the chart, and the same on wandb."""
+"""Outputs of a measurement: curves.csv, documents.parquet, charts, the page, and wandb."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from posext.eval import protocols
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.curve import EvalPlan
 from posext.report import curve_plot, heatmap
+from posext.report.lines import COST_COLUMNS
 from posext.runs import tracking
 from posext.runs.run import Run, commit
 from posext.utils.atomic import replacing, write_text
@@ -23,9 +25,20 @@ log = logging.getLogger(__name__)
 def write_curve(
     run: Run, plan: EvalPlan, factor: Any, extend: str, sums: pd.DataFrame, costs: pd.DataFrame
 ) -> pd.DataFrame:
-    """Intervals from the sums; rows into curves.csv, sums into documents.parquet. Undefined lengths have empty numbers."""
-    rows = rows_of(plan, sums)
-    fixed = {
+    """Write a curve's rows into curves.csv and its sums into documents.parquet.
+
+    Args:
+        run: the measured run.
+        plan: the plan of the evaluation.
+        factor: the scaling factor: a number, "auto", or "" for none.
+        extend: the extension, or "" for the run as trained.
+        sums: NLL sums by protocol, length, group and document.
+        costs: time and memory by protocol and context length.
+
+    Returns:
+        The rows, with intervals. Undefined lengths have empty numbers.
+    """
+    settings = {
         "study": run.config.study,
         "run": run.name,
         "scheme": run.config.title(),
@@ -38,100 +51,134 @@ def write_curve(
         "seed": run.config.seed,
         "commit": commit(),
     }
-    rows = rows.assign(**fixed, **dict.fromkeys(curves.STATISTICS, np.nan))
+    rows = planned_rows(plan, sums)
+    rows = rows.assign(**settings, **dict.fromkeys(curves.STATISTICS, np.nan))
     if len(sums):
         rows = curves.with_statistics(rows, sums)
     rows = rows.merge(costs, how="left", on=["protocol", "context_length"])
     rows = groups_to_lengths(plan, rows).reindex(columns=curves.COLUMNS)
-    labelled = sums.assign(**{name: fixed[name] for name in ("extend", "factor")})
-    file, before = run.folder / "curves.csv", document_sums.sums(run.folder)
+    labeled_sums = sums.assign(extend=settings["extend"], factor=settings["factor"])
+    sums_before = document_sums.sums(run.folder)
+    if sums_before is None:
+        sums_before = labeled_sums.head(0)
+    file = run.folder / "curves.csv"
     table = curves.upsert(curves.read_curves(file), rows)
-    before = labelled.head(0) if before is None else before
-    with replacing(run.folder / document_sums.SUMS) as beside:
-        curves.upsert(before, labelled).to_parquet(beside, index=False)
-    write_text(file, table.to_csv(index=False))  # last: whoever finds the curve finds its sums
+    with replacing(run.folder / document_sums.SUMS) as temporary:
+        curves.upsert(sums_before, labeled_sums).to_parquet(temporary, index=False)
+    write_text(file, table.to_csv(index=False))  # last: a curve is never without its sums
     return rows
 
 
 def write_retrieval(
     folder: Path, rows: pd.DataFrame, extend: str, factor: str, trained: int, title: str
 ) -> pd.DataFrame:
-    """Rows into retrieval.csv in place of those of the same curve, and a heat map for each task; the rows."""
+    """Write a curve's rows into retrieval.csv, and a heat map for each task.
+
+    Args:
+        folder: the run folder.
+        rows: counts of right answers; they replace rows of the same curve.
+        extend: the extension, or "" for the run as trained.
+        factor: the scaling factor, "auto", or "" for none.
+        trained: the training length in tokens.
+        title: the heading of the heat maps, before the task's name.
+
+    Returns:
+        The rows, with intervals.
+    """
     rows = retrieval.with_intervals(rows).assign(extend=extend, factor=factor)
     if len(rows):
-        table = retrieval.upsert_retrieval(retrieval.read_retrieval(folder / retrieval.FILE), rows)
-        with replacing(folder / retrieval.FILE) as beside:
-            table.to_csv(beside, index=False)
-        for task, part in table.groupby("task", sort=False):
-            heatmap.draw(part, folder / f"{task}.png", f"{title}: {task}", trained)
+        file = folder / retrieval.FILE
+        table = retrieval.upsert_retrieval(retrieval.read_retrieval(file), rows)
+        with replacing(file) as temporary:
+            table.to_csv(temporary, index=False)
+        for task, task_rows in table.groupby("task", sort=False):
+            heatmap.draw_heat_map(task_rows, folder / f"{task}.png", f"{title}: {task}", trained)
     return rows
 
 
-def rows_of(plan: EvalPlan, sums: pd.DataFrame) -> pd.DataFrame:
-    """A row for every protocol, context length and group of targets, whether it was measured or is undefined."""
+def planned_rows(plan: EvalPlan, sums: pd.DataFrame) -> pd.DataFrame:
+    """A row for each protocol, context length and group of targets, measured or undefined."""
     rows = []
-    for name, made in plan.protocols.items():
+    for name, protocol in plan.protocols.items():
         groups = sums.loc[sums.protocol == name].group.drop_duplicates().tolist() or [""]
-        for length in made.windows:
-            targets = protocols.targets(plan.tokens.validation, made, length)
+        for length in protocol.windows:
+            targets = protocols.targets(plan.tokens.validation, protocol, length)
             rows += [(name, length, group, targets.get(group, "")) for group in groups]
     return pd.DataFrame(rows, columns=["protocol", "context_length", "group", "targets"])
 
 
 def groups_to_lengths(plan: EvalPlan, rows: pd.DataFrame) -> pd.DataFrame:
-    """Where a protocol's groups are context lengths of one pass, they are the rows' lengths; the pass is the longest's."""
-    parts = []
-    for name, part in rows.groupby("protocol", sort=False):
-        if plan.protocols[str(name)].groups_are_lengths and part.group.any():
-            cost = ["seconds", "tokens_per_second", "peak_memory_bytes"]
-            longest = part.context_length
-            part = part.assign(context_length=part.group.astype(int), group="").sort_values(
-                "context_length"
-            )
-            part.loc[part.context_length != longest, cost] = np.nan
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+    """Move groups that are context lengths of one pass (per_position) into context_length.
+
+    Only the row of the longest length keeps the cost of the pass.
+    """
+    by_protocol = []
+    for name, protocol_rows in rows.groupby("protocol", sort=False):
+        if plan.protocols[str(name)].groups_are_lengths and protocol_rows.group.any():
+            longest = protocol_rows.context_length
+            lengths = protocol_rows.group.astype(int)
+            protocol_rows = protocol_rows.assign(context_length=lengths, group="")
+            protocol_rows = protocol_rows.sort_values("context_length")
+            protocol_rows.loc[protocol_rows.context_length != longest, COST_COLUMNS] = np.nan
+        by_protocol.append(protocol_rows)
+    return pd.concat(by_protocol, ignore_index=True)
 
 
-def write_outputs(run: Run, measured: pd.DataFrame, found: pd.DataFrame, wandb_run: Any) -> None:
-    """The chart and the page of all that the run has, both on wandb too, and the tables of what was measured and found now."""
-    from posext.report import page  # here, so that what draws pages is not imported at start-up
+def write_outputs(run: Run, measured: pd.DataFrame, answers: pd.DataFrame, wandb_run: Any) -> None:
+    """Write a run's chart and page, mirror them on wandb, and print the new tables.
 
-    written_so_far = curves.read_curves(run.folder / "curves.csv")
-    everything = curves.latest(written_so_far)
-    if left := curves.left_out(written_so_far, everything):
-        log.warning("%s", left)
-    figure = run.folder / "curve.png"
-    curve_plot.draw(everything, figure, title=run.name)
-    written = page.write([run.folder], run.folder / "report.html")
-    for key, curve in measured.loc[measured.extend != FLOOR].groupby(
-        ["extend", "factor"], sort=False
-    ):
-        extend, factor = cast(tuple[str, str], key)
+    Args:
+        run: the measured run; chart and page show all its curves on the latest targets.
+        measured: the new rows of curves.csv.
+        answers: the new rows of retrieval.csv.
+        wandb_run: the wandb run of the training, if it is still open.
+    """
+    from posext.report import page  # a late import: start-up needs no jinja2
+
+    stored_curves = curves.read_curves(run.folder / "curves.csv")
+    latest_curves = curves.latest(stored_curves)
+    if left_out := curves.left_out(stored_curves, latest_curves):
+        log.warning("%s", left_out)
+    chart = run.folder / "curve.png"
+    curve_plot.draw_curves(latest_curves, chart, title=run.name)
+    page_file = page.write_page([run.folder], run.folder / "report.html")
+    for extend, factor, curve in measured_curves(measured):
         extension = f"{extend}-{factor}".strip("-") if extend else ""
-        started = (
-            wandb_run if wandb_run is not None and not extension else tracking.start(run, extension)
-        )
+        is_training_run = wandb_run is not None and not extension
+        open_run = wandb_run if is_training_run else tracking.start(run, extension)
         headline = curve.loc[curve.protocol == HEADLINE]
-        summary = curves.summary(headline, everything) if len(headline) else {}
-        answers = found.loc[(found.extend == extend) & (found.factor == factor)]
-        images = {
-            "curve": figure,
-            **{task: run.folder / f"{task}.png" for task in answers.task.unique()},
-        }
-        tracking.mirror_curve(started, curve, retrieval.scalars(answers), images, written, summary)
-    print(f"\n{curves.table(measured, all_curves=everything)}\n")
-    if len(found):
-        print(f"{retrieval.retrieval_table(found)}\n")
-    for protocol, part in measured.groupby("protocol", sort=False):
-        print(
-            f"{protocol}: {int(part.tokens.max()):,} tokens in {int(part.documents.max())} held-out documents."
-        )
-    half = "± half the 95 % interval over documents"
-    said = (
-        "without an interval: one document says nothing of others"
-        if measured.documents.max() == 1
-        else half
-    )
-    print(f"Perplexity {said}. Chart: {figure}, page: {written}")
+        summary = curves.summary(headline, latest_curves) if len(headline) else {}
+        own_answers = answers.loc[(answers.extend == extend) & (answers.factor == factor)]
+        images = {"curve": chart}
+        images |= {task: run.folder / f"{task}.png" for task in own_answers.task.unique()}
+        scalars = retrieval.scalars(own_answers)
+        tracking.mirror_curve(open_run, curve, scalars, images, page_file, summary)
+    print_summary(measured, answers, latest_curves)
+    print(f"Perplexity {interval_meaning(measured)}. Chart: {chart}, page: {page_file}")
     curves.warn_if_few(measured)
+
+
+def measured_curves(measured: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Each extension and factor with its rows, without the floor."""
+    rows = measured.loc[measured.extend != FLOOR]
+    for key, curve in rows.groupby(["extend", "factor"], sort=False):
+        extend, factor = cast(tuple[str, str], key)
+        yield extend, factor, curve
+
+
+def print_summary(measured: pd.DataFrame, answers: pd.DataFrame, known: pd.DataFrame) -> None:
+    """Print the tables of new curves and answers, and the size of each protocol."""
+    print(f"\n{curves.table(measured, all_curves=known)}\n")
+    if len(answers):
+        print(f"{retrieval.retrieval_table(answers)}\n")
+    for protocol, rows in measured.groupby("protocol", sort=False):
+        tokens = int(rows.tokens.max())
+        documents = int(rows.documents.max())
+        print(f"{protocol}: {tokens:,} tokens in {documents} held-out documents.")
+
+
+def interval_meaning(measured: pd.DataFrame) -> str:
+    """The meaning of the number after ± in the table."""
+    if measured.documents.max() == 1:
+        return "without an interval: one document says nothing of others"
+    return "± half the 95 % interval over documents"
