@@ -34,11 +34,11 @@ MOST_CELLS = 2**14  # in the transition table of one document
 
 @dataclass
 class ModelConfig:
-    name: str = MISSING
-    n_layers: int = MISSING
-    n_heads: int = MISSING
-    d_model: int = MISSING
-    d_ff: int = MISSING
+    name: str = MISSING  # of the size, as in the name of a run
+    n_layers: int = MISSING  # blocks of attention and SwiGLU
+    n_heads: int = MISSING  # divides d_model
+    d_model: int = MISSING  # width of the network
+    d_ff: int = MISSING  # width inside SwiGLU
     learning_rate: float = MISSING  # the default of the top-level learning_rate at this size
     path: str | None = (
         None  # of model=hf: a checkpoint of transformers, a folder or an id on the hub
@@ -67,11 +67,11 @@ class DataConfig:
     vocab_size: int = 2048  # of bpe and letters
     validation_share: float = 0.1  # of the documents, chosen by a hash of their names
     recall_share: float = 0.0  # of the training sequences, in which there are pairs to recall: see posext.data.recall.mixing
-    cache: str = "~/.cache/posext"
+    cache: str = "~/.cache/posext"  # folder of tokenized corpora
     documents: int = 1100  # this and the rest: of markov and copy
     document_tokens: int = 4200  # in each document
     seed: int = 0  # of the documents; never the model's
-    symbols: int = 5
+    symbols: int = 5  # that documents are made of
     order: int = 1  # markov: how many symbols the next one hangs on
     concentration: float = (
         0.3  # markov: of the symmetric Dirichlet that transition rows are drawn from
@@ -79,7 +79,7 @@ class DataConfig:
     period_min: int = (
         16  # copy: the shortest and the longest block that a document repeats, in tokens
     )
-    period_max: int = 512
+    period_max: int = 512  # copy: see period_min
 
     def check_synthetic(self) -> None:
         """Raise PosextError for a corpus that cannot be drawn, naming the value and what would do."""
@@ -121,9 +121,9 @@ class DataConfig:
 class OptimizerConfig:
     """AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101). Matrices decay, gains and other vectors do not."""
 
-    beta1: float = 0.9
-    beta2: float = 0.95
-    weight_decay: float = 0.1
+    beta1: float = 0.9  # decay of the mean gradient
+    beta2: float = 0.95  # decay of the mean squared gradient
+    weight_decay: float = 0.1  # of matrices
     clip: float = 1.0  # largest norm of the whole gradient
     schedule: str = "cosine"  # cosine, or wsd: constant, then linear decay
     warmup_share: float = 0.05  # of the steps
@@ -159,7 +159,7 @@ class StageConfig:
 
 @dataclass
 class LengthConfig:
-    stages: list[StageConfig] = field(default_factory=lambda: [StageConfig()])
+    stages: list[StageConfig] = field(default_factory=lambda: [StageConfig()])  # in order
 
 
 @dataclass
@@ -184,12 +184,12 @@ class EvaluationConfig:
 @dataclass
 class TrackingConfig:
     wandb: str = "offline"  # offline, online or disabled; the files in the run's folder are written in any case
-    project: str = "posext"
+    project: str = "posext"  # on wandb
 
 
 @dataclass
 class TrainConfig:
-    pe: Any = MISSING
+    pe: Any = MISSING  # the positional scheme: +pe=NAME, required
     window: Any = None  # which keys a query sees: +window=NAME
     attention_scale: Any = None  # temperature: +attention_scale=NAME
     qk_gain: Any = None  # magnitudes on queries and keys: +qk_gain=NAME
@@ -201,23 +201,23 @@ class TrainConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     train_length: int = 128  # tokens; with a length schedule, of its first stage
-    steps: int = 1000
+    steps: int = 1000  # of the optimizer
     tokens_per_step: int = 4096  # over all processes and micro-batches
     micro_batch_tokens: int = 16384  # most tokens in one forward pass of one process
-    learning_rate: float = MISSING
-    seed: int = 0
+    learning_rate: float = MISSING  # the highest; that of the model's size unless typed
+    seed: int = 0  # of weights and batches
     precision: str = "auto"  # fp32, bf16; auto: bf16 where the hardware has it
     compile: str = "auto"  # true, false; auto: where the steps left repay it
-    evaluate: bool = True
+    evaluate: bool = True  # measure the curve once trained
     context_lengths: list[int] | None = (
         None  # null: train_length / 2 .. 16 times the longest length trained
     )
-    protocols: list[str] = field(default_factory=lambda: ["fixed_target"])  # posext/protocols
-    validate_every: int = 200  # steps
-    checkpoint_every: int = 200  # steps
+    protocols: list[str] = field(default_factory=lambda: ["fixed_target"])  # see docs/protocols.md
+    validate_every: int = 200  # steps between two losses on held-out text
+    checkpoint_every: int = 200  # steps between two checkpoints
     name: str | None = None  # of the run's folder; null: made from the config
     study: str = "default"  # groups runs in tables and on wandb
-    results: str = "results/runs"
+    results: str = "results/runs"  # where the folders of runs lie
     own_modules: list[str] = field(
         default_factory=list
     )  # modules outside posext whose schemes are allowed to run
@@ -334,9 +334,9 @@ class EvaluateConfig:
     train_length: int | None = None  # null: what the checkpoint's config says
     name: str | None = None  # of the folder in results/runs; null: made from the path and the data
     extend: Any = None  # a scheme to measure the same weights with: +pe@extend=NAME
-    window: Any = None
-    attention_scale: Any = None
-    context_lengths: list[int] | None = None
+    window: Any = None  # keys seen while measuring: +window=NAME
+    attention_scale: Any = None  # temperature while measuring: +attention_scale=NAME
+    context_lengths: list[int] | None = None  # null: those of the run
     protocols: list[str] = field(default_factory=lambda: ["fixed_target"])
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
