@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+
+from posext.pe import Shape
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
@@ -75,3 +78,16 @@ def make_docs():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_scheme_in_the_readme_is_the_one_of_the_example(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples" / "own_scheme")
+    from square_root import SquareRoot
+
+    made = {}
+    exec(re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1], made)
+    shape = Shape(head_dim=8, n_heads=4, d_model=32, original_length=16)
+    one, other = (scheme(shape, strength=3.0) for scheme in (made["SquareRoot"], SquareRoot))
+    assert one.family == other.family
+    positions = torch.arange(20)
+    assert torch.equal(one.bias(positions).values_HL, other.bias(positions).values_HL)
