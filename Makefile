@@ -14,6 +14,11 @@ test:
 check-slow: check  # launchers that are not installed are skipped: pip install -e '.[dev,joblib,slurm,ray,optuna]'
 	$(PYTHON) -m pytest -m slow
 
+# The site, into site/: pages made from the code first, then mkdocs, which fails on any dead link.
+docs:
+	$(PYTHON) scripts/make_docs.py
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+
 # The lock first, which needs no network; then its versions against known vulnerabilities. Where those cannot be had, it
 # fails and says so: what was not audited does not pass.
 audit:
@@ -33,4 +38,4 @@ bench:
 	$(PYTHON) benchmarks/memory.py --name memory_at_65536 --model tiny --layers 0 --lengths 65536 \
 		--schemes rope,yarn,alibi,t5 --out $(OUT)
 
-.PHONY: audit bench check check-slow lint lock test
+.PHONY: audit bench check check-slow docs lint lock test

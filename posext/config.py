@@ -42,11 +42,11 @@ MAX_TABLE_CELLS = 2**14  # of the transition table of one document
 class ModelConfig:
     """The size of a network, or the path of a checkpoint of transformers."""
 
-    name: str = MISSING
-    n_layers: int = MISSING
-    n_heads: int = MISSING
-    d_model: int = MISSING
-    d_ff: int = MISSING
+    name: str = MISSING  # of the size, as in the name of a run
+    n_layers: int = MISSING  # blocks of attention and SwiGLU
+    n_heads: int = MISSING  # a divisor of d_model
+    d_model: int = MISSING  # width of the network
+    d_ff: int = MISSING  # width inside SwiGLU
     learning_rate: float = MISSING  # default of the top-level learning_rate at this size
     path: str | None = None  # model=hf: the folder of a checkpoint, or its id on the hub
 
@@ -76,13 +76,12 @@ class DataConfig:
     validation_share: float = 0.1  # of the documents, chosen by a hash of their names
     # of the training sequences, with recall pairs: posext.data.recall.mixing
     recall_share: float = 0.0
-    cache: str = "~/.cache/posext"
+    cache: str = "~/.cache/posext"  # folder of tokenized corpora
 
-    # The settings below are of markov and copy.
-    documents: int = 1100
+    documents: int = 1100  # number of documents
     document_tokens: int = 4200  # in each document
     seed: int = 0  # of the documents, independent of the model's
-    symbols: int = 5
+    symbols: int = 5  # size of the alphabet
     order: int = 1  # markov: the number of symbols that determine the next one's distribution
     concentration: float = 0.3  # markov: of the symmetric Dirichlet of transition rows
     period_min: int = 16  # copy: the shortest repeated block, in tokens
@@ -156,9 +155,9 @@ class OptimizerConfig:
     Weight decay applies to matrices, not to gains and other vectors.
     """
 
-    beta1: float = 0.9
-    beta2: float = 0.95
-    weight_decay: float = 0.1
+    beta1: float = 0.9  # decay of the mean gradient
+    beta2: float = 0.95  # decay of the mean squared gradient
+    weight_decay: float = 0.1  # of matrices
     clip: float = 1.0  # largest norm of the full gradient
     schedule: str = "cosine"  # cosine, or wsd: constant, then linear decay
     warmup_share: float = 0.05  # of the steps
@@ -198,7 +197,7 @@ class StageConfig:
 class LengthConfig:
     """The length schedule: one stage after the other."""
 
-    stages: list[StageConfig] = field(default_factory=lambda: [StageConfig()])
+    stages: list[StageConfig] = field(default_factory=lambda: [StageConfig()])  # in order
 
 
 @dataclass
@@ -228,14 +227,14 @@ class TrackingConfig:
     """Tracking on wandb; the files in the run's folder are always written."""
 
     wandb: str = "offline"  # offline, online or disabled
-    project: str = "posext"
+    project: str = "posext"  # on wandb
 
 
 @dataclass
 class TrainConfig:
     """A run: the scheme, what is trained, and how it is measured."""
 
-    pe: Any = MISSING
+    pe: Any = MISSING  # the positional scheme: +pe=NAME, required
     window: Any = None  # keys that a query attends to: +window=NAME
     attention_scale: Any = None  # temperature of attention: +attention_scale=NAME
     qk_gain: Any = None  # magnitudes on queries and keys: +qk_gain=NAME
@@ -247,14 +246,14 @@ class TrainConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     train_length: int = 128  # tokens; with a length schedule, those of its first stage
-    steps: int = 1000
+    steps: int = 1000  # of the optimizer
     tokens_per_step: int = 4096  # over all processes and micro-batches
     micro_batch_tokens: int = 16384  # the most tokens in one forward pass of one process
-    learning_rate: float = MISSING
-    seed: int = 0
+    learning_rate: float = MISSING  # the highest; the default is that of the model's size
+    seed: int = 0  # of weights and batches
     precision: str = "auto"  # fp32, bf16; auto: bf16 if the hardware supports it
     compile: str = "auto"  # true, false; auto: if the run is long enough to repay it
-    evaluate: bool = True
+    evaluate: bool = True  # measure the curve after training
     # null: train_length / 2 .. 16 times the longest length trained
     context_lengths: list[int] | None = None
     protocols: list[str] = field(default_factory=lambda: ["fixed_target"])  # posext.eval.protocols
@@ -262,7 +261,7 @@ class TrainConfig:
     checkpoint_every: int = 200  # steps
     name: str | None = None  # of the run's folder; null: made from the config
     study: str = "default"  # groups runs in tables and on wandb
-    results: str = "results/runs"
+    results: str = "results/runs"  # parent folder of the runs
     # modules outside posext whose schemes may run
     own_modules: list[str] = field(default_factory=list)
 
@@ -386,9 +385,9 @@ class EvaluateConfig:
     train_length: int | None = None  # null: as in the checkpoint's config
     name: str | None = None  # of the folder in results/runs; null: made from the path and the data
     extend: Any = None  # a scheme to apply to the same weights: +pe@extend=NAME
-    window: Any = None
-    attention_scale: Any = None
-    context_lengths: list[int] | None = None
+    window: Any = None  # keys that a query attends to: +window=NAME
+    attention_scale: Any = None  # temperature of attention: +attention_scale=NAME
+    context_lengths: list[int] | None = None  # null: those of the run
     protocols: list[str] = field(default_factory=lambda: ["fixed_target"])
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)

@@ -1,0 +1,16 @@
+# docker build -t posext .
+# docker run --rm --user "$(id -u)" -v "$PWD/results:/work/results" posext train +pe=yarn
+FROM python:3.12-slim
+# training is compiled where there is a compiler
+RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY requirements.lock pyproject.toml README.md LICENSE ./
+COPY configs configs
+COPY posext posext
+RUN pip install --no-cache-dir --require-hashes --no-deps -r requirements.lock \
+    && pip install --no-cache-dir --no-deps .
+WORKDIR /work
+RUN chmod 777 /work
+ENV HOME=/work
+ENTRYPOINT ["posext"]
+CMD ["--help"]

@@ -1,0 +1,106 @@
+"""One model of anybody's under the fixed-target protocol, from Python: `posext.measure`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from posext.analysis.statistics import interval
+from posext.config import check_lengths
+from posext.eval.protocols import PROTOCOLS, ProtocolSettings, sums_by_document
+from posext.eval.scoring import score_windows
+from posext.utils.errors import PosextError
+
+COLUMNS = (
+    "context_length nll nll_low nll_high perplexity perplexity_low perplexity_high bits_per_byte "
+    "documents tokens"
+).split()
+
+
+@dataclass(frozen=True)
+class TokenDocuments:
+    """Documents that are held in memory, as protocols read them."""
+
+    tokens: list[np.ndarray]  # int64 (n,) each
+
+    @property
+    def lengths(self) -> list[int]:
+        return [len(tokens) for tokens in self.tokens]
+
+    @property
+    def names(self) -> list[str]:
+        return [str(index) for index in range(len(self.tokens))]
+
+    def document(self, index: int) -> np.ndarray:
+        return self.tokens[index]
+
+
+def measure(
+    model: Callable[..., Any],
+    documents: Sequence[Any],
+    context_lengths: Sequence[int],
+    *,
+    bytes_per_token: Sequence[int] | np.ndarray | None = None,
+    targets: int | None = None,
+    blocks: int = 4,
+    seed: int = 0,
+    most_documents: int | None = None,
+    tokens_per_batch: int = 4096,
+    device: torch.device | str = "cpu",
+) -> pd.DataFrame:
+    """The loss of any causal model at growing context lengths, on the same targets at all of them.
+
+    `model` maps tokens (B, T) to logits (B, T, V), or to an object with `.logits`, as models of
+    transformers do; put it into evaluation mode and onto `device` before. `documents` are sequences
+    of token numbers, one for each document. Those longer than the longest context are measured, at most
+    `most_documents` of them. In each, up to `blocks` disjoint blocks of `targets` tokens are drawn
+    with `seed`; by default the smaller of 64 and half the shortest context.
+
+    The result has a row for each context length: `nll` in nats a token with its 95 % interval over
+    documents, `perplexity` with the same interval, `bits_per_byte` where `bytes_per_token` gives the
+    bytes of every token of the vocabulary, and how many documents and tokens were scored. One
+    document gives no interval. Raises PosextError where no document is long enough, and for lengths
+    that do not increase or targets that do not fit half the shortest.
+    """
+    lengths = [int(length) for length in context_lengths]
+    check_lengths(lengths)
+    size = targets if targets is not None else min(64, lengths[0] // 2)
+    if not 1 <= size <= lengths[0] // 2:
+        raise PosextError(
+            f"targets must lie between 1 and half the shortest context length, {lengths[0]}, not {size}"
+        )
+    for name, value in (("blocks", blocks), ("tokens_per_batch", tokens_per_batch)):
+        if value < 1:
+            raise PosextError(f"{name} must be at least 1, not {value}")
+    held = TokenDocuments([np.asarray(tokens, dtype=np.int64).reshape(-1) for tokens in documents])
+    told = ProtocolSettings(lengths[0], size, blocks, seed, most_documents)
+    plan = PROTOCOLS["fixed_target"](held, lengths, told)
+    sizes = None if bytes_per_token is None else np.asarray(bytes_per_token)
+    rows = []
+    for length, windows in plan.windows.items():
+        with torch.inference_mode():
+            nll = score_windows(model, held.document, windows, tokens_per_batch, device)
+        rows.append(row(length, sums_by_document(held, plan, length, windows, nll, sizes)))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def row(length: int, sums: pd.DataFrame) -> dict[str, Any]:
+    """A context length in words of the result, from its sums by document."""
+    found = interval(sums.nll.to_numpy(float), sums.weight.to_numpy(float))
+    tokens, size = int(sums.tokens.sum()), float(sums.bytes.sum())
+    perplexity, low, high = (float(np.exp(number)) for number in found)
+    return {
+        "context_length": length,
+        "nll": found.value,
+        "nll_low": found.low,
+        "nll_high": found.high,
+        "perplexity": perplexity,
+        "perplexity_low": low,
+        "perplexity_high": high,
+        "bits_per_byte": found.value * tokens / size / np.log(2) if size else float("nan"),
+        "documents": len(sums),
+        "tokens": tokens,
+    }

@@ -1,0 +1,306 @@
+"""Write the pages that are made from the code: python scripts/make_docs.py [--check]
+
+docs/configuration.md from the dataclasses of posext.config and the files in configs/, docs/schemes.md
+from what `posext schemes` lists, and the drawings in docs/protocols.md from the protocols themselves.
+"""
+
+import argparse
+import ast
+import inspect
+import logging
+import re
+import sys
+import tokenize
+from collections.abc import Sequence
+from functools import cache
+from io import StringIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from hydra.utils import get_class
+from omegaconf import OmegaConf
+
+from posext import config
+from posext.cli import schemes
+from posext.eval.protocols import PROTOCOLS, ProtocolPlan, ProtocolSettings
+from posext.eval.scoring import Window
+from posext.pe import CONFIGS, build, names
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+MADE = "<!-- made by scripts/make_docs.py: do not edit -->"
+DRAWING = re.compile(r"(<!-- drawing: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+USES = {"T": "train", "P": "fine-tune", "Z": "zero-shot", "I": "inference"}
+GROUPS = {  # how each is typed, and what it chooses
+    "pe": ("+pe=", "the positional scheme; [schemes](schemes.md) says what each does"),
+    "window": ("+window=", "which keys a query sees, and at which distances"),
+    "attention_scale": ("+attention_scale=", "the temperature of attention"),
+    "qk_gain": ("+qk_gain=", "learned magnitudes on queries and keys"),
+    "position_ids": ("+position_ids=", "the positions of tokens in training"),
+    "model": ("model=", "the size of the network"),
+    "data": ("data=", "the corpus"),
+    "length": ("length=", "the lengths that training goes through"),
+    "experiment": ("experiment=", "a ready set of choices"),
+}
+ROWS_SHOWN = 4  # windows of one length in a drawing
+
+
+def pages() -> dict[Path, str]:
+    """The text of every page that is made, by its file."""
+    protocols = DOCS / "protocols.md"
+    return {
+        DOCS / "configuration.md": configuration(),
+        DOCS / "schemes.md": scheme_page(),
+        protocols: DRAWING.sub(
+            lambda found: f"{found[1]}{drawing(found[2])}{found[3]}", protocols.read_text()
+        ),
+    }
+
+
+# Configuration
+
+
+class Setting(NamedTuple):
+    """A field of a dataclass, as its source has it."""
+
+    name: str
+    type: str
+    default: str
+    meaning: str
+
+
+def configuration() -> str:
+    known = settings()
+    meanings = {setting.name: setting.meaning for setting in known["TrainConfig"]}
+    sections = []
+    for title, command, name, prefix in (
+        ("Training, top level", "posext train", "TrainConfig", ""),
+        *((f"`{key}`", "both commands", of, f"{key}.") for key, of in parts("TrainConfig")),
+        ("`length.stages`, each stage", "posext train", "StageConfig", ""),
+        ("Measuring, top level", "posext evaluate", "EvaluateConfig", ""),
+    ):
+        rows = [
+            (f"`{prefix}{s.name}`", f"`{s.type}`", s.default, s.meaning or meanings.get(s.name, ""))
+            for s in known[name]
+            if s.type not in known
+        ]
+        about = doc(getattr(config, name))
+        command = "`posext train`" if prefix in ("length.", "optimizer.") else command
+        head = f"## {title}\n\n" + (f"{about}\n\n" if about else "")
+        sections.append(head + table(("setting", "type", "default", "meaning"), rows))
+    choices = [group(name) for name in GROUPS]
+    return "\n\n".join([INTRODUCTION, *sections, "## Groups and their choices", *choices]) + "\n"
+
+
+INTRODUCTION = f"""# Configuration
+
+{MADE}
+
+A setting is typed as `key=value`, a choice in a group as `group=name`. `posext train --help` lists
+the groups. `posext train +pe=yarn --cfg job` prints every setting with its value. An unknown key,
+choice or type is refused in one sentence that names the valid ones.
+
+`MISSING` stands where the chosen group gives the value."""
+
+
+def settings() -> dict[str, list[Setting]]:
+    """The fields of every dataclass in posext/config.py, by its name."""
+    text = inspect.getsource(config)
+    comments = {
+        token.start[0]: token.string.lstrip("# ").strip()
+        for token in tokenize.generate_tokens(StringIO(text).readline)
+        if token.type == tokenize.COMMENT
+    }
+    source_lines = text.splitlines()
+    alone = {line for line in comments if source_lines[line - 1].lstrip().startswith("#")}
+    found = {}
+    for made in ast.parse(text).body:
+        if isinstance(made, ast.ClassDef):
+            fields = [part for part in made.body if isinstance(part, ast.AnnAssign)]
+            found[made.name] = [setting(part, comments, alone) for part in fields]
+    return found
+
+
+def setting(part: ast.AnnAssign, comments: dict[int, str], alone: set[int]) -> Setting:
+    """A field with its meaning: the comments on its lines, and those alone on the lines above."""
+    first = part.lineno
+    while first - 1 in alone:
+        first -= 1
+    lines = range(first, (part.end_lineno or part.lineno) + 1)
+    meaning = " ".join(comments[line] for line in lines if line in comments)
+    name = ast.unparse(part.target)
+    value = part.value
+    if isinstance(value, ast.Call):
+        factory = value.keywords[0].value
+        value = factory.body if isinstance(factory, ast.Lambda) else factory
+    default = "" if value is None else ast.unparse(value).replace("'", '"')
+    default = {"list": "[]", "None": "null", "True": "true", "False": "false"}.get(default, default)
+    return Setting(name, ast.unparse(part.annotation), f"`{default}`", meaning)
+
+
+def parts(name: str) -> list[tuple[str, str]]:
+    """The keys of a dataclass under which others stand, and their names."""
+    known = settings()
+    return [(s.name, s.type) for s in known[name] if s.type in known and s.type != "LengthConfig"]
+
+
+def group(name: str) -> str:
+    """A group of configs/ with its choices, each with its comment or the first line of its class."""
+    typed, about = GROUPS[name]
+    head = f"### `{typed}`\n\n{about[0].upper()}{about[1:]}."
+    if name == "pe":
+        return f"{head}\n\n{', '.join(f'`{choice}`' for choice in names('pe'))}"
+    rows = []
+    for choice in names(name):
+        file = CONFIGS / name / f"{choice}.yaml"
+        comment = re.sub(r"^# @package.*\n", "", file.read_text())
+        loaded: Any = OmegaConf.to_container(OmegaConf.load(file))
+        target = loaded.get("_target_")
+        said = comment.removeprefix("# ").partition("\n")[0] if comment.startswith("# ") else ""
+        changes = ", ".join(
+            f"`{key}={str(value).lower()}`"
+            for key, value in loaded.items()
+            if target and key != "_target_" and value is not None
+        )
+        rows.append((f"`{choice}`", said or (doc(get_class(target)) if target else ""), changes))
+    return f"{head}\n\n" + table(("choice", "what it is", "settings"), rows)
+
+
+def doc(made: type) -> str:
+    """The first line of a class's own docstring, where it is a sentence."""
+    text = (inspect.getdoc(made) or "").partition("\n")[0]
+    return "" if text.startswith(f"{made.__name__}(") else text
+
+
+# Schemes
+
+
+def scheme_page() -> str:
+    logging.disable()  # what a scheme warns of when it is chosen is no news here
+    try:
+        rows = [scheme(schemes.row(name, build(name, **schemes.SHAPE))) for name in names()]
+    finally:
+        logging.disable(logging.NOTSET)
+    listed = table(("`+pe=`", "what it does", "use", "paper"), rows)
+    return f"{SCHEMES}\n\n{listed}\n"
+
+
+SCHEMES = f"""# Schemes
+
+{MADE}
+
+`posext schemes` prints this list with the number of parameters. `posext schemes show yarn factor=8`
+draws a scheme: its wavelengths, or its bias by distance.
+
+*train*: an architecture that is trained. *fine-tune*: it replaces RoPE on trained weights, and
+training goes on. *zero-shot*: it replaces RoPE on trained weights as they are. *inference*: it never
+trains.
+
+A scheme goes with any window, temperature, gain and set of positions: see the groups in
+[configuration](configuration.md#groups-and-their-choices). [The zoo](../results/zoo/README.md) has all
+schemes at one small size."""
+
+
+def scheme(cells: Sequence[str]) -> tuple[str, str, str, str]:
+    """A row of `posext schemes` as a row of the page."""
+    name, stages, papers, what = cells[0], cells[1], cells[-2], cells[-1]
+    used = ", ".join(USES.get(stage.strip(), stage.strip()) for stage in stages.split(","))
+    links = (link(paper) for paper in papers.replace("/\n", "/").split("\n") if paper)
+    return f"`{name}`", re.sub(r" ?Class [TPZI, ]+\.$", "", what), used, ", ".join(links)
+
+
+def link(paper: str) -> str:
+    """A source as a Markdown link: arXiv:NUMBER, or an address without its scheme."""
+    if paper.startswith("arXiv:"):
+        return f"[{paper}](https://arxiv.org/abs/{paper.removeprefix('arXiv:')})"
+    return f"[{paper}](https://{paper.removeprefix('https://')})"
+
+
+# Protocols
+
+
+class Drawn(NamedTuple):
+    """What a protocol is drawn with: two documents' tokens, two lengths, and the tokens of one character."""
+
+    tokens: tuple[int, ...] = (26,)
+    lengths: tuple[int, int] = (4, 8)
+    unit: int = 1
+    size: int = 2
+    blocks: int = 2
+
+
+AS_DRAWN = {
+    "far_copy": Drawn(lengths=(7, 14), size=4, blocks=1),
+    "pi": Drawn((1664,), (512, 1024), 64),
+    "longlora": Drawn((1664,), (512, 1024), 64),
+}
+
+
+class Toy:
+    """Documents whose tokens all differ, but that those 14 to 19 repeat those 6 to 11."""
+
+    def __init__(self, tokens: Sequence[int]):
+        self.lengths = list(tokens)
+        self.names = [str(index) for index in range(len(tokens))]
+
+    def document(self, index: int) -> np.ndarray:
+        tokens = np.arange(self.lengths[index])
+        tokens[14:20] = tokens[6:12]
+        return tokens
+
+
+@cache
+def drawing(name: str) -> str:
+    """The windows of a protocol in one document at two context lengths, as a block of code."""
+    drawn = AS_DRAWN.get(name, Drawn())
+    documents = Toy(drawn.tokens)
+    told = ProtocolSettings(train_length=drawn.lengths[0], size=drawn.size, blocks=drawn.blocks)
+    plan = PROTOCOLS[name](documents, drawn.lengths, told)
+    wide = drawn.tokens[0] // drawn.unit
+    each = "" if drawn.unit == 1 else f"; a character is {drawn.unit} tokens"
+    lines = [f"{'document':10}{'-' * wide}{each}"]
+    for length, windows in plan.windows.items():
+        for number, window in enumerate(windows[:ROWS_SHOWN]):
+            head = f"L = {length}" if number == 0 else ""
+            lines.append(f"{head:10}{drawn_window(window, plan, drawn.unit)}".rstrip())
+        if len(windows) > ROWS_SHOWN:
+            lines.append(f"{'':10}and {len(windows) - ROWS_SHOWN} more")
+    return "```text\n" + "\n".join(lines) + "\n```\n"
+
+
+def drawn_window(window: Window, plan: ProtocolPlan, unit: int) -> str:
+    """A window in its place: `.` what is read, `#` what is scored, which is of other groups `+`."""
+    marks = [" "] * (window.end + 1)
+    marks[window.end - window.length : window.end + 1] = "." * (window.length + 1)
+    groups = plan.groups(window)
+    for label, of in zip(range(window.labels.start, window.labels.stop), groups, strict=True):
+        marks[label] = "+" if of == "rest" else "#"
+    return "".join(marks[unit // 2 :: unit])
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    lines = [headers, ["---"] * len(headers), *cells]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where stale")
+    check = parser.parse_args().check
+    stale = [file for file, text in pages().items() if not same(file, text)]
+    for file in stale:
+        if not check:
+            file.write_text(pages()[file])
+        print(f"{'stale' if check else 'written'}: {file.relative_to(ROOT)}")
+    sys.exit(bool(check and stale))
+
+
+def same(file: Path, text: str) -> bool:
+    return file.is_file() and file.read_text() == text
+
+
+if __name__ == "__main__":
+    main()
