@@ -25,7 +25,6 @@ ONE_RUN_CAVEAT = (
     "Between curves of one run a verdict is of that run's weights alone: "
     "other weights may give another."
 )
-WEIGHTS = ONE_RUN_CAVEAT  # the name that posext.report imports
 
 
 @dataclass(frozen=True)

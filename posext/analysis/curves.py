@@ -89,7 +89,6 @@ CURVE_OF_RUN = [
     "protocol",
     "group",
 ]
-ONE_CURVE = CURVE_OF_RUN  # the name that posext.report imports
 
 MIN_DOCUMENTS = 10  # with fewer, the coverage of intervals is below its nominal level
 REMEDY = "measure again with the same context_lengths=[...] and evaluation settings"

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from posext.analysis import seed_spread
-from posext.analysis.comparison import WEIGHTS
-from posext.analysis.curves import ONE_CURVE, crop_baseline
+from posext.analysis.comparison import ONE_RUN_CAVEAT
+from posext.analysis.curves import CURVE_OF_RUN, crop_baseline
 from posext.analysis.seed_spread import Seeds
 from posext.eval.bayes_floor import FLOOR
 from posext.report.lines import Styles
@@ -49,7 +49,7 @@ def seed_differences(headline: pd.DataFrame, styles: Styles) -> SeedDifferences:
     Each seed is compared with its own baseline, from the training length on.
     """
     differences: dict[tuple[str, int], dict[int, float]] = {}
-    for _, curve in without_floor(headline).groupby(ONE_CURVE, sort=False, dropna=False):
+    for _, curve in without_floor(headline).groupby(CURVE_OF_RUN, sort=False, dropna=False):
         name = styles.line(curve).name
         crop = crop_baseline(curve, headline)
         longer = curve.loc[curve.context_length >= curve.trained_length]
@@ -72,7 +72,7 @@ def seeds_table(
     lengths = sorted(int(n) for n in headline.context_length.unique())
     names = {name for name, _ in differences}
     rows = {}
-    for _, curve in without_floor(headline).groupby(ONE_CURVE, sort=False, dropna=False):
+    for _, curve in without_floor(headline).groupby(CURVE_OF_RUN, sort=False, dropna=False):
         line = styles.line(curve)
         if line.name in names:
             rows[line.name] = {
@@ -121,7 +121,7 @@ def curve_ends(headline: pd.DataFrame, styles: Styles) -> list[CurveEnd]:
     rows = without_floor(headline)
     rows = rows.loc[(rows.context_length == headline.context_length.max()) & rows.nll.notna()]
     by_name: dict[str, list[pd.DataFrame]] = {}
-    for _, curve in rows.groupby(ONE_CURVE, sort=False, dropna=False):
+    for _, curve in rows.groupby(CURVE_OF_RUN, sort=False, dropna=False):
         by_name.setdefault(styles.line(curve).name, []).append(curve)
     return [
         CurveEnd(name, pd.concat(curves).drop_duplicates("seed").set_index("seed"))
@@ -151,13 +151,13 @@ def one_seed_sentences(headline: pd.DataFrame, styles: Styles) -> list[str]:
     """Sentences about what one seed leaves open; none if all curves have several seeds."""
     rows = without_floor(headline)
     names = pd.Series("", index=rows.index)
-    for _, curve in rows.groupby(ONE_CURVE, sort=False, dropna=False):
+    for _, curve in rows.groupby(CURVE_OF_RUN, sort=False, dropna=False):
         names[curve.index] = styles.line(curve).name
     one_seed = rows.loc[rows.groupby(names).seed.transform("nunique") == 1]
     models_and_schemes = one_seed[["model", "scheme"]].drop_duplicates()
     sentences = seed_spread.sentences(models_and_schemes.itertuples(index=False, name=None))
-    same_run = one_seed.drop_duplicates(ONE_CURVE).run.duplicated().any()
-    return [*sentences, WEIGHTS] if same_run else sentences
+    same_run = one_seed.drop_duplicates(CURVE_OF_RUN).run.duplicated().any()
+    return [*sentences, ONE_RUN_CAVEAT] if same_run else sentences
 
 
 def without_floor(headline: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from posext.analysis.curves import ONE_CURVE, summary
+from posext.analysis.curves import CURVE_OF_RUN, summary
 from posext.analysis.statistics import NO_INTERVAL, Estimate
 from posext.eval.bayes_floor import FLOOR
 from posext.report.gather import PairedCurve
@@ -27,7 +27,7 @@ def perplexity_table(
     paired = {(d.row.run, d.row.extend, d.row.factor): d for d in differences}
     without_floor = headline.loc[headline.extend != FLOOR]
     rows = []
-    for _, curve in without_floor.groupby(ONE_CURVE, sort=False, dropna=False):
+    for _, curve in without_floor.groupby(CURVE_OF_RUN, sort=False, dropna=False):
         first = curve.iloc[0]
         line = styles.line(curve)
         pair = paired.get((first.run, first.extend, first.factor))
