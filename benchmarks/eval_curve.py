@@ -21,7 +21,7 @@ from posext.analysis import statistics
 from posext.data import dataset
 from posext.eval.curve import EvalPlan, make_plan, measure_windows
 from posext.eval.protocols.plan import slide
-from posext.eval.scoring import Window, score_windows
+from posext.eval.scoring import TargetWindow, score_windows
 from posext.training import checkpoint
 
 LENGTHS = [128, 256, 512, 1024, 2048, 4096]
@@ -147,7 +147,7 @@ def against_sliding(
     ]
 
 
-def width(windows: list[Window], nll: list[np.ndarray]) -> float:
+def width(windows: list[TargetWindow], nll: list[np.ndarray]) -> float:
     """The width (nats) of the 95 % interval of the mean NLL over documents."""
     documents = sorted({window.document for window in windows})
     sums = np.zeros(len(documents))

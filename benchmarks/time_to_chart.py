@@ -39,7 +39,7 @@ def benchmark(repeats: int) -> list[report.Row]:
             subprocess.run([sys.executable, *COMMAND], cwd=folder, check=True, capture_output=True)
             whole = time.perf_counter() - begin
             run = Path(folder) / "results/runs/chart"
-            steps = [row for row in tracking.read(run / "metrics.jsonl") if "loss" in row]
+            steps = [row for row in tracking.read_metrics(run / "metrics.jsonl") if "loss" in row]
             training = sum(4096 / row["tokens_per_second"] for row in steps)
             measuring = curves.read_curves(run / "curves.csv").seconds.sum()
         if index:

@@ -38,7 +38,7 @@ def losses(run: Run) -> dict[str, object]:
     """A run's setting, its NLL at each context length as trained, and its last validation loss."""
     table = curves.read_curves(run.folder / "curves.csv")
     own = table.loc[(table.extend == "") & (table.protocol == HEADLINE)]
-    rows = tracking.read(run.folder / "metrics.jsonl")
+    rows = tracking.read_metrics(run.folder / "metrics.jsonl")
     validation = [row["validation_loss"] for row in rows if "validation_loss" in row]
     scales = {key: value for key, value in run.config.pe.items() if key.endswith("std")}
     return {

@@ -24,7 +24,7 @@ from omegaconf import OmegaConf
 from posext import config
 from posext.cli import schemes
 from posext.eval.protocols import PROTOCOLS, ProtocolPlan, ProtocolSettings
-from posext.eval.scoring import Window
+from posext.eval.scoring import TargetWindow
 from posext.pe import CONFIGS, build, names
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -269,7 +269,7 @@ def drawing(name: str) -> str:
     return "```text\n" + "\n".join(lines) + "\n```\n"
 
 
-def drawn_window(window: Window, plan: ProtocolPlan, unit: int) -> str:
+def drawn_window(window: TargetWindow, plan: ProtocolPlan, unit: int) -> str:
     """A window in its place: `.` what is read, `#` what is scored, which is of other groups `+`."""
     marks = [" "] * (window.end + 1)
     marks[window.end - window.length : window.end + 1] = "." * (window.length + 1)

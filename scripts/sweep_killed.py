@@ -78,7 +78,9 @@ def main() -> None:
     check(len(table) == arguments.runs, f"{len(table)} folders for {arguments.runs} runs")
     check(set(table.state) == {"done"}, "not every run is done")
     for folder in map(Path.resolve, after):
-        steps = [row["step"] for row in tracking.read(folder / "metrics.jsonl") if "loss" in row]
+        steps = [
+            row["step"] for row in tracking.read_metrics(folder / "metrics.jsonl") if "loss" in row
+        ]
         check(
             steps == list(range(1, load_run(folder).config.steps + 1)),
             f"{folder} has gaps or doubles in its metrics",

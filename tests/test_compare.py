@@ -68,7 +68,7 @@ def spreads(tmp_path, monkeypatch):
 
 def test_to_first_pairs_the_differences_over_documents(tmp_path):
     one, other = run(tmp_path / "one"), run(tmp_path / "other", "alibi")
-    table = comparison.to_first(document_sums.read([one, other])).set_index("context")
+    table = comparison.to_first(document_sums.read_stored([one, other])).set_index("context")
     assert table.documents.tolist() == [30] * 4
     assert table.difference.tolist() == pytest.approx([0.1, 0.1, -0.35, -0.85], abs=0.02)
     assert (table.high - table.low).max() < 0.05  # documents differ by nats
@@ -81,15 +81,19 @@ def test_documents_or_targets_that_differ_are_refused(tmp_path):
         ValueError,
         match=r"alibi of apart and rope of one .* different documents \(10 and 30, 0 of them",
     ):
-        comparison.to_first(document_sums.read([one, apart]))
+        comparison.to_first(document_sums.read_stored([one, apart]))
     with pytest.raises(
         ValueError, match=r"of d0, 99 tokens of 300 bytes and 100 tokens of 300 bytes"
     ):
-        comparison.to_first(document_sums.read([one, run(tmp_path / "fewer", "alibi", tokens=99)]))
+        comparison.to_first(
+            document_sums.read_stored([one, run(tmp_path / "fewer", "alibi", tokens=99)])
+        )
     with pytest.raises(ValueError, match="100 tokens of 7 bytes and"):
-        comparison.to_first(document_sums.read([one, run(tmp_path / "others", "alibi", bytes=7)]))
+        comparison.to_first(
+            document_sums.read_stored([one, run(tmp_path / "others", "alibi", bytes=7)])
+        )
     with pytest.raises(ValueError, match="nothing to compare"):
-        comparison.to_first(document_sums.read([one]))
+        comparison.to_first(document_sums.read_stored([one]))
 
 
 def test_to_first_refuses_runs_that_share_some_documents_only(tmp_path):
@@ -98,7 +102,7 @@ def test_to_first_refuses_runs_that_share_some_documents_only(tmp_path):
         r"\(30 and 30, 20 of them in both\).*measure again with the same context_lengths=\[\.\.\.\]"
     )
     with pytest.raises(ValueError, match=says):
-        comparison.to_first(document_sums.read([one, other]))
+        comparison.to_first(document_sums.read_stored([one, other]))
 
 
 def test_stored_read_refuses_curves_whose_digests_of_targets_differ(tmp_path):
@@ -110,15 +114,15 @@ def test_stored_read_refuses_curves_whose_digests_of_targets_differ(tmp_path):
     with pytest.raises(
         ValueError, match=r"alibi of other and rope of one are measured on different targets"
     ):
-        document_sums.read([one, other])
-    assert len(document_sums.read([one])) == 1
+        document_sums.read_stored([one, other])
+    assert len(document_sums.read_stored([one])) == 1
 
 
 def test_to_first_gives_a_verdict_of_one_seed_only_above_the_known_noise_of_seeds(
     tmp_path, spreads
 ):
     one, other = run(tmp_path / "one", model="nano"), run(tmp_path / "other", "alibi", model="nano")
-    table = comparison.to_first(document_sums.read([one, other]))
+    table = comparison.to_first(document_sums.read_stored([one, other]))
     limit = seed_spread.noise(
         seed_spread.known_spread("nano", "rope"), seed_spread.known_spread("nano", "alibi")
     )
@@ -129,14 +133,14 @@ def test_to_first_gives_a_verdict_of_one_seed_only_above_the_known_noise_of_seed
 
 def test_to_first_gives_no_verdict_of_one_seed_where_nothing_is_known_of_seeds(tmp_path, spreads):
     one, other = run(tmp_path / "one", model="huge"), run(tmp_path / "other", "alibi", model="huge")
-    curves_read = document_sums.read([one, other])
+    curves_read = document_sums.read_stored([one, other])
     assert set(comparison.to_first(curves_read).verdict) == {"one seed"}
     assert "no seeds were compared" in comparison.seed_caveats(curves_read)[0]
 
 
 def test_to_first_judges_extensions_of_one_run_by_documents_alone_and_says_so(tmp_path, spreads):
     folder = run(run(tmp_path / "one", model="nano"), extend="alibi", model="nano")
-    curves_read = document_sums.read([folder])
+    curves_read = document_sums.read_stored([folder])
     assert comparison.to_first(curves_read).verdict.tolist() == [
         "higher",
         "higher",
@@ -153,14 +157,14 @@ def test_to_first_takes_the_verdict_of_several_seeds_from_their_paired_interval(
         for scheme, values in shifts.items()
         for seed, shift in enumerate(values)
     ]
-    table = comparison.to_first(document_sums.read(runs)).set_index("context")
+    table = comparison.to_first(document_sums.read_stored(runs)).set_index("context")
     assert set(table.loc[16].verdict) <= {"within seeds", "no difference seen"}
     assert (table.loc[16].verdict == "within seeds").any()  # sure by documents, but seeds disagree
     assert (table.loc[64].verdict == "lower").all()
 
 
 def test_each_length_is_held_against_the_run_as_trained_at_its_training_length(tmp_path):
-    curve, extended = document_sums.read([run(run(tmp_path / "rope"), extend="alibi")])
+    curve, extended = document_sums.read_stored([run(run(tmp_path / "rope"), extend="alibi")])
     assert comparison.to_crop(curve).verdict.tolist() == ["survives", "fails", "fails"]
     table = comparison.to_crop(extended)
     assert table.difference.tolist() == pytest.approx(
@@ -178,14 +182,14 @@ def test_one_document_gives_differences_and_no_verdict(tmp_path):
         run(tmp_path / "one", documents=[3]),
         run(tmp_path / "other", "alibi", documents=[3]),
     )
-    table = comparison.to_first(document_sums.read([one, other]))
+    table = comparison.to_first(document_sums.read_stored([one, other]))
     assert (
         set(table.verdict)
-        == set(comparison.to_crop(document_sums.read([one])[0]).verdict)
+        == set(comparison.to_crop(document_sums.read_stored([one])[0]).verdict)
         == {"no interval"}
     )
     assert table[["low", "high"]].isna().to_numpy().all()
-    numbers = comparison.derived(document_sums.read([one])[0], BOOTSTRAP)
+    numbers = comparison.derived(document_sums.read_stored([one])[0], BOOTSTRAP)
     assert numbers["share"] is None  # all resamples are the same: it would be 1
     assert np.isnan(numbers["gain"].low)
     assert np.isnan(numbers["2x"].high)
@@ -195,7 +199,7 @@ def test_seeds_pairs_seeds_of_one_number_and_keeps_their_spread_apart(tmp_path):
     runs = [
         run(tmp_path / f"{scheme}{seed}", scheme, seed) for scheme in RISES for seed in (0, 1, 2)
     ]
-    table = comparison.to_first(document_sums.read(runs))
+    table = comparison.to_first(document_sums.read_stored(runs))
     assert table.groupby("seed").difference.first().to_numpy() == pytest.approx(
         [0.1] * 3, abs=1e-9
     )  # the same noise
@@ -204,27 +208,27 @@ def test_seeds_pairs_seeds_of_one_number_and_keeps_their_spread_apart(tmp_path):
     assert seeds["mean"].tolist() == pytest.approx([0.1, 0.1, -0.35, -0.85])
     assert seeds["sd"].tolist() == pytest.approx([0] * 4, abs=1e-9)
     assert not len(
-        comparison.seeds_table(comparison.to_first(document_sums.read([runs[0], runs[3]])))
+        comparison.seeds_table(comparison.to_first(document_sums.read_stored([runs[0], runs[3]])))
     )
 
 
 def test_a_protocol_has_groups_and_weights(tmp_path):
     folder = run(tmp_path / "one", protocol="far_copy", group="far", weight=50.0)
     run(folder)
-    (curve,) = document_sums.read([folder], "far_copy", "far")
+    (curve,) = document_sums.read_stored([folder], "far_copy", "far")
     _, weight = document_sums.align_documents([curve.sums[16]])
     assert set(weight) == {50}
-    assert set(document_sums.align_documents([document_sums.read([folder])[0].sums[16]])[1]) == {
-        100
-    }  # stored beside it, without either
+    assert set(
+        document_sums.align_documents([document_sums.read_stored([folder])[0].sums[16]])[1]
+    ) == {100}  # stored beside it, without either
     with pytest.raises(ValueError, match="has no group 'near'; it has 'far'"):
-        document_sums.read([folder], "far_copy", "near")
+        document_sums.read_stored([folder], "far_copy", "near")
     with pytest.raises(
         ValueError, match="has no protocol 'sliding'; it has 'far_copy', 'fixed_target'"
     ):
-        document_sums.read([folder], "sliding")
+        document_sums.read_stored([folder], "sliding")
     with pytest.raises(ValueError, match=r"holds no curves; python -m posext\.evaluate run="):
-        document_sums.read([tmp_path / "none"])
+        document_sums.read_stored([tmp_path / "none"])
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,9 @@ def test_a_run_compiled_in_bf16_learns_and_is_measured(command, small):
     ]
     assert command("train", *typed)[0] == 0
     folder = Path("results/runs/mine")
-    losses = [row["loss"] for row in tracking.read(folder / "metrics.jsonl") if "loss" in row]
+    losses = [
+        row["loss"] for row in tracking.read_metrics(folder / "metrics.jsonl") if "loss" in row
+    ]
     assert losses[-1] < losses[0] - 0.5
     measured = curves.read_curves(folder / "curves.csv")
     assert measured.nll.notna().all()

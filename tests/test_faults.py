@@ -62,7 +62,7 @@ def straight(typed, tmp_path_factory):
 def steps(folder: Path) -> list[dict]:
     return [
         {k: v for k, v in row.items() if k != "tokens_per_second"}
-        for row in tracking.read(folder / "metrics.jsonl")
+        for row in tracking.read_metrics(folder / "metrics.jsonl")
     ]
 
 

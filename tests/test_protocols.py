@@ -28,7 +28,7 @@ from posext.eval.protocols import (
     published,
 )
 from posext.eval.protocols.far_copy import previous
-from posext.eval.scoring import Window, score_windows, target_nll
+from posext.eval.scoring import TargetWindow, score_windows, target_nll
 from posext.model import loss
 from posext.model.gpt import GPT
 from posext.model.loss import chunked_nll
@@ -156,7 +156,7 @@ def test_a_position_p_is_a_context_of_p_tokens_for_a_scheme_that_ignores_the_len
     with torch.no_grad():
         whole = score_windows(model, RANDOM.document, windows, 512)
         for p in (1, 2, 7, 8, 33, 64):
-            at = [Window(w.document, w.end - LONGEST + p, p, 1) for w in windows]
+            at = [TargetWindow(w.document, w.end - LONGEST + p, p, 1) for w in windows]
             alone = np.concatenate(score_windows(model, RANDOM.document, at, 512))
             np.testing.assert_allclose([nll[p - 1] for nll in whole], alone, atol=1e-5)
 
@@ -245,12 +245,15 @@ def test_a_model_may_give_likelihoods_itself_and_logits_are_never_whole(monkeypa
     whole = -(x_BKC @ weight_VC.T).log_softmax(-1).gather(-1, labels_BK[..., None])[..., 0]
     assert torch.allclose(in_parts, whole, atol=1e-5)
     own = SimpleNamespace(target_nll=lambda tokens, labels: torch.full(labels.shape, 2.0))
-    assert score_windows(own, RANDOM.document, [Window(4, 50, 20, 5)], 64)[0].tolist() == [2.0] * 5  # pyright: ignore
+    assert (
+        score_windows(own, RANDOM.document, [TargetWindow(4, 50, 20, 5)], 64)[0].tolist()
+        == [2.0] * 5
+    )  # pyright: ignore
 
 
 def test_windows_that_no_document_holds_and_strides_that_leave_labels_out_are_refused():
     with pytest.raises(ValueError, match="a context of 20 tokens does not fit before token 19"):
-        score_windows(uniform, RANDOM.document, [Window(4, 19, 20, 5)], 64)
+        score_windows(uniform, RANDOM.document, [TargetWindow(4, 19, 20, 5)], 64)
     with pytest.raises(
         ValueError, match="a stride must lie between 1 and the context length 8, not 9"
     ):

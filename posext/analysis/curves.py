@@ -22,6 +22,7 @@ from tabulate import tabulate
 from posext.analysis.csv_table import read_csv_table, upsert_rows
 from posext.analysis.statistics import NO_INTERVAL, interval, usable_length
 from posext.config import HEADLINE
+from posext.data.dataset import MIN_DOCUMENTS
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.protocols import COMPARABLE
 from posext.utils.errors import PosextError
@@ -90,7 +91,6 @@ CURVE_OF_RUN = [
     "group",
 ]
 
-MIN_DOCUMENTS = 10  # with fewer, the coverage of intervals is below its nominal level
 REMEDY = "measure again with the same context_lengths=[...] and evaluation settings"
 
 

@@ -45,7 +45,7 @@ class StoredCurve(NamedTuple):
         return tuple(self.row[name] for name in curves.SCHEME_OVER_SEEDS)
 
 
-def read(
+def read_stored(
     folders: Sequence[Path], protocol: str = "fixed_target", group: str = "", factor: str = "all"
 ) -> list[StoredCurve]:
     """Read the curves of runs under one protocol.

@@ -35,7 +35,9 @@ def main() -> None:
         raise PosextError(
             f"lengths compare under {', '.join(sorted(COMPARABLE))}, not under {options.protocol}"
         )
-    curves = document_sums.read(options.runs, options.protocol, options.group, options.factor)
+    curves = document_sums.read_stored(
+        options.runs, options.protocol, options.group, options.factor
+    )
     if options.base is not None:
         put_first(curves, options.base)
     if options.over_seeds:

@@ -42,7 +42,9 @@ def status_row(folder: Path) -> dict[str, Any]:
         run = load_run(folder)
     except PosextError as error:
         return {"run": folder.name, "state": "failed", "note": str(error)}
-    steps = [metrics for metrics in tracking.read(folder / "metrics.jsonl") if "loss" in metrics]
+    steps = [
+        metrics for metrics in tracking.read_metrics(folder / "metrics.jsonl") if "loss" in metrics
+    ]
     last = steps[-1] if steps else {"step": 0, "loss": None}
     state = run_state(run)
     error_file = folder / "error.txt"

@@ -17,7 +17,7 @@ import pandas as pd
 from posext.config import HEADLINE, SYNTHETIC_SOURCES, DataConfig
 from posext.eval.curve import COST_COLUMNS, CURVE_SUM_COLUMNS, EvalPlan
 from posext.eval.protocols import sums_by_document
-from posext.eval.scoring import Window
+from posext.eval.scoring import TargetWindow
 from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,9 @@ def copy_nll(window_W: np.ndarray, symbols: int, period_min: int, period_max: in
     return -np.diff(log_z)
 
 
-def score_floor(plan: EvalPlan, config: DataConfig, windows: list[Window]) -> list[np.ndarray]:
+def score_floor(
+    plan: EvalPlan, config: DataConfig, windows: list[TargetWindow]
+) -> list[np.ndarray]:
     """Bayes floor of the scored labels of each window, in the form of `scoring.score_windows`."""
     document = plan.tokens.validation.document
     nll = []

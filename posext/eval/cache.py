@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list
 
-from posext.eval.scoring import Window
+from posext.eval.scoring import TargetWindow
 from posext.pe import PositionalEncoding
 from posext.utils.atomic import replacing
 
@@ -78,7 +78,7 @@ class EvalCache:
         self.in_memory.append(MeasuredWindows(scheme, protocol, length, scored))
 
     def file(
-        self, settings: dict[str, Any], protocol: str, length: int, windows: Sequence[Window]
+        self, settings: dict[str, Any], protocol: str, length: int, windows: Sequence[TargetWindow]
     ) -> Path:
         """Path of the scored windows of a scheme and its modifiers, given by their settings."""
         key = json.dumps(

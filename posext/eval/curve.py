@@ -16,7 +16,7 @@ from posext.config import RETRIEVAL, EvaluationConfig, TrainConfig
 from posext.data import dataset
 from posext.eval import protocols
 from posext.eval.cache import EvalCache, ScoredWindows
-from posext.eval.scoring import Window, score_windows
+from posext.eval.scoring import TargetWindow, score_windows
 from posext.pe import PositionalEncoding
 from posext.runs.run import Run
 from posext.utils.errors import PosextError
@@ -205,7 +205,7 @@ def measure_curve(
 def measure_windows(
     model: Any,
     plan: EvalPlan,
-    windows: list[Window],
+    windows: list[TargetWindow],
     config: EvaluationConfig,
     accelerator: Accelerator,
 ) -> ScoredWindows:

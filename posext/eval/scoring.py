@@ -22,7 +22,7 @@ from posext.utils.errors import PosextError
 CACHED_DOCUMENTS = 32  # documents whose tokens are kept in memory
 
 
-class Window(NamedTuple):
+class TargetWindow(NamedTuple):
     """A slice of a document and the targets scored in it.
 
     The model reads document[end - length : end] and scores the last `scored` labels, up to and
@@ -44,7 +44,7 @@ class Window(NamedTuple):
 def score_windows(
     model: Callable[..., object],
     document: Callable[[int], np.ndarray],
-    windows: Sequence[Window],
+    windows: Sequence[TargetWindow],
     tokens_per_batch: int,
     device: torch.device | str = "cpu",
 ) -> list[np.ndarray]:
@@ -87,7 +87,7 @@ def score_windows(
     return nll
 
 
-def check_window(window: Window) -> None:
+def check_window(window: TargetWindow) -> None:
     """Raise PosextError for more labels than tokens, and for a start before the document."""
     if not 1 <= window.scored <= window.length:
         raise PosextError(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from posext.eval.scoring import Window, score_windows
+from posext.eval.scoring import TargetWindow, score_windows
 from posext.utils.errors import PosextError
 
 
@@ -118,5 +118,5 @@ def score(
     Raises:
         PosextError: As `score_windows` does.
     """
-    windows = [Window(target.document, target.end, length, size) for target in targets]
+    windows = [TargetWindow(target.document, target.end, length, size) for target in targets]
     return np.stack(score_windows(model, document, windows, tokens_per_batch, device))

@@ -15,7 +15,7 @@ from transformers.utils import logging
 from posext.utils.atomic import digest
 from posext.utils.errors import PosextError
 
-HUB_ID = r"\w[\w.-]*(/\w[\w.-]*)?"
+MODEL_ID = r"\w[\w.-]*(/\w[\w.-]*)?"
 
 
 def load_config(path: str) -> Any:
@@ -28,7 +28,7 @@ def load_config(path: str) -> Any:
         PosextError: there is no checkpoint at `path` that can be loaded.
     """
     folder = Path(path).expanduser()
-    if not folder.is_dir() and (folder.exists() or not re.fullmatch(HUB_ID, path)):
+    if not folder.is_dir() and (folder.exists() or not re.fullmatch(MODEL_ID, path)):
         raise PosextError(f"model.path={path} is no folder, nor could it be an id on the hub")
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise PosextError(

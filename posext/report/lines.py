@@ -12,7 +12,7 @@ from posext.eval.bayes_floor import FLOOR
 
 SCHEME_KEY = ["scheme", "extend", "factor", "original_length", "trained_length"]
 LINE_KEY = [*SCHEME_KEY, "model"]
-COST_COLUMNS = ["seconds", "tokens_per_second", "peak_memory_bytes"]
+COST_NUMBERS = ["seconds", "tokens_per_second", "peak_memory_bytes"]
 # The colors of Okabe and Ito for color-blind readers, without black and yellow, and two of Tol's.
 # Markers tell repeated colors apart.
 COLORS = "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9 #999933 #AA4499".split()
@@ -46,7 +46,7 @@ class Line:
         bits per byte.
         """
         by_length = self.curves.groupby("context_length")
-        values: Any = by_length[["bits_per_byte", *COST_COLUMNS]].mean()
+        values: Any = by_length[["bits_per_byte", *COST_NUMBERS]].mean()
         band = mean_and_band(by_length, "nll", ("nll_low", "nll_high"), self.seeds == 1)
         values = values.assign(nll=band["mean"], low=band.low, high=band.high)
         return values.assign(bytes_share=values.bits_per_byte / values.nll)

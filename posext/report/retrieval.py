@@ -9,7 +9,7 @@ from posext.analysis.curves import factor_suffix
 from posext.analysis.retrieval import CURVE
 from posext.report.gather import Source
 
-CONDITIONS = {"needle": "Needle", "control": "Control"}  # and the name of the view
+CONDITION_TITLES = {"needle": "Needle", "control": "Control"}  # and the name of the view
 
 
 def heat_maps(sources: Sequence[Source]) -> list[dict]:
@@ -28,7 +28,7 @@ def heat_map(key: str, table: pd.DataFrame, run: str) -> dict:
     first = table.iloc[0]
     views = [
         condition_view(table.loc[table.condition == condition], name)
-        for condition, name in CONDITIONS.items()
+        for condition, name in CONDITION_TITLES.items()
     ]
     extension = f" → {first.extend}" if first.extend else ""
     return {

@@ -26,7 +26,7 @@ class Metrics:
 
     def __init__(self, path: Path, step: int):
         self.path = path
-        kept = [row for row in read(path) if row["step"] <= step]
+        kept = [row for row in read_metrics(path) if row["step"] <= step]
         write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
 
     def write(self, row: dict[str, Any]) -> None:
@@ -39,7 +39,7 @@ class Metrics:
         synced(self.path)
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a metrics file, without a last line that a crash cut short."""
     rows = []
     for line in path.read_text().splitlines() if path.exists() else []:

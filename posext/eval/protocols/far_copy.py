@@ -12,7 +12,7 @@ import numpy as np
 
 from posext.eval.protocols.fixed_target import fixed_target
 from posext.eval.protocols.plan import Documents, ProtocolPlan, ProtocolSettings
-from posext.eval.scoring import Window
+from posext.eval.scoring import TargetWindow
 from posext.utils.errors import PosextError
 
 BLOCK_MULTIPLIER = 4  # relative to the blocks of `fixed_target`, because far copies are rare
@@ -50,7 +50,7 @@ def far_copy(
     def previous_in_document(document: int) -> np.ndarray:
         return previous(documents.document(document), settings.ngram)
 
-    def groups(window: Window) -> np.ndarray:
+    def groups(window: TargetWindow) -> np.ndarray:
         labels = np.arange(window.labels.start, window.labels.stop)
         before = previous_in_document(window.document)[window.labels]
         in_longest_context = before - settings.ngram >= window.end - longest

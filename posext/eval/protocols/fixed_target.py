@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from posext.eval.protocols.plan import Documents, ProtocolPlan, ProtocolSettings, token_counts
-from posext.eval.scoring import Window
+from posext.eval.scoring import TargetWindow
 from posext.eval.targets import fixed_targets
 
 
@@ -36,7 +36,8 @@ def fixed_target(
     return ProtocolPlan(
         {
             length: [
-                Window(target.document, target.end, length, settings.size) for target in targets
+                TargetWindow(target.document, target.end, length, settings.size)
+                for target in targets
             ]
             for length in lengths
         }

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from posext.eval.protocols.plan import Documents, ProtocolPlan, ProtocolSettings, token_counts
-from posext.eval.scoring import Window
+from posext.eval.scoring import TargetWindow
 from posext.eval.targets import fixed_targets
 
 
@@ -48,13 +48,17 @@ def per_position(
         settings.documents,
     )
     return ProtocolPlan(
-        {longest: [Window(target.document, target.end, longest, longest) for target in targets]},
+        {
+            longest: [
+                TargetWindow(target.document, target.end, longest, longest) for target in targets
+            ]
+        },
         buckets,
         groups_are_lengths=True,
     )
 
 
-def buckets(window: Window) -> np.ndarray:
+def buckets(window: TargetWindow) -> np.ndarray:
     """Bucket of each scored label, by the number of tokens before it in the window."""
     contexts = np.arange(window.length - window.scored + 1, window.length + 1)
     largest = 2 ** np.ceil(np.log2(contexts)).astype(np.int64)

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from posext.eval.scoring import Window
+from posext.eval.scoring import TargetWindow
 from posext.eval.targets import long_documents
 from posext.utils.errors import PosextError
 
@@ -47,7 +47,7 @@ class ProtocolSettings:
     ngram: int = 3
 
 
-def ungrouped(window: Window) -> np.ndarray:
+def ungrouped(window: TargetWindow) -> np.ndarray:
     """One group, with an empty name, for all scored labels: (scored,)."""
     return np.full(window.scored, "")
 
@@ -58,8 +58,8 @@ class ProtocolPlan(NamedTuple):
     With `groups_are_lengths`, the groups are context lengths within one pass and are named by them.
     """
 
-    windows: dict[int, list[Window]]
-    groups: Callable[[Window], np.ndarray] = ungrouped
+    windows: dict[int, list[TargetWindow]]
+    groups: Callable[[TargetWindow], np.ndarray] = ungrouped
     groups_are_lengths: bool = False
 
 
@@ -76,7 +76,7 @@ def plan_per_document(
     documents: Documents,
     lengths: Sequence[int],
     settings: ProtocolSettings,
-    windows: Callable[[int, int, int], Iterable[Window]],
+    windows: Callable[[int, int, int], Iterable[TargetWindow]],
     targets: int = 1,
 ) -> ProtocolPlan:
     """Plan with the windows of every document that holds the longest context and its targets.
@@ -108,7 +108,7 @@ def plan_per_document(
 
 def slide(
     document: int, tokens: int, length: int, stride: int, burn_in: int = 0
-) -> Iterator[Window]:
+) -> Iterator[TargetWindow]:
     """Slide a window over a document, scoring every label after the first `burn_in` once.
 
     The context of a target is length - stride + 1 .. length tokens. It is shorter at the start of
@@ -135,5 +135,5 @@ def slide(
     while first < tokens:
         uncut_end = max(first + stride - 1, length)  # the last label of a window that is not cut
         end = min(uncut_end, tokens - 1)
-        yield Window(document, end, end - (uncut_end - length), end - first + 1)
+        yield TargetWindow(document, end, end - (uncut_end - length), end - first + 1)
         first = uncut_end + 1

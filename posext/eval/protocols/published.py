@@ -14,7 +14,7 @@ from posext.eval.protocols.plan import (
     plan_per_document,
     slide,
 )
-from posext.eval.scoring import Window
+from posext.eval.scoring import TargetWindow
 
 STRIDE = 256  # in the papers on LLaMA
 
@@ -136,16 +136,16 @@ def longlora(
     enough.
     """
 
-    def windows(document: int, tokens: int, length: int) -> list[Window]:
+    def windows(document: int, tokens: int, length: int) -> list[TargetWindow]:
         starts = range(0, tokens - length, STRIDE)
         return [window_mean(document, start + length - 1, length) for start in starts]
 
     return plan_per_document(documents, lengths, settings, windows)
 
 
-def window_mean(document: int, end: int, length: int) -> Window:
+def window_mean(document: int, end: int, length: int) -> TargetWindow:
     """Window of `length` tokens, label `end` included, whose mean NLL has weight 1.
 
     `length` must be at least 2.
     """
-    return Window(document, end, length - 1, length - 1, weight=1 / (length - 1))
+    return TargetWindow(document, end, length - 1, length - 1, weight=1 / (length - 1))

@@ -9,7 +9,7 @@ from posext.eval.protocols.plan import (
     plan_per_document,
     slide,
 )
-from posext.eval.scoring import Window
+from posext.eval.scoring import TargetWindow
 
 
 def sliding(
@@ -38,7 +38,7 @@ def sliding(
     """
     longest = lengths[-1]
 
-    def windows(document: int, tokens: int, length: int) -> Iterator[Window]:
+    def windows(document: int, tokens: int, length: int) -> Iterator[TargetWindow]:
         stride = settings.stride or max(1, length // 8)
         return slide(document, tokens, length, stride, burn_in=longest)
 

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from posext.eval.protocols.plan import Documents, ProtocolFn, ProtocolPlan, ProtocolSettings
-from posext.eval.scoring import CACHED_DOCUMENTS, Window, score_windows
+from posext.eval.scoring import CACHED_DOCUMENTS, TargetWindow, score_windows
 
 SUM_KEY = ["context_length", "group", "document"]
 SUM_COLUMNS = [*SUM_KEY, "nll", "weight", "tokens", "bytes"]
@@ -81,7 +81,7 @@ def sums_by_document(
     documents: Documents,
     plan: ProtocolPlan,
     length: int,
-    windows: Sequence[Window],
+    windows: Sequence[TargetWindow],
     nll: Sequence[np.ndarray],
     bytes_per_token: np.ndarray | None = None,
 ) -> pd.DataFrame:
@@ -118,7 +118,7 @@ def sums_by_document(
     return sums.assign(context_length=length, document=names).loc[:, SUM_COLUMNS]
 
 
-def per_label(plan: ProtocolPlan, windows: Sequence[Window]) -> pd.DataFrame:
+def per_label(plan: ProtocolPlan, windows: Sequence[TargetWindow]) -> pd.DataFrame:
     """Group and document of every scored label, in the order of the windows."""
     return pd.DataFrame(
         {
