@@ -51,26 +51,36 @@ def measure(
     tokens_per_batch: int = 4096,
     device: torch.device | str = "cpu",
 ) -> pd.DataFrame:
-    """The loss of any causal model at growing context lengths, on the same targets at all of them.
+    """Measure any causal model at growing context lengths, on the same targets at all of them.
 
-    `model` maps tokens (B, T) to logits (B, T, V), or to an object with `.logits`, as models of
-    transformers do; put it into evaluation mode and onto `device` before. `documents` are sequences
-    of token numbers, one for each document. Those longer than the longest context are measured, at most
-    `most_documents` of them. In each, up to `blocks` disjoint blocks of `targets` tokens are drawn
-    with `seed`; by default the smaller of 64 and half the shortest context.
+    Args:
+        model: Maps tokens (B, T) to logits (B, T, V), or to an object with `.logits`, as models of
+            transformers do. It must be in evaluation mode and on `device`.
+        documents: Token ids of each document. Documents longer than the longest context count.
+        context_lengths: Context lengths in tokens, increasing.
+        bytes_per_token: Bytes of each token of the vocabulary, for bits per byte.
+        targets: Targets in a block; by default the smaller of 64 and half the shortest context.
+        blocks: Disjoint blocks of targets drawn in a document, at most.
+        seed: Seed of the choice of documents and blocks.
+        most_documents: Documents measured, at most; by default all.
+        tokens_per_batch: Tokens in a forward pass, at most.
+        device: Device of the model.
 
-    The result has a row for each context length: `nll` in nats a token with its 95 % interval over
-    documents, `perplexity` with the same interval, `bits_per_byte` where `bytes_per_token` gives the
-    bytes of every token of the vocabulary, and how many documents and tokens were scored. One
-    document gives no interval. Raises PosextError where no document is long enough, and for lengths
-    that do not increase or targets that do not fit half the shortest.
+    Returns:
+        A row for each context length: NLL in nats a token and perplexity with their 95 % intervals
+        over documents (nan for one document), bits per byte, documents and tokens scored.
+
+    Raises:
+        PosextError: No document is long enough, the lengths do not increase, or the targets do not
+            fit into half the shortest context.
     """
     lengths = [int(length) for length in context_lengths]
     check_lengths(lengths)
     size = targets if targets is not None else min(64, lengths[0] // 2)
     if not 1 <= size <= lengths[0] // 2:
         raise PosextError(
-            f"targets must lie between 1 and half the shortest context length, {lengths[0]}, not {size}"
+            "targets must lie between 1 and half the shortest context length, "
+            f"{lengths[0]}, not {size}"
         )
     for name, value in (("blocks", blocks), ("tokens_per_batch", tokens_per_batch)):
         if value < 1:

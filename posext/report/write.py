@@ -14,7 +14,7 @@ from posext.eval import protocols
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.curve import EvalPlan
 from posext.report import curve_plot, heatmap
-from posext.report.lines import COST_COLUMNS
+from posext.report.lines import COST_NUMBERS
 from posext.runs import tracking
 from posext.runs.run import Run, commit
 from posext.utils.atomic import replacing, write_text
@@ -119,7 +119,7 @@ def groups_to_lengths(plan: EvalPlan, rows: pd.DataFrame) -> pd.DataFrame:
             lengths = protocol_rows.group.astype(int)
             protocol_rows = protocol_rows.assign(context_length=lengths, group="")
             protocol_rows = protocol_rows.sort_values("context_length")
-            protocol_rows.loc[protocol_rows.context_length != longest, COST_COLUMNS] = np.nan
+            protocol_rows.loc[protocol_rows.context_length != longest, COST_NUMBERS] = np.nan
         by_protocol.append(protocol_rows)
     return pd.concat(by_protocol, ignore_index=True)
 
