@@ -34,5 +34,7 @@ class DroPE(RoPE):
             raise PosextError(f"share must lie between 0 and 1, not {share}")
         self.share = share
 
-    def rotation(self, positions_T: Tensor, length: int) -> Rotation | None:  # type: ignore[override]
+    def rotation(  # type: ignore[override]
+        self, positions_T: Tensor, length: int
+    ) -> Rotation | None:
         return super().rotation(positions_T, length) if self.progress < 1 - self.share else None
