@@ -229,7 +229,10 @@ def test_dynamic_scaling_forgets_the_lengths_before(checkpoint):
     path = str(scaled(checkpoint, {"rope_type": "dynamic", "factor": 2.0}))
     tokens = torch.randint(300, (2, 128), generator=torch.Generator().manual_seed(0))
     used, fresh = (
-        Network(load.load_model(path), checkpoint_positions(load.load_skeleton(path), ORIGINAL)).eval() for _ in range(2)
+        Network(
+            load.load_model(path), checkpoint_positions(load.load_skeleton(path), ORIGINAL)
+        ).eval()
+        for _ in range(2)
     )
     with torch.inference_mode():
         used(tokens)

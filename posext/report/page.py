@@ -83,7 +83,7 @@ def page_content(sources: Sequence[Source]) -> dict[str, Any]:
     for protocol in rows.protocol.drop_duplicates().tolist():
         if protocol != HEADLINE:
             charts, _ = protocol_charts(sources, styles, rows, protocol, notes)
-            title = words.PROTOCOL_TITLES.get(protocol, protocol)
+            title = words.PROTOCOL_TITLES.get(protocol) or str(protocol)
             about = words.protocol_text(protocol)
             content["sections"].append(section("", title, about, charts))
     if maps := retrieval.heat_maps(sources):
