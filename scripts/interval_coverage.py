@@ -2,11 +2,11 @@
 
     python scripts/interval_coverage.py --out results/intervals/coverage.csv
 
-A study draws documents, each with a size in tokens and a mean NLL of its own around 3 nats
-(standard deviation 0.5), and scatters the document's sum around that. Sizes are alike (50 to 149 tokens) or
-lognormal (median 20,000, 95 % within 2,800 to 142,000). Skewed means are exponential. Correlated
-means fall with the logarithm of the size (-0.5). A paired difference has a standard deviation of
-0.1.
+A study draws documents, each with a size in tokens and a mean NLL of its own around 3 nats, with a
+standard deviation of 0.5, and scatters the document's sum around that. Sizes are alike (50 to 149
+tokens) or lognormal (median 20,000, 95 % within 2,800 to 142,000). Skewed means are exponential.
+Correlated means fall with the logarithm of the size (-0.5). A paired difference has a standard
+deviation of 0.1.
 """
 
 import argparse
