@@ -171,7 +171,9 @@ def measure(run: Run, extension: Extension | None = None, wandb_run: Any = None)
         return pd.DataFrame(columns=curves.COLUMNS)
     if bayes_floor.has_bayes_floor(run.config.data):
         rows.append(
-            write_curve(run, plan, "", bayes_floor.FLOOR, *bayes_floor.measure_floor(plan, run.config.data))
+            write_curve(
+                run, plan, "", bayes_floor.FLOOR, *bayes_floor.measure_floor(plan, run.config.data)
+            )
         )
     measured = pd.concat(rows, ignore_index=True)
     bayes_floor.warn_if_far(measured, run.config.data.symbols)

@@ -119,7 +119,9 @@ def test_to_first_gives_a_verdict_of_one_seed_only_above_the_known_noise_of_seed
 ):
     one, other = run(tmp_path / "one", model="nano"), run(tmp_path / "other", "alibi", model="nano")
     table = comparison.to_first(document_sums.read([one, other]))
-    limit = seed_spread.noise(seed_spread.known_spread("nano", "rope"), seed_spread.known_spread("nano", "alibi"))
+    limit = seed_spread.noise(
+        seed_spread.known_spread("nano", "rope"), seed_spread.known_spread("nano", "alibi")
+    )
     assert 0.12 < limit < 0.33
     assert table.verdict.tolist() == ["within seeds", "within seeds", "lower", "lower"]
     assert (table.low * table.high > 0).all()  # by its documents each is sure

@@ -54,7 +54,10 @@ def test_noise_is_a_t_interval_on_the_sum_of_variances():
 )
 def test_judged_keeps_a_verdict_where_seeds_bear_it_out(limit, seeds, verdict):
     assert seed_spread.verdict_with_seeds("lower", -0.2, limit, seeds) == verdict
-    assert seed_spread.verdict_with_seeds("no difference seen", -0.2, limit, seeds) == "no difference seen"
+    assert (
+        seed_spread.verdict_with_seeds("no difference seen", -0.2, limit, seeds)
+        == "no difference seen"
+    )
 
 
 def rows_of(seed, nll, scheme="rope", **columns):

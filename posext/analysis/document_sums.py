@@ -77,7 +77,8 @@ def of_folder(
 ) -> list[StoredCurve]:
     """Read the curves of one folder, as `read` does; `rows` restricts the rows of curves.csv."""
     stored = sums(folder)
-    rows = curves.read_curves(folder / "curves.csv") if rows is None else rows
+    if rows is None:
+        rows = curves.read_curves(folder / "curves.csv")
     if not len(rows) or stored is None:
         raise PosextError(
             f"{folder} holds no curves; python -m posext.evaluate run={folder} "

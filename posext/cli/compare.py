@@ -72,7 +72,11 @@ def main() -> None:
             "\nThe same differences over seeds: mean, standard deviation and paired 95 % t interval\n"
         )
         show(only(over_seeds, options.context))
-    if about := [comparison.ONE_RUN_CAVEAT] if options.at_train else comparison.seed_caveats(curves):
+    if (
+        about := [comparison.ONE_RUN_CAVEAT]
+        if options.at_train
+        else comparison.seed_caveats(curves)
+    ):
         print("", *about, sep="\n")
     if options.at_train:
         print("\nOf each curve, with intervals over documents\n")
