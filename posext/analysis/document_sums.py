@@ -77,9 +77,8 @@ def of_folder(
 ) -> list[StoredCurve]:
     """Read the curves of one folder, as `read` does; `rows` restricts the rows of curves.csv."""
     stored = sums(folder)
-    if rows is None:
-        rows = curves.read_curves(folder / "curves.csv")
-    if not len(rows) or stored is None:
+    table = curves.read_curves(folder / "curves.csv") if rows is None else rows
+    if not len(table) or stored is None:
         raise PosextError(
             f"{folder} holds no curves; python -m posext.evaluate run={folder} "
             "measures a trained run"
@@ -88,9 +87,9 @@ def of_folder(
     stored = stored.assign(group=stored.group.fillna("") if "group" in stored else "")
     stored = filter_or_raise(stored, "group", group, folder)
     # The group is empty at undefined lengths, also under a protocol with groups.
-    rows = rows.loc[(rows.protocol == protocol) & rows.group.isin((group, ""))]
+    table = table.loc[(table.protocol == protocol) & table.group.isin((group, ""))]
     stored_curves = []
-    for run, rows_of_run in rows.groupby("run", sort=False):
+    for run, rows_of_run in table.groupby("run", sort=False):
         stored_of_run = stored.loc[stored.run == run] if "run" in stored else stored
         stored_curves += curves_of_run((folder, str(run)), rows_of_run, stored_of_run, factor)
     return stored_curves
