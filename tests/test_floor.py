@@ -179,7 +179,7 @@ def test_the_floor_scores_what_a_model_reads(config):
 def test_the_floor_falls_with_context(config):
     plan = plan_of(config, [8, 16, 32, 64, 128, 256], size=4)
     sums, _ = bayes_floor.measure_floor(plan, config)
-    assert list(sums.columns) == curve.SUMS
+    assert list(sums.columns) == curve.CURVE_SUM_COLUMNS
     assert sums.context_length.drop_duplicates().tolist() == plan.lengths
     total = sums.groupby("context_length")[["nll", "tokens"]].sum()
     falling = (total.nll / total.tokens).tolist()

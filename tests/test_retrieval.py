@@ -195,7 +195,10 @@ def test_a_run_leaves_its_retrieval_beside_its_curves_and_is_measured_again_only
 
 
 def test_measuring_one_extension_again_replaces_its_rows_alone():
-    cell = dict.fromkeys(retrieval.COLUMNS, 1) | {"condition": "needle", "task": "retrieval"}
+    cell = dict.fromkeys(retrieval.RETRIEVAL_COLUMNS, 1) | {
+        "condition": "needle",
+        "task": "retrieval",
+    }
     before = pd.DataFrame([cell | {"extend": e, "factor": f} for e, f in (("", ""), ("yarn", "4"))])
     after = retrieval.upsert_retrieval(
         before, pd.DataFrame([cell | {"extend": "yarn", "factor": "4", "correct": 9}])
