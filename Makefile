@@ -6,7 +6,7 @@ lint:
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m pyright --pythonpath $(PYTHON)
-	$(dir $(PYTHON))lint-imports --no-logo 2>/dev/null || $(dir $(PYTHON))lint-imports
+	$(PYTHON) -c "from importlinter.cli import lint_imports_command as lint; lint()"
 
 test:
 	$(PYTHON) -m pytest
