@@ -1,6 +1,6 @@
 PYTHON ?= $(shell test -x .venv/bin/python && echo .venv/bin/python || echo python3)
 
-check: lint test
+check: lint docs test
 
 lint:
 	$(PYTHON) -m ruff format --check .
