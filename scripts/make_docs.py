@@ -26,12 +26,12 @@ from posext.cli import schemes
 from posext.eval.protocols import PROTOCOLS, ProtocolPlan, ProtocolSettings
 from posext.eval.scoring import TargetWindow
 from posext.pe import CONFIGS, build, names
+from posext.pe.base import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 MADE = "<!-- made by scripts/make_docs.py: do not edit -->"
 DRAWING = re.compile(r"(<!-- drawing: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-USES = {"T": "train", "P": "fine-tune", "Z": "zero-shot", "I": "inference"}
 GROUPS = {  # how each is typed, and what it chooses
     "pe": ("+pe=", "the positional scheme; [schemes](schemes.md) says what each does"),
     "window": ("+window=", "which keys a query sees, and at which distances"),
@@ -193,9 +193,7 @@ SCHEMES = f"""# Schemes
 `posext schemes` prints this list with the number of parameters. `posext schemes show yarn factor=8`
 draws a scheme: its wavelengths, or its bias by distance.
 
-*train*: an architecture that is trained. *fine-tune*: it replaces RoPE on trained weights, and
-training goes on. *zero-shot*: it replaces RoPE on trained weights as they are. *inference*: it never
-trains.
+{". ".join(f"*{stage}*: {meaning}" for stage, meaning in STAGES.items())}.
 
 A scheme goes with any window, temperature, gain and set of positions: see the groups in
 [configuration](configuration.md#groups-and-their-choices). [The zoo](../results/zoo/README.md) has all
@@ -205,15 +203,17 @@ schemes at one small size."""
 def scheme(cells: Sequence[str]) -> tuple[str, str, str, str]:
     """A row of `posext schemes` as a row of the page."""
     name, stages, papers, what = cells[0], cells[1], cells[-2], cells[-1]
-    used = ", ".join(USES.get(stage.strip(), stage.strip()) for stage in stages.split(","))
+    used = ", ".join(stages.split("\n"))
     links = (link(paper) for paper in papers.replace("/\n", "/").split("\n") if paper)
-    return f"`{name}`", re.sub(r" ?Class [TPZI, ]+\.$", "", what), used, ", ".join(links)
+    return f"`{name}`", what, used, ", ".join(links)
 
 
 def link(paper: str) -> str:
-    """A source as a Markdown link: arXiv:NUMBER, or an address without its scheme."""
+    """A source as a Markdown link: arXiv:NUMBER, or an address without its scheme; else as it is."""
     if paper.startswith("arXiv:"):
         return f"[{paper}](https://arxiv.org/abs/{paper.removeprefix('arXiv:')})"
+    if not re.match(r"\S+\.\w+/", paper):
+        return paper
     return f"[{paper}](https://{paper.removeprefix('https://')})"
 
 
