@@ -280,7 +280,7 @@ EVALUATE = [
 ]
 SCRIPTS = {
     "plot_curves": [
-        ([], "the following arguments are required: runs"),
+        ([], "the following arguments are required: RUN"),
         (["nowhere"], "nowhere is neither the folder of a run nor a file of curves"),
         (["folder"], "none of these holds curves: folder"),
         (["latin.txt"], "latin.txt is no file of curves"),

@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -22,11 +21,9 @@ from starts import (
 )
 
 from posext.analysis import curves
+from posext.cli.status import status
 from posext.eval import curve
 from posext.runs import tracking
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-import status
 
 RUNS = Path("results/runs")
 SLOW = pytest.mark.slow
@@ -329,7 +326,7 @@ def test_a_job_of_a_sweep_that_fails_is_marked_and_stops_no_other(small):
     code, said = ended(*sweep)
     assert code not in (0, None)
     assert "loss" in said
-    table = status.status(RUNS).set_index("run")
+    table = status(RUNS).set_index("run")
     assert sorted(table.state) == ["done", "done", "done", "failed"]
     (failed,) = table.index[table.state == "failed"]
     assert "learning_rate-1e_30" in failed

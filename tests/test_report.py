@@ -112,7 +112,7 @@ def test_the_command_line_compares_runs(tmp_path):
     text = (tmp_path / "report.html").read_text()
     assert "2 runs compared" in text
     assert drawn(text, "Perplexity").keys() == {"rope", "alibi"}
-    refused = subprocess.run([*command[:3], "absent"], cwd=tmp_path, capture_output=True, text=True)
+    refused = subprocess.run([*command[:4], "absent"], cwd=tmp_path, capture_output=True, text=True)
     assert refused.returncode == 2
     assert refused.stderr == "posext: absent is neither the folder of a run nor a file of curves\n"
     assert "Traceback" not in refused.stderr

@@ -35,6 +35,7 @@ def main() -> None:
         raise PosextError(
             f"lengths compare under {', '.join(sorted(COMPARABLE))}, not under {options.protocol}"
         )
+    bootstrap = comparison.Bootstrap(options.bootstrap, options.seed)
     curves = document_sums.read_stored(
         options.runs, options.protocol, options.group, options.factor
     )
@@ -61,7 +62,6 @@ def main() -> None:
     if notes:
         print("", *notes, sep="\n")
     if options.at_train:
-        bootstrap = comparison.Bootstrap(options.bootstrap, options.seed)
         print("\nOf each curve, with intervals over documents\n")
         show(pd.DataFrame([comparison.derived(curve, bootstrap) for curve in curves]))
 
