@@ -37,7 +37,7 @@ def main() -> None:
     curves.refuse_mixed_targets(rows)
     selections = {
         "trained with it": rows.extend == "",
-        "put on the weights of the RoPE run": rows.extend != "",
+        "put on the weights of the RoPE runs": rows.extend != "",
     }
     rope = rows.loc[
         (rows.scheme == "rope") & (rows.extend == "") & (rows.context_length == rows.trained_length)
@@ -51,7 +51,7 @@ def main() -> None:
     height = 1.4 + 0.24 * max(len(table) for table in tables.values())
     figure, axes = plt.subplots(1, 2, figsize=(13, height), layout="constrained")
     for axis, (title, table) in zip(axes, tables.items(), strict=True):
-        draw_table(axis, table, float(rope.nll.iloc[0]), f"{title} ({len(table)})")
+        draw_table(axis, table, float(rope.nll.mean()), f"{title} ({len(table)})")
     figure.savefig(options.out, dpi=130)
     print(options.out)
 
