@@ -34,6 +34,10 @@ def test_its_loss_falls(name, axes):
         name, head_dim=NANO.head_dim(), n_heads=4, d_model=128, train_length=LENGTH, **axes
     )
     model = GPT(NANO, 256, scheme).initialize(0)
+    noise = torch.randint(256, (8, LENGTH + 1), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        untrained = float(model(noise[:, :-1], noise[:, 1:])) / (8 * LENGTH)
+    assert untrained == pytest.approx(5.55, abs=0.15)  # ln 256; text could be easier by chance
     optimizer = adamw(model, 2e-3, OptimizerConfig())
     losses = []
     for step in range(STEPS):
@@ -46,5 +50,4 @@ def test_its_loss_falls(name, axes):
         optimizer.step()
         optimizer.zero_grad()
         losses.append(float(loss.detach()))
-    assert losses[0] == pytest.approx(5.55, abs=0.3)  # ln 256
     assert sum(losses[-5:]) / 5 < 3.7
