@@ -18,7 +18,6 @@ from posext.config import RETRIEVAL
 from posext.eval.retrieval.measure import CELL_COLUMNS
 
 FILE = "retrieval.csv"
-CURVE = RETRIEVAL_CURVE  # the name that posext.report imports
 ACCURACY = ["accuracy", "accuracy_low", "accuracy_high"]
 RETRIEVAL_COLUMNS = [*RETRIEVAL_CURVE, *CELL_COLUMNS[:-1], *ACCURACY, CELL_COLUMNS[-1]]
 RETRIEVAL_TEXT_COLUMNS = [*RETRIEVAL_CURVE, "condition"]

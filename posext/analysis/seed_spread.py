@@ -69,9 +69,6 @@ def known_spread(model: str, scheme: str) -> Spread | None:
     return Spread(float(widest.sd_nats), int(widest.seeds))
 
 
-known = known_spread  # the name that posext.report imports
-
-
 def noise(one: Spread | None, other: Spread | None) -> float:
     """Largest difference in nats of two runs, each of one seed, that seeds alone may make.
 

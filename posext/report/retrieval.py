@@ -5,8 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from posext.analysis.curves import factor_suffix
-from posext.analysis.retrieval import CURVE
+from posext.analysis.curves import RETRIEVAL_CURVE, factor_suffix
 from posext.report.gather import Source
 
 CONDITION_TITLES = {"needle": "Needle", "control": "Control"}  # and the name of the view
@@ -18,7 +17,7 @@ def heat_maps(sources: Sequence[Source]) -> list[dict]:
         (source.rows.run.iloc[0], table)
         for source in sources
         if len(source.retrieval)
-        for _, table in source.retrieval.groupby(CURVE, sort=False)
+        for _, table in source.retrieval.groupby(RETRIEVAL_CURVE, sort=False)
     ]
     return [heat_map(f"retrieval-{i}", table, run) for i, (run, table) in enumerate(tables)]
 

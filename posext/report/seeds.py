@@ -141,7 +141,7 @@ def within_seed_noise(end: CurveEnd, best: CurveEnd) -> bool:
     if set(end.rows.run) == set(best.rows.run):
         return False
     spreads = [
-        seed_spread.known(curve.rows.model.iloc[0], curve.rows.scheme.iloc[0])
+        seed_spread.known_spread(curve.rows.model.iloc[0], curve.rows.scheme.iloc[0])
         for curve in (end, best)
     ]
     return end.nll - best.nll <= seed_spread.noise(*spreads)
