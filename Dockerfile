@@ -1,5 +1,5 @@
 # docker build -t posext .
-# docker run --rm --user "$(id -u)" -v "$PWD/results:/work/results" posext train +pe=yarn
+# docker run --rm --user "$(id -u)" -v "$PWD/results:/app/results" posext train +pe=yarn
 FROM python:3.12-slim
 # training is compiled where there is a compiler
 RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
@@ -9,8 +9,8 @@ COPY configs configs
 COPY posext posext
 RUN pip install --no-cache-dir --require-hashes --no-deps -r requirements.lock \
     && pip install --no-cache-dir --no-deps .
-WORKDIR /work
-RUN chmod 777 /work
-ENV HOME=/work
+WORKDIR /app
+RUN chmod 777 /app
+ENV HOME=/app
 ENTRYPOINT ["posext"]
 CMD ["--help"]
