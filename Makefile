@@ -9,10 +9,10 @@ lint:
 	$(PYTHON) -c "from importlinter.cli import lint_imports_command as lint; lint()"
 
 test:
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n auto
 
 check-slow: check  # launchers that are not installed are skipped: pip install -e '.[dev,joblib,slurm,ray,optuna]'
-	$(PYTHON) -m pytest -m slow
+	$(PYTHON) -m pytest -n auto -m slow
 
 # The site, into site/: pages made from the code first, then mkdocs, which fails on any dead link.
 docs:
@@ -22,7 +22,7 @@ docs:
 # The lock first, which needs no network; then its versions against known vulnerabilities. Where those cannot be had, it
 # fails and says so: what was not audited does not pass.
 audit:
-	$(PYTHON) -m pytest tests/test_lock.py
+	$(PYTHON) -m pytest tests/project/test_lock.py
 	$(PYTHON) -m pip_audit --strict --disable-pip --requirement requirements.lock
 
 # Keeps the versions that still satisfy pyproject.toml; `make lock UPGRADE=--upgrade` takes the newest of everything.

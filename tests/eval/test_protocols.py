@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from protocol_properties import (
+from helpers.protocol_properties import (
     COUNTS,
     LENGTHS,
     RANDOM,

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import wandb_records
+from helpers import wandb_records
 
 from posext.analysis import curves
 from posext.data import dataset
 from posext.eval import curve
 from posext.eval.protocols import PROTOCOLS
 
-SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 def rows_of(run: str | Path) -> pd.DataFrame:

@@ -1,6 +1,4 @@
-import sys
-from pathlib import Path
-
+import interval_coverage
 import numpy as np
 import pytest
 
@@ -19,9 +17,6 @@ from posext.analysis.statistics import (
     usable_share,
     verdict,
 )
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-import interval_coverage
 
 LENGTHS, CURVE = [8, 16, 32, 64], np.array([3.0, 2.0, 1.8, 2.4])
 

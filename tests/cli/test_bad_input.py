@@ -17,7 +17,7 @@ import pytest
 from posext import evaluate, train
 from posext.cli import schemes as show
 
-FOLDER = Path(__file__).resolve().parent.parent / "scripts"
+FOLDER = Path(__file__).resolve().parents[2] / "scripts"
 LONG = "a few words that say little " * 100  # 2,800 bytes: enough for every context here
 
 # A tuple for each mistake: what is typed after what makes a run, and what must be said.

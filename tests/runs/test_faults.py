@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from starts import (
+from helpers.starts import (
     ended,
     killed_at,
     start,

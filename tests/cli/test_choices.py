@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from posext.analysis import curves
 from posext.pe import names
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 OWN = ROOT / "examples" / "own_scheme"
 
 

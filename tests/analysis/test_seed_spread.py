@@ -10,7 +10,7 @@ import pytest
 from posext.analysis import curves, seed_spread
 from posext.analysis.seed_spread import Seeds, Spread
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "seed_spread.py"
 
 

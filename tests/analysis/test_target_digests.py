@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from protocol_properties import LENGTHS, RANDOM, SETTINGS, Corpus
+from helpers.protocol_properties import LENGTHS, RANDOM, SETTINGS, Corpus
 
 from posext.analysis import curves, excess_loss
 from posext.eval.protocols import COMPARABLE, PROTOCOLS, targets
 from posext.report import curve_plot
 
-SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 rng = np.random.default_rng(1)
 TWO_SYMBOLS = Corpus([rng.integers(0, 2, size=300) for _ in range(4)])  # where much recurs
 

@@ -9,7 +9,7 @@ import pytest
 
 from posext.analysis import comparison, curves, document_sums, seed_spread
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "compare.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "compare.py"
 RISES = {
     "rope": [0.5, 0.0, 0.4, 0.9],
     "alibi": [0.6, 0.1, 0.05, 0.05],

@@ -17,7 +17,7 @@ from posext.data.corpus import documents
 from posext.data.tokenizer import make
 from posext.runs.run import load_run, name_of, prepare_run
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(
     path for folder in ("posext", "scripts", "examples") for path in (ROOT / folder).rglob("*.py")
 )

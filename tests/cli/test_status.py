@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "status.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "status.py"
 RUNS = Path("results/runs")
 
 

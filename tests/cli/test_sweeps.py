@@ -12,7 +12,7 @@ from posext import train
 from posext.analysis import curves
 
 RUNS = Path("results/runs")
-SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 def names() -> list[str]:

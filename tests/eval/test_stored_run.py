@@ -7,7 +7,7 @@ import pandas as pd
 
 from posext.analysis.curves import COLUMNS, read_curves
 
-BEFORE = Path(__file__).parent / "data" / "run_before_rooms"
+BEFORE = Path(__file__).resolve().parents[1] / "fixtures" / "run_before_rooms"
 KEY = ["extend", "factor", "protocol", "group", "context_length", "document"]
 
 

@@ -20,7 +20,7 @@ from posext.eval import bayes_floor, curve
 from posext.eval.scoring import score_windows
 from posext.runs import run
 
-SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 rng = np.random.default_rng(0)
 
 

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_report import HOSTILE, rows_of, written
+from helpers.pages import HOSTILE, rows_of, written
 
 webdriver = pytest.importorskip("selenium.webdriver")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

@@ -27,7 +27,7 @@ from posext.pe import modifiers_of, settings_of
 from posext.runs.run import Run, prepare_run
 from posext.training.checkpoint import weights
 
-SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "export_hf.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "export_hf.py"
 SHAPE = ModelConfig("test", n_layers=2, n_heads=2, d_model=32, d_ff=48, learning_rate=1e-3)
 ORIGINAL, LONGEST = 16, 64
 TOKENS = torch.randint(256, (2, LONGEST), generator=torch.Generator().manual_seed(0))

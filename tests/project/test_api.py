@@ -17,7 +17,7 @@ import torch
 import posext
 from posext.eval.targets import Target, score
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 VOCABULARY = 11
 rng = np.random.default_rng(0)
 DOCUMENTS = [rng.integers(0, VOCABULARY, size=n) for n in (40, 200, 300, 150)]

@@ -1,7 +1,7 @@
 """Wrong variants of every protocol, each a mistake that evaluators make: at least one property catches each."""
 
 import pytest
-from protocol_properties import PROPERTIES, STRIDE, Corpus
+from helpers.protocol_properties import PROPERTIES, STRIDE, Corpus
 
 from posext.eval.protocols import PROTOCOLS, published
 

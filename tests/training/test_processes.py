@@ -13,11 +13,11 @@ import pytest
 from posext.analysis import curves
 from posext.training import checkpoint
 
-CONFIGS = Path(__file__).resolve().parent.parent / "configs" / "accelerate"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "accelerate"
 DDP = ["--cpu", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
 FSDP = ["--config_file", str(CONFIGS / "fsdp.yaml")]
 TRAIN = ["-m", "posext.train"]
-FSDP_ON_CPU = [str(Path(__file__).with_name("fsdp_on_cpu.py"))]
+FSDP_ON_CPU = [str(Path(__file__).resolve().parents[1] / "helpers" / "fsdp_on_cpu.py")]
 
 
 def launch_two(how: list[str], what: list[str], *arguments: str) -> int:
