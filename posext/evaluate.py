@@ -14,13 +14,14 @@ from omegaconf import DictConfig
 from posext import hf
 from posext.analysis import curves, retrieval
 from posext.cli import app
-from posext.config import RETRIEVAL, EvaluateConfig, TrainConfig, check_lengths
+from posext.config import RETRIEVAL, EvaluateConfig, SyntheticData, TrainConfig, check_lengths
 from posext.data import dataset
 from posext.eval import bayes_floor
 from posext.eval.cache import MEASURING, EvalCache
 from posext.eval.curve import EvalPlan, context_lengths, measure_curve, plan_of
 from posext.eval.retrieval.grid import measure_retrieval
 from posext.report.write import write_curve, write_outputs, write_retrieval
+from posext.runs.command_log import record_command
 from posext.runs.lock import run_lock
 from posext.runs.run import Run
 from posext.training import device
@@ -37,12 +38,15 @@ class Extension(NamedTuple):
     name: str
 
 
-def evaluate(config: EvaluateConfig, given: dict[str, str]) -> Run:
+def evaluate(
+    config: EvaluateConfig, given: dict[str, str], arguments: list[str] | None = None
+) -> Run:
     """Measure a finished run, or a checkpoint, with the settings of its own config.
 
     Args:
         config: The settings of this measurement.
         given: The settings that the user typed, by dotted key; these override the run's.
+        arguments: What was typed, for the log of the run's commands; None from Python.
 
     Returns:
         The run as measured.
@@ -52,7 +56,7 @@ def evaluate(config: EvaluateConfig, given: dict[str, str]) -> Run:
             shortest context length.
     """
     check_lengths(config.context_lengths)
-    run = named_run(config, given)
+    run, tokens = named_run(config, given)
     if not run.trained:
         raise PosextError(
             f"{run.folder} is not trained to its end yet: run its training command again"
@@ -70,7 +74,9 @@ def evaluate(config: EvaluateConfig, given: dict[str, str]) -> Run:
         )
     main = PartialState().is_main_process
     with run_lock(run, main):
-        measure(run, dataset.load_data(run.config.data, main), extension)
+        if main and arguments is not None:
+            record_command(run.folder, "evaluate", arguments)
+        measure_run(run, tokens or dataset.load_data(run.config.data, main), extension)
     return run
 
 
@@ -91,8 +97,10 @@ def with_settings(run: Run, config: EvaluateConfig, given: dict[str, str]) -> Ru
     return dataclasses.replace(run, config=dataclasses.replace(run.config, **changes))
 
 
-def named_run(config: EvaluateConfig, given: dict[str, str]) -> Run:
+def named_run(config: EvaluateConfig, given: dict[str, str]) -> tuple[Run, dataset.Data | None]:
     """Open the run, or prepare the checkpoint, that is named.
+
+    The corpus of a checkpoint comes with it, as it is loaded already.
 
     Raises PosextError if neither is named, or for a setting that goes with the other one.
     """
@@ -103,7 +111,7 @@ def named_run(config: EvaluateConfig, given: dict[str, str]) -> Run:
                 f"{misplaced[0]} goes with a checkpoint ({CHECKPOINT}); "
                 f"run={config.run} has its own"
             )
-        return hf.open_run(config.run)
+        return hf.open_run(config.run), None
     if (chosen := given.get("model", "hf")) != "hf":
         raise PosextError(
             f"model={chosen} is a network to train; measure run=results/runs/NAME, or {CHECKPOINT}"
@@ -113,7 +121,7 @@ def named_run(config: EvaluateConfig, given: dict[str, str]) -> Run:
             "name the run to measure: run=results/runs/NAME, "
             f"or a checkpoint of transformers: {CHECKPOINT}"
         )
-    return hf.prepare(config)
+    return hf.open_checkpoint(config)
 
 
 def extended(run: Run, config: EvaluateConfig, given: dict[str, str]) -> Extension | None:
@@ -165,7 +173,7 @@ def display_name(group: str, name: str, given: dict[str, str]) -> str:
     return f"{name}({' '.join(typed)})" if typed else name
 
 
-def measure(
+def measure_run(
     run: Run,
     tokens: dataset.Data,
     extension: Extension | None = None,
@@ -220,11 +228,13 @@ def measure(
             )
     if not accelerator.is_main_process:
         return pd.DataFrame(columns=curves.COLUMNS)
-    if bayes_floor.has_bayes_floor(run.config.data):
-        floor = bayes_floor.measure_floor(plan, run.config.data)
+    corpus = run.config.data
+    if bayes_floor.has_bayes_floor(corpus):
+        floor = bayes_floor.measure_floor(plan, corpus)
         curve_rows.append(write_curve(run, plan, "", bayes_floor.FLOOR, *floor))
     measured_rows = pd.concat(curve_rows, ignore_index=True)
-    bayes_floor.warn_if_far(measured_rows, run.config.data.symbols)
+    if isinstance(corpus, SyntheticData):
+        bayes_floor.warn_if_far(measured_rows, corpus.symbols)
     write_outputs(run, measured_rows, pd.concat(retrieval_rows, ignore_index=True), wandb_run)
     cache.drop()
     return measured_rows
@@ -237,8 +247,8 @@ def extension_name(run: Run, config: TrainConfig, extension: Extension | None) -
     return "" if config == run.config else config.pe["name"]
 
 
-def measured(run: Run) -> bool:
-    """Return whether curves.csv has all that `measure` would write, so that a sweep skips it."""
+def is_measured(run: Run) -> bool:
+    """Return whether curves.csv has all that `measure_run` would write; a sweep skips it then."""
     rows = curves.read_curves(run.folder / "curves.csv")
     extensions = {""}
     if run.config.pe.get("factor") == "auto":
@@ -265,14 +275,14 @@ def configs_to_measure(config: TrainConfig, plan: EvalPlan) -> list[TrainConfig]
     return [config, dataclasses.replace(config, pe=fixed)]
 
 
-def job(composed: DictConfig) -> None:
+def run_evaluation(composed: DictConfig) -> None:
     """Measure what a composed config names."""
-    evaluate(app.typed(composed), app.given())
+    evaluate(app.typed(composed), app.given(), app.arguments())
 
 
 def main() -> None:
     """Run the command posext-evaluate."""
-    app.entry("evaluate", job)
+    app.entry("evaluate", run_evaluation)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Learned or fixed gains on the dimensions of queries and keys."""
 
-import math
 from typing import Literal
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from posext.pe.base import Modifier, PositionalEncoding, Shape
 from posext.pe.tables import AttentionTables
 from posext.utils.errors import PosextError
+from posext.utils.ranges import Finite
 
 
 class QKGain(Modifier):
@@ -35,7 +35,7 @@ class QKGain(Modifier):
         shape: Shape,
         *,
         of: Literal["pair", "dimension"] = "pair",
-        weights: list[float] | None = None,
+        weights: list[Finite] | None = None,
     ):
         super().__init__(shape)
         if of == "pair" and shape.head_dim % 2:
@@ -43,8 +43,6 @@ class QKGain(Modifier):
         self.repeat = 2 if of == "pair" else 1
         self.weights = weights
         self.count = shape.head_dim // self.repeat
-        if weights is not None and not all(map(math.isfinite, weights)):
-            raise PosextError(f"qk_gain.weights must be finite numbers, not {weights}")
         if weights is not None and len(weights) != self.count:
             raise PosextError(
                 f"qk_gain.weights has {len(weights)} numbers; a head has {self.count} {of}s"

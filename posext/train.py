@@ -7,10 +7,8 @@ import json
 import logging
 import math
 import shutil
-import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any, NamedTuple, cast
 
@@ -18,7 +16,6 @@ import torch
 from accelerate import Accelerator, PartialState
 from omegaconf import DictConfig
 from torch import Tensor
-from tqdm import tqdm
 
 from posext import evaluate
 from posext.analysis import curves
@@ -30,19 +27,19 @@ from posext.eval.curve import EvalPlan, plan_of
 from posext.model.gpt import GPT
 from posext.pe import PositionalEncoding
 from posext.runs import tracking
+from posext.runs.command_log import record_command
 from posext.runs.lock import record_failure, run_lock
-from posext.runs.run import Run, claim, commit, name_of, prepare_run
+from posext.runs.run import Run, claim, commit, prepare_run, run_name
 from posext.training import checkpoint, device
+from posext.training.micro_batches import accumulate, validate
 from posext.training.optimizer import adamw, lr_at
+from posext.training.progress import progress_bar, update_bar
 from posext.utils import signals
 from posext.utils.atomic import digest, write_tensors, write_text
 from posext.utils.errors import PosextError
 from posext.utils.rng import torch_stream
-from posext.utils.sharding import shard
 
 log = logging.getLogger(__name__)
-VALIDATION_TOKENS = 16384  # in each validation
-VALIDATION_BATCH_TOKENS = 4096  # in one forward pass of one process
 
 
 class Learner(NamedTuple):
@@ -83,7 +80,7 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
         metrics = tracking.Metrics(run.folder / "metrics.jsonl", start)
         wandb_run = tracking.start(run)
     seen = sum(tokens_at(config, lengths.length_at(step)) for step in range(start))
-    bar = progress_bar(run, start, shown=main)
+    bar = progress_bar(run.name, config.steps, start, shown=main)
 
     for step in range(start, config.steps):
         begin = time.perf_counter()
@@ -96,9 +93,10 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
         rows = [counts | step_metrics | {"tokens_per_second": round(rate)}]
         if done % config.validate_every == 0 or done == config.steps:
             set_stage(learner.scheme, run, step, rng_key=None)
-            rows.append(counts | {"validation_loss": validate(learner, tokens.validation, length)})
-        write_rows(metrics, wandb_run, rows)
-        signal = gather_signal(stop_asked(), learner.accelerator)
+            loss = validate(learner.network, tokens.validation, length, learner.accelerator)
+            rows.append(counts | {"validation_loss": loss})
+        tracking.write_rows(metrics, wandb_run, rows)
+        signal = device.gather_signal(stop_asked(), learner.accelerator)
         if done < config.steps and (signal or done % config.checkpoint_every == 0):
             save_checkpoint(run, done, learner, metrics)
             if signal:
@@ -169,63 +167,6 @@ def set_stage(
     scheme.set_progress(trained_length=reached, progress=step / run.config.steps, rng_key=rng_key)
 
 
-def accumulate(
-    network: torch.nn.Module, windows: Tensor, micro_batch_tokens: int, accelerator: Accelerator
-) -> float:
-    """Accumulate gradients of the mean NLL over the windows of a step; return that mean.
-
-    The result does not depend on the number of processes or micro-batches.
-
-    Args:
-        network: The prepared model.
-        windows: All windows of the step, int64 (sequences, length + 1), on every process.
-        micro_batch_tokens: The most tokens in one forward pass of one process.
-        accelerator: The processes.
-    """
-    sequences = windows.shape[0]
-    length = windows.shape[1] - 1
-    own = shard(windows, accelerator.process_index, accelerator.num_processes)
-    micro_batches = own.to(accelerator.device).split(max(1, micro_batch_tokens // length))
-    total = torch.zeros((), device=accelerator.device)
-    for index, micro_batch in enumerate(micro_batches):
-        last = index == len(micro_batches) - 1
-        with nullcontext() if last else accelerator.no_sync(network):
-            nll = network(micro_batch[:, :-1], micro_batch[:, 1:]) / (sequences * length)
-            # times the processes, as their gradients are averaged
-            accelerator.backward(nll * accelerator.num_processes)
-        total += nll.detach()
-    return float(cast(Tensor, accelerator.reduce(total, "sum")))
-
-
-@torch.no_grad()
-def validate(learner: Learner, split: dataset.Split, length: int) -> float:
-    """Return the mean NLL of held-out windows, the same ones at every call.
-
-    The network runs eagerly, so the compiled graphs of training are kept as they are.
-    """
-    accelerator = learner.accelerator
-    count = max(accelerator.num_processes, VALIDATION_TOKENS // length)
-    windows, _ = split.batch(0, 0, length, count)
-    own = shard(windows, accelerator.process_index, accelerator.num_processes)
-    total = torch.zeros((), device=accelerator.device)
-    with torch.compiler.set_stance("force_eager"):
-        for host_batch in own.split(max(1, VALIDATION_BATCH_TOKENS // length)):
-            micro_batch = host_batch.to(accelerator.device)
-            total += learner.network(micro_batch[:, :-1], micro_batch[:, 1:])
-    return float(cast(Tensor, accelerator.reduce(total, "sum"))) / (count * length)
-
-
-def write_rows(
-    metrics: tracking.Metrics | None, wandb_run: Any, rows: list[dict[str, Any]]
-) -> None:
-    """Append rows to metrics.jsonl and mirror them on wandb; a no-op off the main process."""
-    if metrics is None:
-        return
-    for row in rows:
-        metrics.write(row)
-        tracking.mirror(wandb_run, row)
-
-
 def save_checkpoint(
     run: Run, done: int, learner: Learner, metrics: tracking.Metrics | None
 ) -> None:
@@ -233,35 +174,6 @@ def save_checkpoint(
     if metrics is not None:
         metrics.keep()
     checkpoint.save(run.folder / "checkpoints", done, learner.model, learner.optimizer)
-
-
-def progress_bar(run: Run, start: int, shown: bool) -> tqdm:
-    """Return the progress bar over steps; a log file gets fewer lines than a terminal."""
-    seconds = 0.1 if sys.stderr.isatty() else 30.0
-    return tqdm(
-        desc=run.name,
-        total=run.config.steps,
-        initial=start,
-        unit=" steps",
-        mininterval=seconds,
-        disable=not shown,
-    )
-
-
-def update_bar(bar: tqdm, loss: float, length: int, rate: float) -> None:
-    """Advance the bar by one step and show its loss, length and tokens per second."""
-    bar.set_postfix(
-        loss=f"{loss:.3f}", length=length, tokens_per_second=f"{rate:,.0f}", refresh=False
-    )
-    bar.update()
-
-
-def gather_signal(signal: int, accelerator: Accelerator) -> int:
-    """Return, on all processes, the largest signal number that any of them received, or 0."""
-    if accelerator.num_processes == 1:
-        return signal
-    sent = cast(Tensor, accelerator.gather(torch.tensor([signal], device=accelerator.device)))
-    return int(sent.max())
 
 
 def tokens_at(config: TrainConfig, length: int) -> int:
@@ -328,26 +240,32 @@ def load_corpus(run: Run, processes: int, progress: bool) -> tuple[dataset.Data,
     return tokens, plan
 
 
-def job(composed: DictConfig) -> float | None:
+def run_training(composed: DictConfig) -> float | None:
     """Train and measure a run, as far as that is not done yet.
 
     Returns the objective of a search, the loss at the longest context; None without evaluation.
     """
     config: TrainConfig = app.typed(composed)
     config.check()
-    config.name = config.name or name_of(config, app.overrides())
+    config.name = config.name or run_name(config, app.overrides())
     state = PartialState()
     main = state.is_main_process
     run = prepare_run(config, write=False)
     if not run.trained or measurement_due(run):
-        complete(run, state)
+        complete(run, state, app.arguments())
     elif main:
         print(f"{run.folder} is done already")
     return curves.objective(run.folder / "curves.csv") if config.evaluate and main else None
 
 
-def complete(run: Run, state: PartialState) -> None:
-    """Train a run unless it is trained, then measure it unless it is measured."""
+def complete(run: Run, state: PartialState, arguments: list[str]) -> None:
+    """Train a run unless it is trained, then measure it unless it is measured.
+
+    Args:
+        run: The run.
+        state: The processes.
+        arguments: What was typed to make it, for the log of its commands.
+    """
     main = state.is_main_process
     wandb_run = None
     tokens, plan = load_corpus(run, state.num_processes, main)
@@ -355,25 +273,27 @@ def complete(run: Run, state: PartialState) -> None:
         with state.main_process_first():
             # again, as another process may have claimed the folder before the lock was acquired
             claim(run, asdict(run.config), write=main)
+            if main:
+                record_command(run.folder, "train", arguments)
         if not run.trained:  # another process may have trained it meanwhile
             if main:
                 print(f"held-out text: {tokens.overlap_in_words()}")
             with signals.defer_signals() as stop_asked:
                 wandb_run = train(run, tokens, stop_asked)
         if measurement_due(run):
-            evaluate.measure(run, tokens, plan=plan, wandb_run=wandb_run)
+            evaluate.measure_run(run, tokens, plan=plan, wandb_run=wandb_run)
         elif wandb_run is not None:
             wandb_run.finish()
 
 
 def measurement_due(run: Run) -> bool:
     """Return whether a run is to be measured and has not been yet."""
-    return run.config.evaluate and not evaluate.measured(run)
+    return run.config.evaluate and not evaluate.is_measured(run)
 
 
 def main() -> None:
     """Run the command posext-train."""
-    app.entry("train", job)
+    app.entry("train", run_training)
 
 
 if __name__ == "__main__":

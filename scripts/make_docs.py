@@ -6,6 +6,7 @@ from what `posext schemes` lists, and the drawings in docs/protocols.md from the
 
 import argparse
 import ast
+import dataclasses
 import inspect
 import logging
 import re
@@ -15,7 +16,8 @@ from collections.abc import Sequence
 from functools import cache
 from io import StringIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 from hydra.utils import get_class
@@ -23,10 +25,13 @@ from omegaconf import OmegaConf
 
 from posext import config
 from posext.cli import schemes
+from posext.config import CORPORA, corpora
+from posext.config import settings as config_settings
 from posext.eval.protocols import PROTOCOLS, ProtocolPlan, ProtocolSettings
 from posext.eval.scoring import TargetWindow
 from posext.pe import CONFIGS, build, names
 from posext.pe.base import STAGES
+from posext.utils.ranges import describe
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -68,6 +73,7 @@ class Setting(NamedTuple):
     type: str
     default: str
     meaning: str
+    section: bool  # other settings stand under it
 
 
 def configuration() -> str:
@@ -77,20 +83,32 @@ def configuration() -> str:
     for title, command, name, prefix in (
         ("Training, top level", "posext train", "TrainConfig", ""),
         *((f"`{key}`", "both commands", of, f"{key}.") for key, of in parts("TrainConfig")),
+        *((f"`data` of source {key}", "both commands", key, "data.") for key in CORPORA),
         ("`length.stages`, each stage", "posext train", "StageConfig", ""),
         ("Measuring, top level", "posext evaluate", "EvaluateConfig", ""),
     ):
         rows = [
-            (f"`{prefix}{s.name}`", f"`{s.type}`", s.default, s.meaning or meanings.get(s.name, ""))
-            for s in known[name]
-            if s.type not in known
+            (f"`{prefix}{s.name}`", s.type, s.default, s.meaning or meanings.get(s.name, ""))
+            for s in corpus_settings(name) or known.get(name, [])
+            if not s.section and s.name != "source"
         ]
-        about = doc(getattr(config, name))
+        if not rows:
+            continue
+        about = doc(CORPORA.get(name) or getattr(config, name))
         command = "`posext train`" if prefix in ("length.", "optimizer.") else command
         head = f"## {title}\n\n" + (f"{about}\n\n" if about else "")
         sections.append(head + table(("setting", "type", "default", "meaning"), rows))
     choices = [group(name) for name in GROUPS]
     return "\n\n".join([INTRODUCTION, *sections, "## Groups and their choices", *choices]) + "\n"
+
+
+def corpus_settings(source: str) -> list[Setting]:
+    """The fields that one source of documents has beyond those of all; none for another name."""
+    own: dict[str, Setting] = {}
+    for made in reversed(CORPORA[source].__mro__ if source in CORPORA else ()):
+        if made not in (object, config.DataConfig):
+            own |= {setting.name: setting for setting in settings()[made.__name__]}
+    return list(own.values())
 
 
 INTRODUCTION = f"""# Configuration
@@ -101,12 +119,27 @@ A setting is typed as `key=value`, a choice in a group as `group=name`. `posext 
 the groups. `posext train +pe=yarn --cfg job` prints every setting with its value. An unknown key,
 choice or type is refused in one sentence that names the valid ones.
 
-`MISSING` stands where the chosen group gives the value."""
+`MISSING` stands where the chosen group gives the value.
+
+A corpus of your own is a yaml in the folder `data` under `--config-dir`: it names its source, whose
+settings are below, and changes some of them.
+
+```yaml
+defaults:
+  - /schema/data@_here_: text
+  - _self_
+path: books/
+```"""
 
 
 def settings() -> dict[str, list[Setting]]:
-    """The fields of every dataclass in posext/config.py, by its name."""
-    text = inspect.getsource(config)
+    """The fields of every dataclass in posext/config/, by its name."""
+    return settings_in(corpora) | settings_in(config_settings)
+
+
+def settings_in(module: ModuleType) -> dict[str, list[Setting]]:
+    """The fields of every dataclass in a module, by its name."""
+    text = inspect.getsource(module)
     comments = {
         token.start[0]: token.string.lstrip("# ").strip()
         for token in tokenize.generate_tokens(StringIO(text).readline)
@@ -118,11 +151,14 @@ def settings() -> dict[str, list[Setting]]:
     for made in ast.parse(text).body:
         if isinstance(made, ast.ClassDef):
             fields = [part for part in made.body if isinstance(part, ast.AnnAssign)]
-            found[made.name] = [setting(part, comments, alone) for part in fields]
+            hints = get_type_hints(getattr(module, made.name), include_extras=True)
+            found[made.name] = [setting(part, hints, comments, alone) for part in fields]
     return found
 
 
-def setting(part: ast.AnnAssign, comments: dict[int, str], alone: set[int]) -> Setting:
+def setting(
+    part: ast.AnnAssign, hints: dict[str, Any], comments: dict[int, str], alone: set[int]
+) -> Setting:
     """A field with its meaning: the comments on its lines, and those alone on the lines above."""
     first = part.lineno
     while first - 1 in alone:
@@ -136,13 +172,20 @@ def setting(part: ast.AnnAssign, comments: dict[int, str], alone: set[int]) -> S
         value = factory.body if isinstance(factory, ast.Lambda) else factory
     default = "" if value is None else ast.unparse(value).replace("'", '"')
     default = {"list": "[]", "None": "null", "True": "true", "False": "false"}.get(default, default)
-    return Setting(name, ast.unparse(part.annotation), f"`{default}`", meaning)
+    hint = hints[name]
+    is_section = dataclasses.is_dataclass(hint)
+    kind = "any" if hint is Any or is_section else describe(hint)
+    return Setting(name, kind, f"`{default}`", meaning, is_section)
 
 
 def parts(name: str) -> list[tuple[str, str]]:
     """The keys of a dataclass under which others stand, and their names."""
-    known = settings()
-    return [(s.name, s.type) for s in known[name] if s.type in known and s.type != "LengthConfig"]
+    hints = get_type_hints(getattr(config, name))
+    return [
+        (s.name, hints[s.name].__name__)
+        for s in settings()[name]
+        if s.section and s.name != "length"
+    ]
 
 
 def group(name: str) -> str:
@@ -179,7 +222,10 @@ def doc(made: type) -> str:
 def scheme_page() -> str:
     logging.disable()  # what a scheme warns of when it is chosen is no news here
     try:
-        rows = [scheme(schemes.row(name, build(name, **schemes.SHAPE))) for name in names()]
+        rows = [
+            scheme(schemes.scheme_row(name, build(name, **schemes.EXAMPLE_SHAPE)))
+            for name in names()
+        ]
     finally:
         logging.disable(logging.NOTSET)
     listed = table(("`+pe=`", "what it does", "use", "paper"), rows)

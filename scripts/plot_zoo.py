@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from posext.analysis import curves
+from posext.analysis import curves, same_targets
 from posext.cli import app
 from posext.config import HEADLINE
 from posext.report.pyplot import plt
@@ -34,7 +34,7 @@ def main() -> None:
         (rows.protocol == HEADLINE)
         & (rows.context_length <= LONGEST_MULTIPLE * rows.original_length)
     ]
-    curves.refuse_mixed_targets(rows)
+    same_targets.refuse_mixed_targets(rows)
     selections = {
         "trained with it": rows.extend == "",
         "put on the weights of the RoPE runs": rows.extend != "",
@@ -45,7 +45,7 @@ def main() -> None:
     if not len(rope):
         raise PosextError(
             f"{options.curves} holds no curve of rope at its training length, "
-            "which colours are relative to"
+            "which colors are relative to"
         )
     tables = {title: by_length(rows.loc[selected]) for title, selected in selections.items()}
     height = 1.4 + 0.24 * max(len(table) for table in tables.values())

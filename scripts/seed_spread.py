@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from posext.analysis import curves, seed_spread
+from posext.analysis import curves, same_targets, seed_spread
 from posext.cli import app
 from posext.config import HEADLINE
 from posext.runs import run
@@ -73,7 +73,7 @@ def spread_table(rows: pd.DataFrame) -> pd.DataFrame:
                 f"{names} are of one seed, so they differ in something else: name one of them only"
             )
         if len(same) >= MIN_SEEDS:
-            curves.refuse_mixed_targets(same)
+            same_targets.refuse_mixed_targets(same)
             deviation = round(float(same.nll.std()), 4)
             spreads.append((*same.iloc[0][GROUP_KEY], len(same), deviation))
     if not spreads:

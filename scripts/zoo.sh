@@ -43,7 +43,7 @@ on_rope() {
   evaluate "$1" +pe@extend=linear,ntk,dynamic_ntk,ntk_by_parts,yarn,llama3,longrope,mrrope_uni,mrrope_pro,ntk_fixed
   evaluate "$1" +pe@extend=ntk_mixed,giraffe_power,clipped,resonance,proportional,note_uniform,note_rope_power,note_ntk_poly,none
   evaluate "$1" +pe@extend=yarn extend.beta_fast=auto
-  evaluate "$1" +window=window,chunk,sinks,lambda_mask,rerope,leaky_rerope,self_extend,dca
+  evaluate "$1" +window=sliding,chunk,sinks,lambda_mask,rerope,leaky_rerope,self_extend,dca
   evaluate "$1" +attention_scale=logn,llama4,yarn
 }
 

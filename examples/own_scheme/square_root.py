@@ -5,6 +5,7 @@ from torch import Tensor
 
 from posext.pe.alibi import slopes
 from posext.pe.base import DistanceBias, PositionalEncoding, Shape, distances
+from posext.utils.ranges import Positive
 
 
 class SquareRoot(PositionalEncoding):
@@ -15,19 +16,14 @@ class SquareRoot(PositionalEncoding):
     Args:
         shape: Dimensions of the network.
         strength: Factor on the slopes.
-
-    Raises:
-        ValueError: strength is not above 0.
     """
 
     paper = "unpublished"
     stages = frozenset({"trained"})
     family = "bias"
 
-    def __init__(self, shape: Shape, *, strength: float = 4.0):
+    def __init__(self, shape: Shape, *, strength: Positive = 4.0):
         super().__init__(shape)
-        if not strength > 0:
-            raise ValueError(f"strength must be above 0, not {strength}")
         self.strength = strength
 
     def bias(self, positions_K: Tensor) -> DistanceBias:

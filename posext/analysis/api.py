@@ -14,7 +14,7 @@ from posext.eval.protocols import PROTOCOLS, ProtocolSettings, sums_by_document
 from posext.eval.scoring import score_windows
 from posext.utils.errors import PosextError
 
-COLUMNS = (
+MEASURED_COLUMNS = (
     "context_length nll nll_low nll_high perplexity perplexity_low perplexity_high bits_per_byte "
     "documents tokens"
 ).split()
@@ -93,11 +93,11 @@ def measure(
     for length, windows in plan.windows.items():
         with torch.inference_mode():
             nll = score_windows(model, held.document, windows, tokens_per_batch, device)
-        rows.append(row(length, sums_by_document(held, plan, length, windows, nll, sizes)))
-    return pd.DataFrame(rows, columns=COLUMNS)
+        rows.append(curve_row(length, sums_by_document(held, plan, length, windows, nll, sizes)))
+    return pd.DataFrame(rows, columns=MEASURED_COLUMNS)
 
 
-def row(length: int, sums: pd.DataFrame) -> dict[str, Any]:
+def curve_row(length: int, sums: pd.DataFrame) -> dict[str, Any]:
     """A context length in words of the result, from its sums by document."""
     found = interval(sums.nll.to_numpy(float), sums.weight.to_numpy(float))
     tokens, size = int(sums.tokens.sum()), float(sums.bytes.sum())

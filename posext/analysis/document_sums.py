@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from posext.analysis import curves
+from posext.analysis import curves, same_targets
 from posext.utils.errors import PosextError
 
 SUMS = "documents.parquet"
@@ -68,7 +68,7 @@ def read_stored(
     ]
     if stored_curves:
         all_rows = [curve.rows for curve in stored_curves]
-        curves.refuse_mixed_targets(pd.concat(all_rows, ignore_index=True))
+        same_targets.refuse_mixed_targets(pd.concat(all_rows, ignore_index=True))
     return stored_curves
 
 
@@ -162,7 +162,7 @@ def align_documents(
             raise PosextError(
                 f"{one} and {two} are measured on different documents ({len(first)} and "
                 f"{len(frame)}, {shared} of them in both), "
-                f"so they cannot be held against each other: {curves.REMEDY}"
+                f"so they cannot be held against each other: {same_targets.REMEDY}"
             )
         other = frame.loc[first.index]
         differing = first.index[(other.tokens != first.tokens) | (other.bytes != first.bytes)]
@@ -172,7 +172,7 @@ def align_documents(
                 f"{one} and {two} are measured on different targets "
                 f"(of {document}, {document_size(first, document)} and "
                 f"{document_size(other, document)}), "
-                f"so they cannot be held against each other: {curves.REMEDY}"
+                f"so they cannot be held against each other: {same_targets.REMEDY}"
             )
     weights = first.weight.fillna(first.tokens) if "weight" in first else first.tokens
     nll_LD = np.stack([frame.loc[first.index].nll.to_numpy(float) for frame in frames])

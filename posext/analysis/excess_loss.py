@@ -16,10 +16,9 @@ from posext.analysis.curves import (
     CURVE_OF_RUN,
     EXTENSION,
     curve_label,
-    on_same_targets,
     read_curves,
-    refuse_mixed_targets,
 )
+from posext.analysis.same_targets import on_same_targets, refuse_mixed_targets
 from posext.analysis.statistics import NO_INTERVAL, Estimate, difference, gain_share
 from posext.config import HEADLINE, SYNTHETIC_SOURCES
 from posext.eval.bayes_floor import FLOOR, has_bayes_floor
@@ -27,7 +26,7 @@ from posext.runs import run
 from posext.utils.errors import PosextError
 
 
-def distances(sums: pd.DataFrame, train_length: int) -> pd.DataFrame:
+def excess_losses(sums: pd.DataFrame, train_length: int) -> pd.DataFrame:
     """Excess loss of every curve over the floor, from sums per document.
 
     Confidence intervals are paired: they are over the difference of curve and floor per document.
@@ -104,7 +103,7 @@ def excess_loss_table(curves: pd.DataFrame, folders: list[Path], style: str = "s
 
 
 def excess_loss_of_run(measured: run.Run) -> pd.DataFrame:
-    """Excess loss of a run's curves, as `distances` gives it.
+    """Excess loss of a run's curves, as `excess_losses` gives it.
 
     Raises PosextError if the corpus has no floor, or the run was not measured.
     """
@@ -119,7 +118,7 @@ def excess_loss_of_run(measured: run.Run) -> pd.DataFrame:
     kept = on_same_targets(rows, rows.loc[rows.extend == FLOOR])
     kept_curves = pd.MultiIndex.from_frame(kept.loc[:, CURVE_IN_FOLDER])
     is_kept = pd.MultiIndex.from_frame(sums.loc[:, CURVE_IN_FOLDER]).isin(kept_curves)
-    return distances(sums.loc[is_kept], measured.schedule.longest)
+    return excess_losses(sums.loc[is_kept], measured.schedule.longest)
 
 
 def excess_loss_cell(distance: Estimate, share: Estimate) -> str:

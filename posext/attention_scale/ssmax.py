@@ -1,7 +1,6 @@
 """Scalable-softmax."""
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 from posext.attention_scale.base import AttentionScale
 from posext.pe.base import Shape
 from posext.pe.tables import AttentionTables
-from posext.utils.errors import PosextError
+from posext.utils.ranges import Auto, Positive
 
 
 class SSMax(AttentionScale):
@@ -29,17 +28,15 @@ class SSMax(AttentionScale):
     paper = "arXiv:2501.19399"
     stages = frozenset({"trained"})
 
-    def __init__(self, shape: Shape, *, start: float | Literal["auto"] = "auto"):
+    def __init__(self, shape: Shape, *, start: Positive | Auto = "auto"):
         super().__init__(shape)
         self.start = 1 / math.log(shape.original_length) if start == "auto" else start
-        if not 0 < self.start < math.inf:
-            raise PosextError(f"start must be a number above 0, or auto, not {start}")
 
     def make_layer_module(self) -> nn.Module:
-        return Growth(self.shape.n_heads, self.start)
+        return LogGrowth(self.shape.n_heads, self.start)
 
 
-class Growth(nn.Module):
+class LogGrowth(nn.Module):
     """Rates s of one layer."""
 
     def __init__(self, heads: int, start: float):

@@ -1,14 +1,13 @@
 """YaRN's temperature, on any scheme."""
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from posext.attention_scale.base import AttentionScale
 from posext.pe.base import Shape
-from posext.utils.errors import PosextError
+from posext.utils.ranges import AtLeastOne, Auto
 
 
 class YaRNTemperature(AttentionScale):
@@ -28,10 +27,8 @@ class YaRNTemperature(AttentionScale):
     paper = "arXiv:2309.00071"
     stages = frozenset({"fine-tuned", "zero-shot"})
 
-    def __init__(self, shape: Shape, *, factor: float | Literal["auto"] = "auto"):
+    def __init__(self, shape: Shape, *, factor: AtLeastOne | Auto = "auto"):
         super().__init__(shape)
-        if factor != "auto" and not 1 <= factor < math.inf:
-            raise PosextError(f"factor must be at least 1, or auto, not {factor}")
         self.factor = factor
         self.length_dependent = factor == "auto"
 

@@ -243,6 +243,13 @@ def overrides() -> list[str]:
     return list(HydraConfig.get().overrides.task)
 
 
+def arguments() -> list[str]:
+    """All that the user typed after the entry point to make this job, own folders first."""
+    sources = HydraConfig.get().runtime.config_sources
+    folders = [source.path for source in sources if source.provider == "command-line"]
+    return [*(f"--config-dir={folder}" for folder in folders), *overrides()]
+
+
 def given() -> dict[str, str]:
     """The dotted keys that the user typed, with their values."""
     pairs = (override.lstrip("+~").partition("=") for override in overrides())

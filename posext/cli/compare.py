@@ -9,6 +9,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from posext.analysis import comparison, document_sums
+from posext.analysis.comparison_over_seeds import compare_over_seeds
 from posext.analysis.curves import curve_label
 from posext.analysis.statistics import NO_INTERVAL, Estimate
 from posext.cli import app
@@ -42,7 +43,7 @@ def main() -> None:
     if options.base is not None:
         put_first(curves, options.base)
     if options.over_seeds:
-        show(at_lengths(comparison.compare_over_seeds(curves), options.context))
+        print_table(at_lengths(compare_over_seeds(curves), options.context))
         return
     if options.at_train:
         tables = [comparison.to_crop(curve) for curve in curves]
@@ -51,19 +52,19 @@ def main() -> None:
     else:
         differences = comparison.to_first(curves)
         notes = comparison.seed_caveats(curves)
-    show(at_lengths(differences, options.context))
+    print_table(at_lengths(differences, options.context))
     over_seeds = comparison.seeds_table(differences)
     if len(over_seeds):
         print(
             "\nThe same differences over seeds: "
             "mean, standard deviation and paired 95 % t interval\n"
         )
-        show(at_lengths(over_seeds, options.context))
+        print_table(at_lengths(over_seeds, options.context))
     if notes:
         print("", *notes, sep="\n")
     if options.at_train:
         print("\nOf each curve, with intervals over documents\n")
-        show(pd.DataFrame([comparison.derived(curve, bootstrap) for curve in curves]))
+        print_table(pd.DataFrame([comparison.derived(curve, bootstrap) for curve in curves]))
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -140,7 +141,7 @@ def at_lengths(table: pd.DataFrame, lengths: list[int] | None) -> pd.DataFrame:
     return table if lengths is None else table.loc[table.context.isin(lengths)]
 
 
-def show(table: pd.DataFrame) -> None:
+def print_table(table: pd.DataFrame) -> None:
     """Print a table as Markdown."""
     rows = [[cell(name, row[name]) for name in table.columns] for row in table.to_dict("records")]
     print(tabulate(rows, headers=list(table.columns), tablefmt="github", disable_numparse=True))

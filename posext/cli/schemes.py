@@ -24,7 +24,7 @@ from posext.report import scheme_render
 from posext.report.scheme_figures import PATTERN, figures, nothing_to_draw
 from posext.utils.errors import PosextError
 
-SHAPE = {"head_dim": 64, "n_heads": 4, "d_model": 256, "train_length": 128}
+EXAMPLE_SHAPE = {"head_dim": 64, "n_heads": 4, "d_model": 256, "train_length": 128}
 # Start of the yaml comment with the papers of a pattern over layers, which has no class of its own.
 PAPER_COMMENT = "paper: "
 
@@ -51,12 +51,12 @@ def listed() -> str:
     """Return the table of all schemes."""
     logging.disable()  # a scheme's warnings are for users that choose it
     try:
-        rows = [row(name, build(name, **SHAPE)) for name in names()]
+        rows = [scheme_row(name, build(name, **EXAMPLE_SHAPE)) for name in names()]
     finally:
         logging.disable(logging.NOTSET)
     headers = ["+pe=", "use", "relative", "parameters", "paper", "what it is"]
     legend = [f"Use: {stage}: {meaning}." for stage, meaning in STAGES.items()]
-    shape = "{n_heads} heads of {head_dim}".format(**SHAPE)
+    shape = "{n_heads} heads of {head_dim}".format(**EXAMPLE_SHAPE)
     legend.append(f"Parameters: beyond the network's, for {shape}.")
     padded = [f"{header}  " for header in headers[:-1]]  # as tabulate does
     columns = zip(padded, *(cells[:-1] for cells in rows), strict=True)
@@ -72,7 +72,7 @@ def listed() -> str:
     return "\n".join([table, "", *legend])
 
 
-def row(name: str, scheme: PositionalEncoding) -> list[str]:
+def scheme_row(name: str, scheme: PositionalEncoding) -> list[str]:
     """Return the cells of one scheme."""
     comments = comments_of(name)
     summary = comments[0] if comments else (inspect.getdoc(type(scheme)) or "").partition("\n")[0]
@@ -115,7 +115,7 @@ def show(name: str, arguments: list[str]) -> None:
     path = Path(str(settings.pop("png", ".")))
     path = path / f"pe-{name}.png" if path.is_dir() else path.with_suffix(".png")
     asked = settings.pop("length", None)
-    shape = {key: settings.pop(key, default) for key, default in SHAPE.items()}
+    shape = {key: settings.pop(key, default) for key, default in EXAMPLE_SHAPE.items()}
     app.log_warnings_once()
     torch.manual_seed(0)
     scheme = build(name, **shape, **settings)
@@ -138,7 +138,7 @@ def parsed(name: str, arguments: list[str]) -> dict[str, Any]:
     Raises:
         PosextError: An unknown key, or a size that is not a whole number.
     """
-    sizes = ("length", *SHAPE)
+    sizes = ("length", *EXAMPLE_SHAPE)
     valid = [key for key in settings_of("pe", name) if key not in ("_target_", "name")]
     for argument in arguments:
         key, is_setting, _ = argument.partition("=")
@@ -155,6 +155,6 @@ def parsed(name: str, arguments: list[str]) -> dict[str, Any]:
         if key in settings and (type(settings[key]) is not int or settings[key] < 1):
             raise PosextError(f"{key}={settings[key]} is not a whole number of at least 1")
     if "head_dim" in settings or "n_heads" in settings:
-        heads = {**SHAPE, **settings}
+        heads = {**EXAMPLE_SHAPE, **settings}
         settings.setdefault("d_model", heads["head_dim"] * heads["n_heads"])
     return settings

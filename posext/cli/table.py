@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from posext.analysis import curves, excess_loss
+from posext.analysis import curve_table, curves, excess_loss
 from posext.cli import app
 
 DESCRIPTION = """
@@ -42,8 +42,8 @@ def main() -> None:
     known = curves.of_runs(options.runs)
     selected = curves.select_factor(known, options.factor)
     if options.over_seeds:
-        print(curves.table_over_seeds(selected, "github"))
+        print(curve_table.table_over_seeds(selected, "github"))
     elif options.floor:
         print(excess_loss.excess_loss_table(selected, options.runs, "github"))
     else:
-        print(curves.table(selected, "github", known))
+        print(curve_table.table(selected, "github", known))

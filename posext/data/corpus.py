@@ -9,7 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from posext.config import HUB_ID, LETTERS, SYNTHETIC_SOURCES, DataConfig
+from posext.config import (
+    HUB_ID,
+    LETTERS,
+    DataConfig,
+    HubData,
+    PythonData,
+    SyntheticData,
+    TextData,
+)
 from posext.data import near_duplicates, synthetic
 from posext.utils.errors import PosextError
 
@@ -36,11 +44,11 @@ def documents(config: DataConfig, groups: dict[str, str] | None = None) -> Itera
     Raises:
         PosextError: There are no documents, or one cannot be read.
     """
-    if config.source in SYNTHETIC_SOURCES:
+    if isinstance(config, SyntheticData):
         yield from synthetic_documents(config)
-    elif config.source == "hub":
+    elif isinstance(config, HubData):
         yield from from_hub(config)
-    elif one_text(config):
+    elif is_one_text(config):
         for name, text in named_texts(config):
             yield from halves(name, text, config.validation_share)
     else:
@@ -56,22 +64,25 @@ def near_copies(config: DataConfig) -> dict[str, str]:
     That name decides the side of the split, so a group is on one side. The map is empty for
     corpora that are not split by name: hub data sets, synthetic ones and single texts.
     """
-    if config.source in SYNTHETIC_SOURCES or config.source == "hub" or one_text(config):
+    if isinstance(config, SyntheticData | HubData) or is_one_text(config):
         return {}
     return near_duplicates.first_names(named_texts(config))
 
 
 def fingerprint(config: DataConfig) -> str:
     """Return a hash of the corpus: of local content, or of the identity of a hub data set."""
-    settings = (config.source, config.column, config.validation_share, config.document_start)
+    # of every source, as runs store this hash
+    column = getattr(config, "column", "text")
+    document_start = getattr(config, "document_start", None)
+    settings = (config.source, column, config.validation_share, document_start)
     digest = hashlib.sha256(" ".join(map(str, settings)).encode())
-    if config.source == "hub":
+    if isinstance(config, HubData):
         digest.update(f"{config.path} {config.subset}".encode())
-    elif config.source in SYNTHETIC_SOURCES:
-        for tokens in synthetic.documents(config):
+    elif isinstance(config, SyntheticData):
+        for tokens in synthetic.symbol_sequences(config):
             digest.update(tokens.tobytes())
     else:
-        root, files = python_files() if config.source == "python" else text_files(config)
+        root, files = local_files(config)
         for path in files:
             digest.update(str(path.relative_to(root)).encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -107,7 +118,7 @@ def python_library() -> Iterator[tuple[str, str]]:
         yield path.relative_to(root).as_posix(), text
 
 
-def text_files(config: DataConfig) -> tuple[Path, list[Path]]:
+def text_files(config: TextData) -> tuple[Path, list[Path]]:
     """Return the folder of data.path and the files in it, sorted.
 
     Raises PosextError if there are none of a known format.
@@ -126,7 +137,18 @@ def text_files(config: DataConfig) -> tuple[Path, list[Path]]:
     return root, files
 
 
-def local_files(config: DataConfig) -> Iterator[tuple[str, str]]:
+def local_files(config: DataConfig) -> tuple[Path, list[Path]]:
+    """Return the folder and the files of a local corpus.
+
+    Raises PosextError if there are none.
+    """
+    if isinstance(config, PythonData):
+        return python_files()
+    assert isinstance(config, TextData)
+    return text_files(config)
+
+
+def local_texts(config: TextData) -> Iterator[tuple[str, str]]:
     """Yield (name, text) of each local file, or of each row of a table."""
     root, files = text_files(config)
     for path in files:
@@ -140,22 +162,22 @@ def local_files(config: DataConfig) -> Iterator[tuple[str, str]]:
 
 def named_texts(config: DataConfig) -> Iterator[tuple[str, str]]:
     """Return (name, text) of the documents of a corpus split by name, without empty ones."""
-    texts = python_library() if config.source == "python" else local_files(config)
+    texts = local_texts(config) if isinstance(config, TextData) else python_library()
     return ((name, text) for name, text in texts if text)
 
 
-def one_text(config: DataConfig) -> bool:
+def is_one_text(config: DataConfig) -> bool:
     """Return whether the corpus is a single text, which is cut in two: its end is held out."""
-    if config.source != "text":
+    if not isinstance(config, TextData):
         return False
     _, files = text_files(config)
     return len(files) == 1 and files[0].suffix not in TABLES
 
 
-def synthetic_documents(config: DataConfig) -> Iterator[Document]:
+def synthetic_documents(config: SyntheticData) -> Iterator[Document]:
     """Yield synthetic documents as texts, one letter a symbol."""
     letters = np.frombuffer(LETTERS.encode(), dtype=np.uint8)
-    for index, tokens in enumerate(synthetic.documents(config)):
+    for index, tokens in enumerate(synthetic.symbol_sequences(config)):
         name = f"{config.source}#{index}"
         text = letters[tokens].tobytes().decode()
         yield Document(name, text, held_out(name, config.validation_share))
@@ -211,7 +233,7 @@ def texts_of(rows: Any, column: str, where: str) -> Iterator[str]:
         yield row[column]
 
 
-def from_hub(config: DataConfig) -> Iterator[Document]:
+def from_hub(config: HubData) -> Iterator[Document]:
     """Yield the train and validation documents of a data set on the hub.
 
     Raises PosextError if data.path is not an id, or the data set cannot be loaded.

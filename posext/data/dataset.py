@@ -267,9 +267,7 @@ def tokenize(config: DataConfig, folder: Path, progress: bool) -> None:
     table = pd.DataFrame(rows, columns=["name", "tokens", "validation"])
     if table.validation.nunique() < 2:
         side = "validation" if not table.validation.any() else "training"
-        raise PosextError(
-            f"the {len(table)} documents of {config.path or config.source} leave none for {side}"
-        )
+        raise PosextError(f"the {len(table)} documents of {config.origin()} leave none for {side}")
     table.to_parquet(folder / "documents.parquet", index=False)
     overlap = near_duplicates.overlap(lines_by_side[True], lines_by_side[False])
     write_text(folder / "overlap.json", json.dumps(overlap))

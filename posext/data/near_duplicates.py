@@ -15,10 +15,10 @@ from scipy.cluster.hierarchy import DisjointSet
 
 SHORTEST_LINE = 20  # characters; shorter ones are alike by chance
 MIN_JACCARD = 0.2  # shared lines over all lines of two documents that are near-copies
-# A signature has BANDS bands of ROWS values: it finds 3 in 10 pairs that share 0.2 of their lines,
-# 8 in 10 that share a third, and 996 in 1,000 that share a half.
+# A signature has BANDS bands of ROWS_PER_BAND values: it finds 3 in 10 pairs that share 0.2 of
+# their lines, 8 in 10 that share a third, and 996 in 1,000 that share a half.
 BANDS = 42
-ROWS = 3
+ROWS_PER_BAND = 3
 LINES_AT_ONCE = 2**14  # added to a signature; each line takes half a kilobyte
 
 
@@ -49,8 +49,8 @@ def first_names(documents: Iterable[tuple[str, str]]) -> dict[str, str]:
         name: np.unique(lines(text)) for name, text in documents
     }
     groups = DisjointSet(line_sets)
-    index = MinHashLSH(num_perm=BANDS * ROWS, params=(BANDS, ROWS))
-    empty = MinHash(num_perm=BANDS * ROWS, hashfunc=int, scheme="affine32")
+    index = MinHashLSH(num_perm=BANDS * ROWS_PER_BAND, params=(BANDS, ROWS_PER_BAND))
+    empty = MinHash(num_perm=BANDS * ROWS_PER_BAND, hashfunc=int, scheme="affine32")
     for name, line_set in line_sets.items():
         if not len(line_set):
             continue

@@ -11,21 +11,28 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from posext.config import DataConfig
+from posext.config import CopyData, MarkovData, SyntheticData
 
 # A larger number is faster and takes more memory; changing it changes the documents.
 DOCUMENTS_PER_DRAW = 256
 
 
-def documents(config: DataConfig) -> Iterator[np.ndarray]:
+def symbol_sequences(config: SyntheticData) -> Iterator[np.ndarray]:
     """Yield the symbols of each document, 0 .. V - 1: uint8 (T,)."""
-    draw = {"markov": markov, "copy": copy}[config.source]
     for first in range(0, config.documents, DOCUMENTS_PER_DRAW):
         rng = np.random.default_rng([config.seed, first])
         yield from draw(config, rng)[: config.documents - first]
 
 
-def markov(config: DataConfig, rng: np.random.Generator) -> np.ndarray:
+def draw(config: SyntheticData, rng: np.random.Generator) -> np.ndarray:
+    """Draw DOCUMENTS_PER_DRAW documents: uint8 (D, T)."""
+    if isinstance(config, MarkovData):
+        return markov(config, rng)
+    assert isinstance(config, CopyData)
+    return copy(config, rng)
+
+
+def markov(config: MarkovData, rng: np.random.Generator) -> np.ndarray:
     """Draw Markov chains, uint8 (D, T), each with a transition table of its own.
 
     The rows of a table are drawn from a symmetric Dirichlet; the first `order` symbols of a
@@ -47,7 +54,7 @@ def markov(config: DataConfig, rng: np.random.Generator) -> np.ndarray:
     return np.ascontiguousarray(tokens_TD.T[:, : config.document_tokens])
 
 
-def copy(config: DataConfig, rng: np.random.Generator) -> np.ndarray:
+def copy(config: CopyData, rng: np.random.Generator) -> np.ndarray:
     """Draw repeated blocks of uniform symbols, uint8 (D, T).
 
     The period is uniform from period_min to period_max. A window cut anywhere has the same law as

@@ -14,7 +14,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from posext.config import HEADLINE, SYNTHETIC_SOURCES, DataConfig
+from posext.config import HEADLINE, CopyData, DataConfig, MarkovData, SyntheticData
 from posext.eval.curve import COST_COLUMNS, CURVE_SUM_COLUMNS, EvalPlan
 from posext.eval.protocols import sums_by_document
 from posext.eval.scoring import TargetWindow
@@ -28,13 +28,14 @@ MAX_MISSED_SHARE = 0.2
 
 def has_bayes_floor(config: DataConfig) -> bool:
     """Whether the Bayes floor of a corpus is known."""
-    return config.source in SYNTHETIC_SOURCES
+    return isinstance(config, SyntheticData)
 
 
 def window_nll(window_W: np.ndarray, config: DataConfig) -> np.ndarray:
     """NLL in nats of each symbol given the symbols before it in the window: float64 (W,)."""
-    if config.source == "markov":
+    if isinstance(config, MarkovData):
         return markov_nll(window_W, config.symbols, config.order, config.concentration)
+    assert isinstance(config, CopyData)
     return copy_nll(window_W, config.symbols, config.period_min, config.period_max)
 
 

@@ -11,9 +11,10 @@ from posext.config import EvaluateConfig
 from posext.runs import run as runs
 
 if TYPE_CHECKING:
+    from posext.data.dataset import Data
     from posext.hf.checkpoint import Checkpoint
 
-__all__ = ["open_run", "prepare"]
+__all__ = ["open_checkpoint", "open_run"]
 
 
 def open_run(folder: Path | str) -> runs.Run:
@@ -29,7 +30,7 @@ def open_run(folder: Path | str) -> runs.Run:
     return Checkpoint(run.folder, run.config)
 
 
-def prepare(config: EvaluateConfig) -> "Checkpoint":
+def open_checkpoint(config: EvaluateConfig) -> "tuple[Checkpoint, Data]":
     """Claim the run folder of a checkpoint: see `posext.hf.checkpoint.prepare_checkpoint`."""
     from posext.hf import checkpoint
 

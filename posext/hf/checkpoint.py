@@ -14,7 +14,7 @@ from typing import Any, cast
 import transformers
 from accelerate import PartialState
 
-from posext.config import SYNTHETIC_SOURCES, DataConfig, EvaluateConfig, ModelConfig, TrainConfig
+from posext.config import DataConfig, EvaluateConfig, ModelConfig, SyntheticData, TrainConfig
 from posext.data import dataset, tokenizer
 from posext.data.dataset import MIN_DOCUMENTS
 from posext.hf import load
@@ -85,7 +85,7 @@ class Checkpoint(Run):
         return Network(load.load_model(self.path, unscaled=scheme is not self.own_scheme), scheme)
 
 
-def prepare_checkpoint(config: EvaluateConfig) -> Checkpoint:
+def prepare_checkpoint(config: EvaluateConfig) -> tuple[Checkpoint, dataset.Data]:
     """Claim the run folder of a checkpoint, and record all that measuring it again needs.
 
     Call on every process; the main one writes the folder.
@@ -94,7 +94,7 @@ def prepare_checkpoint(config: EvaluateConfig) -> Checkpoint:
         config: the config of `posext evaluate` with `model.path`.
 
     Returns:
-        The checkpoint as a run.
+        The checkpoint as a run, and its corpus.
 
     Raises:
         PosextError: the checkpoint cannot be measured, or the folder holds another checkpoint, or
@@ -124,7 +124,7 @@ def prepare_checkpoint(config: EvaluateConfig) -> Checkpoint:
         "transformers": transformers.__version__,
     }
     claim_folder(run, metadata, state)
-    return run
+    return run, tokens
 
 
 def claim_folder(run: Checkpoint, metadata: dict[str, Any], state: PartialState) -> None:
@@ -156,9 +156,10 @@ def checkpoint_run_config(config: EvaluateConfig, path: str, hf_config: Any) -> 
         )
     folder_name = Path(load.location(path)).resolve().name
     corpus = config.data
-    if corpus.source not in SYNTHETIC_SOURCES and corpus.tokenizer == DataConfig.tokenizer:
+    if not isinstance(corpus, SyntheticData) and corpus.tokenizer == DataConfig.tokenizer:
         corpus = replace(corpus, tokenizer=path)
-    name = "-".join(filter(None, (folder_name, corpus.source, Path(corpus.path or "").stem)))
+    corpus_name = Path(corpus.origin()).stem if corpus.origin() != corpus.source else ""
+    name = "-".join(filter(None, (folder_name, corpus.source, corpus_name)))
     return TrainConfig(
         pe=scheme_settings(hf_config),
         model=model_settings(folder_name, path, hf_config),
@@ -207,7 +208,7 @@ def check_tokenizer(config: DataConfig, hf_config: Any) -> None:
     """Raise PosextError for a tokenizer that does not fit a model's vocabulary."""
     size = tokenizer.make(config.tokenizer, config.vocab_size, iter(())).get_vocab_size()
     vocab_size = hf_config.get_text_config().vocab_size
-    if size > vocab_size or (config.source in SYNTHETIC_SOURCES and size != vocab_size):
+    if size > vocab_size or (isinstance(config, SyntheticData) and size != vocab_size):
         raise PosextError(
             f"data.tokenizer={config.tokenizer} has {size} tokens, "
             f"but the vocabulary of the model {vocab_size}"

@@ -11,11 +11,11 @@ from typing import Any, TypeVar, cast
 
 from hydra.utils import get_class
 from omegaconf import OmegaConf
-from pydantic import TypeAdapter, ValidationError
 
 from posext.config import MODIFIERS
 from posext.pe.base import Modifier, PositionalEncoding, Shape
 from posext.utils.errors import PosextError
+from posext.utils.ranges import checked
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CONFIGS = next(p for p in (PACKAGE / "configs", PACKAGE.parent / "configs") if (p / "pe").is_dir())
@@ -36,6 +36,10 @@ __all__ = [
     "names",
     "settings_of",
 ]
+
+# What stored runs name, and its name now.
+FORMER_CHOICES = {("window", "window"): "sliding"}
+FORMER_TARGETS = {"posext.window.window.SlidingWindow": "posext.window.sliding.SlidingWindow"}
 
 Kind = TypeVar("Kind", PositionalEncoding, Modifier)
 
@@ -91,6 +95,7 @@ def settings_of(group: str, name: str) -> dict[str, Any]:
     Raises:
         PosextError: The group has no such choice.
     """
+    name = FORMER_CHOICES.get((group, name), name)
     if name not in names(group):
         title = "positional encoding" if group == "pe" else group
         raise PosextError(f"unknown {title} {name!r}; choose one of {', '.join(names(group))}")
@@ -144,35 +149,39 @@ def from_config(
     """
     scheme = instance(config, shape, PositionalEncoding)
     for group, settings in (modifiers or {}).items():
-        scheme.attach(group, instance(settings, shape, Modifier))
+        scheme.attach(group, instance(settings, shape, Modifier, prefix=f"{group}."))
     return scheme
 
 
-def instance(config: Mapping[str, Any], shape: Shape, kind: type[Kind]) -> Kind:
+def instance(config: Mapping[str, Any], shape: Shape, kind: type[Kind], prefix: str = "") -> Kind:
     """Build the object of a config section with a `_target_`.
 
+    The settings of a class are the arguments of its constructor; their types give their ranges.
+
+    Args:
+        config: `_target_` and settings.
+        shape: Dimensions of the network.
+        kind: The base class of what the group may hold.
+        prefix: What stands before a setting in an error, such as "window.".
+
     Raises:
-        PosextError: A refused `_target_`, an unknown setting or a value of the wrong type.
+        PosextError: A refused `_target_`, an unknown setting or a value outside its range.
     """
     cls = class_of(str(config.get("_target_")), kind)
-    hints = typing.get_type_hints(cls.__init__)
+    hints = typing.get_type_hints(cls.__init__, include_extras=True)
     parameters = inspect.signature(cls.__init__).parameters
     valid_keys = [key for key in parameters if key not in ("self", "shape")]
     settings = {}
-    for key, value in config.items():
-        if key in ("_target_", "name"):
+    for typed_key, value in config.items():
+        if typed_key in ("_target_", "name"):
             continue
+        key = getattr(cls, "former_settings", {}).get(typed_key, typed_key)
         if key not in valid_keys:
             raise PosextError(
                 f"unknown setting {key!r} of {cls.__name__}; "
                 f"it has {', '.join(valid_keys) or 'none'}"
             )
-        try:
-            settings[key] = TypeAdapter(hints[key]).validate_python(value)
-        except ValidationError as error:
-            type_name = str(hints[key]).removeprefix("<class '").removesuffix("'>")
-            type_name = type_name.replace("typing.", "")
-            raise PosextError(f"{key}={value!r} of {cls.__name__} is not {type_name}") from error
+        settings[key] = checked(f"{prefix}{key}", value, hints[key])
     return cls(shape, **settings)
 
 
@@ -190,7 +199,7 @@ def class_of(target: str, kind: type[Kind]) -> type[Kind]:
             f"own_modules=[{module}] allows it"
         )
     try:
-        cls = get_class(target)
+        cls = get_class(FORMER_TARGETS.get(target, target))
     except (ImportError, ValueError) as error:
         raise PosextError(
             f"_target_ {target!r} cannot be found: {str(error).splitlines()[0]}"

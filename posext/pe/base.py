@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from posext.pe.tables import AttentionTables, DenseBias, DistanceBias, KeyBias, PairBias, Rotation
-from posext.utils.errors import PosextError
+from posext.utils.ranges import AtLeastTwo, Count, checked
 
 __all__ = [
     "STAGES",
@@ -61,10 +61,8 @@ class Shape:
 
     def __post_init__(self) -> None:
         for key in ("head_dim", "n_heads", "d_model"):
-            if getattr(self, key) < 1:
-                raise PosextError(f"{key} must be at least 1, not {getattr(self, key)}")
-        if self.original_length < 2:
-            raise PosextError(f"train_length must be at least 2, not {self.original_length}")
+            checked(key, getattr(self, key), Count)
+        checked("train_length", self.original_length, AtLeastTwo)
 
 
 class PositionalEncoding(nn.Module):
@@ -209,10 +207,12 @@ class Modifier(nn.Module):
         paper: Sources, as in `PositionalEncoding`.
         stages: Keys of `STAGES`; empty for a modifier that changes nothing.
         length_dependent: Logits at a position depend on the length of the whole context.
+        former_settings: Names of settings in older runs, and their names now.
     """
 
     paper: ClassVar[str] = ""
     stages: ClassVar[frozenset[str]] = frozenset()
+    former_settings: ClassVar[dict[str, str]] = {}
 
     length_dependent = False
 

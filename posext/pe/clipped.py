@@ -7,7 +7,7 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.rope import RoPE
-from posext.utils.errors import PosextError
+from posext.utils.ranges import Base, Share
 
 
 class Clipped(RoPE):
@@ -28,10 +28,8 @@ class Clipped(RoPE):
     paper = "arXiv:2602.05258"
     stages = frozenset({"fine-tuned", "zero-shot"})
 
-    def __init__(self, shape: Shape, *, base: float = 10000.0, share: float = 0.3125):
+    def __init__(self, shape: Shape, *, base: Base = 10000.0, share: Share = 0.3125):
         super().__init__(shape, base=base)
-        if not 0 <= share <= 1:
-            raise PosextError(f"share must lie between 0 and 1, not {share}")
         self.damped = round(share * shape.head_dim / 2)
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from posext.pe.base import AttentionTables, PositionalEncoding, Shape
-from posext.utils.errors import PosextError
+from posext.utils.ranges import AtLeastTwo
 
 
 class CoPE(PositionalEncoding):
@@ -29,10 +29,8 @@ class CoPE(PositionalEncoding):
     stages = frozenset({"trained"})
     family = "content"
 
-    def __init__(self, shape: Shape, *, max_position: int = 64):
+    def __init__(self, shape: Shape, *, max_position: AtLeastTwo = 64):
         super().__init__(shape)
-        if max_position < 2:
-            raise PosextError(f"max_position must be at least 2, not {max_position}")
         self.max_position = max_position
 
     def make_layer_module(self) -> nn.Module:

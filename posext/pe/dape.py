@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from posext.pe import build
 from posext.pe.base import AttentionTables, PositionalEncoding, Shape
 from posext.utils.errors import PosextError
+from posext.utils.ranges import Count
 
 
 class DAPE(PositionalEncoding):
@@ -30,10 +31,8 @@ class DAPE(PositionalEncoding):
     stages = frozenset({"trained"})
     family = "content"
 
-    def __init__(self, shape: Shape, *, based_on: str = "kerple_log", width: int = 32):
+    def __init__(self, shape: Shape, *, based_on: str = "kerple_log", width: Count = 32):
         super().__init__(shape)
-        if width < 1:
-            raise PosextError(f"width must be at least 1, not {width}")
         self.width = width
         self.based_on = based_on
         base_scheme = self.build_base_scheme()

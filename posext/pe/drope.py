@@ -4,7 +4,7 @@ from torch import Tensor
 
 from posext.pe.base import Rotation, Shape
 from posext.pe.rope import RoPE
-from posext.utils.errors import PosextError
+from posext.utils.ranges import Base, Share
 
 
 class DroPE(RoPE):
@@ -28,10 +28,8 @@ class DroPE(RoPE):
     stages = frozenset({"trained"})
     family = "dropped"
 
-    def __init__(self, shape: Shape, *, base: float = 10000.0, share: float = 0.125):
+    def __init__(self, shape: Shape, *, base: Base = 10000.0, share: Share = 0.125):
         super().__init__(shape, base=base)
-        if not 0 <= share <= 1:
-            raise PosextError(f"share must lie between 0 and 1, not {share}")
         self.share = share
 
     def rotation(  # type: ignore[override]

@@ -7,6 +7,7 @@ from torch import Tensor
 from posext.pe.base import Shape
 from posext.pe.rope import RoPE, ntk_base
 from posext.utils.errors import PosextError
+from posext.utils.ranges import AtLeastOne, Base
 
 
 class DynamicNTK(RoPE):
@@ -34,13 +35,11 @@ class DynamicNTK(RoPE):
         self,
         shape: Shape,
         *,
-        base: float = 10000.0,
+        base: Base = 10000.0,
         semantics: Literal["paper", "hf"] = "paper",
-        hf_factor: float = 1.0,
+        hf_factor: AtLeastOne = 1.0,
     ):
         super().__init__(shape, base=base)
-        if not 1 <= hf_factor < float("inf"):
-            raise PosextError(f"hf_factor must be a finite number of at least 1, not {hf_factor}")
         if semantics == "paper" and hf_factor != 1:
             raise PosextError(
                 f"semantics=paper has no factor, so hf_factor={hf_factor} would do nothing; "

@@ -1,13 +1,10 @@
 """FIRE: functional interpolation for relative position encoding."""
 
-import math
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from posext.pe.base import AttentionTables, PairBias, PositionalEncoding, Shape
-from posext.utils.errors import PosextError
+from posext.utils.ranges import AtLeastOne, Auto, Count, Finite
 
 EPSILON = 1e-6
 
@@ -40,20 +37,14 @@ class FIRE(PositionalEncoding):
         self,
         shape: Shape,
         *,
-        width: int = 32,
-        c: float = 0.1,
-        threshold: float | Literal["auto"] = "auto",
+        width: Count = 32,
+        c: Finite = 0.1,
+        threshold: AtLeastOne | Auto = "auto",
     ):
         super().__init__(shape)
         self.width = width
         self.c = c
         self.threshold = shape.original_length / 4 if threshold == "auto" else threshold
-        if width < 1 or not self.threshold >= 1:
-            raise PosextError(
-                f"width and threshold must be at least 1, not {width} and {self.threshold}"
-            )
-        if not math.isfinite(c):
-            raise PosextError(f"c must be a finite number, not {c}")
 
     def make_layer_module(self) -> nn.Module | None:
         return Interpolation(self.shape.n_heads, self.width, self.c, self.threshold)

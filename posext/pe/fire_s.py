@@ -1,11 +1,10 @@
 """FIRE-S: FIRE with one function for all layers."""
 
-from typing import Literal
-
 from torch import Tensor, nn
 
 from posext.pe.base import PairBias, Shape
 from posext.pe.fire import FIRE, Interpolation
+from posext.utils.ranges import AtLeastOne, Auto, Count, Finite
 
 
 class FIREShared(FIRE):
@@ -21,9 +20,9 @@ class FIREShared(FIRE):
         self,
         shape: Shape,
         *,
-        width: int = 32,
-        c: float = 0.1,
-        threshold: float | Literal["auto"] = "auto",
+        width: Count = 32,
+        c: Finite = 0.1,
+        threshold: AtLeastOne | Auto = "auto",
     ):
         super().__init__(shape, width=width, c=c, threshold=threshold)
         self.shared = Interpolation(shape.n_heads, width, c, self.threshold)

@@ -1,13 +1,11 @@
 """Giraffe's power basis."""
 
-import math
-
 import torch
 from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.rope import RoPE
-from posext.utils.errors import PosextError
+from posext.utils.ranges import Base, NonNegative
 
 
 class GiraffePower(RoPE):
@@ -27,10 +25,8 @@ class GiraffePower(RoPE):
     paper = "arXiv:2308.10882"
     stages = frozenset({"fine-tuned"})
 
-    def __init__(self, shape: Shape, *, base: float = 10000.0, power: float = 0.1):
+    def __init__(self, shape: Shape, *, base: Base = 10000.0, power: NonNegative = 0.1):
         super().__init__(shape, base=base)
-        if not 0 <= power < math.inf:
-            raise PosextError(f"power must be a number of at least 0, not {power}")
         self.power = power
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:

@@ -9,6 +9,7 @@ from torch import nn
 from posext.pe import from_config, modifiers_of, settings_of
 from posext.pe.base import Modifier, PositionalEncoding, Shape
 from posext.utils.errors import PosextError
+from posext.utils.ranges import Count, checked
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +110,7 @@ class Layers(PositionalEncoding):
             if group not in kind.modifiers:
                 kind.attach(group, modifier)
                 self.length_dependent = self.length_dependent or kind.length_dependent
+                self.relative = self.relative and kind.relative
 
 
 def repeat_kinds(kinds: list[PositionalEncoding], repeats: list[int]) -> list[PositionalEncoding]:
@@ -128,9 +130,7 @@ def entry_of(entry: Mapping[str, Any], shape: Shape) -> tuple[PositionalEncoding
     modifiers = modifiers_of(entry)
     not_settings = ("pe", "repeat", *modifiers)
     settings = {key: value for key, value in entry.items() if key not in not_settings}
-    repeat = entry.get("repeat", 1)
-    if not isinstance(repeat, int) or repeat < 1:
-        raise PosextError(f"repeat must be a whole number of at least 1, not {repeat}")
+    repeat = checked("repeat", entry.get("repeat", 1), Count)
     return from_config({**settings_of("pe", entry["pe"]), **settings}, shape, modifiers), repeat
 
 

@@ -1,12 +1,11 @@
 """Learned absolute positions."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from posext.pe.base import PositionalEncoding, Shape
 from posext.utils.errors import PosextError
+from posext.utils.ranges import Auto, Count, NonNegative
 
 
 class Learned(PositionalEncoding):
@@ -30,15 +29,9 @@ class Learned(PositionalEncoding):
     family = "absolute"
     relative = False
 
-    def __init__(
-        self, shape: Shape, *, max_length: int | Literal["auto"] = "auto", std: float = 0.01
-    ):
+    def __init__(self, shape: Shape, *, max_length: Count | Auto = "auto", std: NonNegative = 0.01):
         super().__init__(shape)
         self.max_length = shape.original_length if max_length == "auto" else max_length
-        if self.max_length < 1:
-            raise PosextError(f"max_length must be at least 1, not {max_length}")
-        if not 0 <= std < float("inf"):
-            raise PosextError(f"std must be a number of at least 0, not {std}")
         self.table_TC = nn.Parameter(torch.empty(self.max_length, shape.d_model).normal_(std=std))
 
     def embed(self, x_BTC: Tensor, positions_T: Tensor) -> Tensor:

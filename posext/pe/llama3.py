@@ -1,10 +1,9 @@
 """The scaling of Llama 3.1."""
 
-from typing import Literal
-
 from posext.pe.base import Shape
 from posext.pe.ntk_by_parts import NTKByParts
 from posext.utils.errors import PosextError
+from posext.utils.ranges import AtLeastOne, Auto, Base, Positive
 
 
 class Llama3(NTKByParts):
@@ -32,10 +31,10 @@ class Llama3(NTKByParts):
         self,
         shape: Shape,
         *,
-        base: float = 10000.0,
-        factor: float | Literal["auto"] = "auto",
-        low_freq_factor: float = 1.0,
-        high_freq_factor: float = 4.0,
+        base: Base = 10000.0,
+        factor: AtLeastOne | Auto = "auto",
+        low_freq_factor: Positive = 1.0,
+        high_freq_factor: Positive = 4.0,
     ):
         if not 0 < low_freq_factor < high_freq_factor:
             raise PosextError(

@@ -10,6 +10,7 @@ from torch import Tensor
 from posext.pe.base import Shape
 from posext.pe.scaling import ScaledRoPE
 from posext.utils.errors import PosextError
+from posext.utils.ranges import AtLeastOne, Auto, Base
 
 # The default divisors: ln lambda / ln s of a pair by log2 of its rotations within the original
 # length, linear in between, constant outside. Found by
@@ -47,8 +48,8 @@ class LongRoPE(ScaledRoPE):
         self,
         shape: Shape,
         *,
-        base: float = 10000.0,
-        factor: float | Literal["auto"] = "auto",
+        base: Base = 10000.0,
+        factor: AtLeastOne | Auto = "auto",
         short_factor: list[float] | Literal["auto"] = "auto",
         long_factor: list[float] | Literal["auto"] = "auto",
     ):

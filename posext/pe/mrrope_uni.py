@@ -1,11 +1,10 @@
 """MrRoPE-Uni: YaRN with a geometric ramp."""
 
-from typing import Literal
-
 from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.yarn import YaRN
+from posext.utils.ranges import AtLeastOne, Auto, Base, Positive
 
 
 class MrRoPEUni(YaRN):
@@ -23,11 +22,11 @@ class MrRoPEUni(YaRN):
         self,
         shape: Shape,
         *,
-        base: float = 10000.0,
-        factor: float | Literal["auto"] = "auto",
-        beta_fast: float | Literal["auto"] = 32.0,
-        beta_slow: float = 1.0,
-        attention_factor: float | Literal["auto"] = "auto",
+        base: Base = 10000.0,
+        factor: AtLeastOne | Auto = "auto",
+        beta_fast: Positive | Auto = 32.0,
+        beta_slow: Positive = 1.0,
+        attention_factor: Positive | Auto = "auto",
     ):
         super().__init__(
             shape,

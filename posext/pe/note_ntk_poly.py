@@ -7,7 +7,7 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.rope import RoPE
-from posext.utils.errors import PosextError
+from posext.utils.ranges import Base, NonNegative
 
 
 class NoteNTKPoly(RoPE):
@@ -34,16 +34,12 @@ class NoteNTKPoly(RoPE):
         self,
         shape: Shape,
         *,
-        base: float = 10000.0,
-        alpha: float = 0.3,
-        beta: float = 0.75,
+        base: Base = 10000.0,
+        alpha: NonNegative = 0.3,
+        beta: NonNegative = 0.75,
         denominator: Literal["d_model", "head_dim"] = "d_model",
     ):
         super().__init__(shape, base=base)
-        if not (0 <= alpha < float("inf") and 0 <= beta < float("inf")):
-            raise PosextError(
-                f"alpha and beta must be numbers of at least 0, not {alpha} and {beta}"
-            )
         self.alpha = alpha
         self.beta = beta
         self.width = shape.d_model if denominator == "d_model" else shape.head_dim

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.rope import RoPE
-from posext.utils.errors import PosextError
+from posext.utils.ranges import Base, Positive
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,8 @@ class NoteRoPEPower(RoPE):
     paper = "design note"
     stages = frozenset({"trained"})
 
-    def __init__(self, shape: Shape, *, base: float = 10000.0, alpha: float = 2.0):
+    def __init__(self, shape: Shape, *, base: Base = 10000.0, alpha: Positive = 2.0):
         super().__init__(shape, base=base)
-        if not 0 < alpha < float("inf"):
-            raise PosextError(f"alpha must be a number above 0, not {alpha}")
         self.alpha = alpha
         if alpha > 1:
             log.warning("note_rope_power: alpha=%g %s", alpha, self.direction())

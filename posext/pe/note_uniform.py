@@ -4,7 +4,7 @@ from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.rope import RoPE
-from posext.utils.errors import PosextError
+from posext.utils.ranges import Base, Positive
 
 
 class NoteUniform(RoPE):
@@ -25,10 +25,8 @@ class NoteUniform(RoPE):
     paper = "design note"
     stages = frozenset({"fine-tuned"})
 
-    def __init__(self, shape: Shape, *, base: float = 10000.0, alpha: float = 0.125):
+    def __init__(self, shape: Shape, *, base: Base = 10000.0, alpha: Positive = 0.125):
         super().__init__(shape, base=base)
-        if not 0 < alpha < float("inf"):
-            raise PosextError(f"alpha must be a number above 0, not {alpha}")
         self.alpha = alpha
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:

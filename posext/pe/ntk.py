@@ -1,12 +1,11 @@
 """NTK-aware interpolation, by a change of base."""
 
-from typing import Literal
-
 from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.rope import ntk_base
 from posext.pe.scaling import ScaledRoPE
+from posext.utils.ranges import AtLeastOne, Auto, Base
 
 
 class NTK(ScaledRoPE):
@@ -27,9 +26,7 @@ class NTK(ScaledRoPE):
     paper = "arXiv:2309.00071"
     stages = frozenset({"zero-shot"})
 
-    def __init__(
-        self, shape: Shape, *, base: float = 10000.0, factor: float | Literal["auto"] = "auto"
-    ):
+    def __init__(self, shape: Shape, *, base: Base = 10000.0, factor: AtLeastOne | Auto = "auto"):
         super().__init__(shape, base=base, factor=factor)
         ntk_base(base, 1.0, shape.head_dim)  # raises for a head_dim of 2
 

@@ -1,9 +1,8 @@
 """Interpolation by parts, without an attention factor."""
 
-from typing import Literal
-
 from posext.pe.base import Shape
 from posext.pe.yarn import YaRN
+from posext.utils.ranges import AtLeastOne, Auto, Base, Positive
 
 
 class NTKByParts(YaRN):
@@ -22,10 +21,10 @@ class NTKByParts(YaRN):
         self,
         shape: Shape,
         *,
-        base: float = 10000.0,
-        factor: float | Literal["auto"] = "auto",
-        beta_fast: float | Literal["auto"] = 32.0,
-        beta_slow: float = 1.0,
+        base: Base = 10000.0,
+        factor: AtLeastOne | Auto = "auto",
+        beta_fast: Positive | Auto = 32.0,
+        beta_slow: Positive = 1.0,
     ):
         super().__init__(
             shape,

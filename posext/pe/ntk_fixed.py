@@ -1,9 +1,8 @@
 """NTK-RoPE-fixed: a geometric factor over the rotary pairs."""
 
-from typing import Literal
-
 from posext.pe.base import Shape
 from posext.pe.ntk_mixed import NTKMixed
+from posext.utils.ranges import AtLeastOne, Auto, Base
 
 
 class NTKFixed(NTKMixed):
@@ -15,7 +14,5 @@ class NTKFixed(NTKMixed):
     paper = "kexue.fm/archives/9706"
     stages = frozenset({"zero-shot"})
 
-    def __init__(
-        self, shape: Shape, *, base: float = 10000.0, factor: float | Literal["auto"] = "auto"
-    ):
+    def __init__(self, shape: Shape, *, base: Base = 10000.0, factor: AtLeastOne | Auto = "auto"):
         super().__init__(shape, base=base, factor=factor, power=1.0)

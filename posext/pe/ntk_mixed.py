@@ -1,14 +1,13 @@
 """NTK-RoPE-mixed: a stretched exponential over the rotary pairs."""
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.scaling import ScaledRoPE
-from posext.utils.errors import PosextError
+from posext.utils.ranges import AtLeastOne, Auto, Base, NonNegative
 
 
 class NTKMixed(ScaledRoPE):
@@ -33,13 +32,11 @@ class NTKMixed(ScaledRoPE):
         self,
         shape: Shape,
         *,
-        base: float = 10000.0,
-        factor: float | Literal["auto"] = "auto",
-        power: float = 0.625,
+        base: Base = 10000.0,
+        factor: AtLeastOne | Auto = "auto",
+        power: NonNegative = 0.625,
     ):
         super().__init__(shape, base=base, factor=factor)
-        if not 0 <= power < math.inf:
-            raise PosextError(f"power must be a number of at least 0, not {power}")
         self.power = power
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:

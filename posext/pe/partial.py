@@ -6,6 +6,7 @@ from torch import Tensor
 from posext.pe.base import Shape
 from posext.pe.rope import RoPE
 from posext.utils.errors import PosextError
+from posext.utils.ranges import Base, PositiveShare
 
 
 class Partial(RoPE):
@@ -26,9 +27,9 @@ class Partial(RoPE):
     paper = "arXiv:2204.06745"
     stages = frozenset({"trained"})
 
-    def __init__(self, shape: Shape, *, base: float = 10000.0, share: float = 0.25):
+    def __init__(self, shape: Shape, *, base: Base = 10000.0, share: PositiveShare = 0.25):
         super().__init__(shape, base=base)
-        self.rotary_dim = int(share * shape.head_dim) if 0 < share <= 1 else 0
+        self.rotary_dim = int(share * shape.head_dim)
         if self.rotary_dim < 2 or self.rotary_dim % 2:
             raise PosextError(
                 f"share={share} of a head_dim of {shape.head_dim} "

@@ -1,13 +1,11 @@
 """p-RoPE: rotary positions without the slowest pairs."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.scaling import ScaledRoPE
-from posext.utils.errors import PosextError
+from posext.utils.ranges import AtLeastOne, Auto, Base, PositiveShare
 
 
 class Proportional(ScaledRoPE):
@@ -34,13 +32,11 @@ class Proportional(ScaledRoPE):
         self,
         shape: Shape,
         *,
-        base: float = 10000.0,
-        factor: float | Literal["auto"] = 1.0,
-        share: float = 0.75,
+        base: Base = 10000.0,
+        factor: AtLeastOne | Auto = 1.0,
+        share: PositiveShare = 0.75,
     ):
         super().__init__(shape, base=base, factor=factor)
-        if not 0 < share <= 1:
-            raise PosextError(f"share must lie above 0 and not above 1, not {share}")
         self.share = share
         self.rotated_pairs = int(share * shape.head_dim // 2)
 

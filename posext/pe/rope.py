@@ -8,6 +8,7 @@ from torch import Tensor
 
 from posext.pe.base import PositionalEncoding, Rotation, Shape
 from posext.utils.errors import PosextError
+from posext.utils.ranges import Base
 
 
 class RoPE(PositionalEncoding):
@@ -29,12 +30,10 @@ class RoPE(PositionalEncoding):
     inherited_settings = ("base",)
     family = "rotary"
 
-    def __init__(self, shape: Shape, *, base: float = 10000.0):
+    def __init__(self, shape: Shape, *, base: Base = 10000.0):
         super().__init__(shape)
         if shape.head_dim % 2:
             raise PosextError(f"rotary schemes need an even head_dim, not {shape.head_dim}")
-        if not 1 < base < float("inf"):
-            raise PosextError(f"base must be a number above 1, not {base}")
         self.base = base
 
     def frequencies(self, length: int) -> tuple[Tensor, float]:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from posext.pe.base import DistanceBias, PositionalEncoding, Shape, distances
 from posext.utils.errors import PosextError
+from posext.utils.ranges import AtLeastTwo
 
 
 class Sandwich(PositionalEncoding):
@@ -26,10 +27,10 @@ class Sandwich(PositionalEncoding):
     stages = frozenset({"trained"})
     family = "bias"
 
-    def __init__(self, shape: Shape, *, width: int = 128):
+    def __init__(self, shape: Shape, *, width: AtLeastTwo = 128):
         super().__init__(shape)
-        if width < 2 or width % 2:
-            raise PosextError(f"width must be even and at least 2, not {width}")
+        if width % 2:
+            raise PosextError(f"width must be even, not {width}")
         self.width = width
 
     def bias(self, positions_K: Tensor) -> DistanceBias:

@@ -1,11 +1,8 @@
 """Base class of RoPE's scalings by a factor s."""
 
-import math
-from typing import Literal
-
 from posext.pe.base import Shape
 from posext.pe.rope import RoPE
-from posext.utils.errors import PosextError
+from posext.utils.ranges import AtLeastOne, Auto, Base
 
 
 class ScaledRoPE(RoPE):
@@ -26,14 +23,8 @@ class ScaledRoPE(RoPE):
 
     rope_at_factor_one = True
 
-    def __init__(
-        self, shape: Shape, *, base: float = 10000.0, factor: float | Literal["auto"] = "auto"
-    ):
+    def __init__(self, shape: Shape, *, base: Base = 10000.0, factor: AtLeastOne | Auto = "auto"):
         super().__init__(shape, base=base)
-        if factor != "auto" and not (1 <= factor < math.inf):
-            raise PosextError(
-                f"factor must be a finite number of at least 1, or auto, not {factor}"
-            )
         self.factor = factor
         self.length_dependent = factor == "auto"
 

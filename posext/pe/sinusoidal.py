@@ -1,12 +1,10 @@
 """Sinusoidal absolute positions."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from posext.pe.base import PositionalEncoding, Shape
-from posext.utils.errors import PosextError
+from posext.utils.ranges import Auto, Positive
 
 
 class Sinusoidal(PositionalEncoding):
@@ -33,13 +31,9 @@ class Sinusoidal(PositionalEncoding):
     family = "absolute"
     relative = False
 
-    def __init__(self, shape: Shape, *, embedding_std: float | Literal["auto"] = 0.02):
+    def __init__(self, shape: Shape, *, embedding_std: Positive | Auto = 0.02):
         super().__init__(shape)
         std = shape.d_model**-0.5 if embedding_std == "auto" else float(embedding_std)
-        if not 0 < std < float("inf"):
-            raise PosextError(
-                f"embedding_std must be a number above 0, or auto, not {embedding_std}"
-            )
         self.embedding_std = std
 
     def embed(self, x_BTC: Tensor, positions_T: Tensor) -> Tensor:

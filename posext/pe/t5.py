@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from posext.pe.base import DistanceBias, PositionalEncoding, Shape, distances
 from posext.utils.errors import PosextError
+from posext.utils.ranges import AtLeastTwo, Count
 
 
 class T5(PositionalEncoding):
@@ -29,12 +30,11 @@ class T5(PositionalEncoding):
     stages = frozenset({"trained"})
     family = "bias"
 
-    def __init__(self, shape: Shape, *, buckets: int = 32, max_distance: int = 128):
+    def __init__(self, shape: Shape, *, buckets: AtLeastTwo = 32, max_distance: Count = 128):
         super().__init__(shape)
-        if buckets < 2 or max_distance <= buckets // 2:
+        if max_distance <= buckets // 2:
             raise PosextError(
-                f"buckets={buckets} and max_distance={max_distance}: "
-                "at least 2, and more than half of them"
+                f"max_distance must exceed half of buckets={buckets}, not be {max_distance}"
             )
         self.buckets = buckets
         self.max_distance = max_distance

@@ -1,13 +1,11 @@
 """xPos: rotation with a decay by distance."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from posext.pe.base import Rotation, Shape
 from posext.pe.rope import RoPE
-from posext.utils.errors import PosextError
+from posext.utils.ranges import Auto, Base, Positive
 
 
 class XPos(RoPE):
@@ -31,13 +29,9 @@ class XPos(RoPE):
     paper = "arXiv:2212.10554"
     stages = frozenset({"trained"})
 
-    def __init__(
-        self, shape: Shape, *, base: float = 10000.0, scale_base: float | Literal["auto"] = "auto"
-    ):
+    def __init__(self, shape: Shape, *, base: Base = 10000.0, scale_base: Positive | Auto = "auto"):
         super().__init__(shape, base=base)
         self.scale_base = shape.original_length / 2 if scale_base == "auto" else float(scale_base)
-        if not 0 < self.scale_base < float("inf"):
-            raise PosextError(f"scale_base must be a number above 0, or auto, not {scale_base}")
         # Beyond, queries and keys would leave the range of float32.
         self.max_length = int(128 * self.scale_base)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from posext.pe.base import Shape
 from posext.pe.scaling import ScaledRoPE
 from posext.utils.errors import PosextError
+from posext.utils.ranges import AtLeastOne, Auto, Base, NonNegative, Positive
 
 log = logging.getLogger(__name__)
 
@@ -48,15 +49,15 @@ class YaRN(ScaledRoPE):
         self,
         shape: Shape,
         *,
-        base: float = 10000.0,
-        factor: float | Literal["auto"] = "auto",
-        beta_fast: float | Literal["auto"] = 32.0,
-        beta_slow: float = 1.0,
+        base: Base = 10000.0,
+        factor: AtLeastOne | Auto = "auto",
+        beta_fast: Positive | Auto = 32.0,
+        beta_slow: Positive = 1.0,
         truncate: bool = True,
         ramp: Literal["index", "rotations"] = "index",
-        attention_factor: float | Literal["auto"] = "auto",
-        mscale: float | None = None,
-        mscale_all_dim: float | None = None,
+        attention_factor: Positive | Auto = "auto",
+        mscale: NonNegative | None = None,
+        mscale_all_dim: NonNegative | None = None,
     ):
         super().__init__(shape, base=base, factor=factor)
         max_rotations = shape.original_length / (2 * math.pi)
@@ -66,20 +67,11 @@ class YaRN(ScaledRoPE):
             raise PosextError(
                 f"beta_fast must exceed beta_slow, and both 0: got {beta_fast} and {beta_slow}"
             )
-        if attention_factor != "auto" and not 0 < attention_factor < math.inf:
-            raise PosextError(
-                f"attention_factor must be a number above 0, or auto, not {attention_factor}"
-            )
         has_mscale = mscale is not None
         if has_mscale != (mscale_all_dim is not None) or (
             has_mscale and attention_factor != "auto"
         ):
             raise PosextError("mscale and mscale_all_dim go together, and without attention_factor")
-        if not all(0 <= number < math.inf for number in (mscale or 0, mscale_all_dim or 0)):
-            raise PosextError(
-                "mscale and mscale_all_dim must be numbers of at least 0, "
-                f"not {mscale} and {mscale_all_dim}"
-            )
         if beta_fast_value > max_rotations:
             log.warning(
                 "yarn: no pair turns beta_fast=%g times in %d tokens, so the ramp starts at once; "

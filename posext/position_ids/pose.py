@@ -5,7 +5,7 @@ from torch import Tensor
 
 from posext.pe.base import PositionIds, Shape
 from posext.position_ids.draws import generator
-from posext.utils.errors import PosextError
+from posext.utils.ranges import AtLeastOne
 
 
 class PoSE(PositionIds):
@@ -27,10 +27,8 @@ class PoSE(PositionIds):
     paper = "arXiv:2309.10400"
     stages = frozenset({"fine-tuned"})
 
-    def __init__(self, shape: Shape, *, multiple: float = 16.0):
+    def __init__(self, shape: Shape, *, multiple: AtLeastOne = 16.0):
         super().__init__(shape)
-        if not 1 <= multiple < float("inf"):
-            raise PosextError(f"position_ids.multiple must be at least 1, not {multiple}")
         self.limit = round(multiple * shape.original_length)
 
     def positions(self, length: int, rng_key: tuple[int, int] | None) -> Tensor:

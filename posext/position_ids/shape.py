@@ -1,14 +1,12 @@
 """SHAPE: shifted absolute positions."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from posext.pe.base import PositionIds
 from posext.pe.base import Shape as Network
 from posext.position_ids.draws import generator
-from posext.utils.errors import PosextError
+from posext.utils.ranges import Auto, Natural
 
 
 class SHAPE(PositionIds):
@@ -29,11 +27,9 @@ class SHAPE(PositionIds):
     paper = "arXiv:2109.05644"
     stages = frozenset({"trained"})
 
-    def __init__(self, shape: Network, *, largest: int | Literal["auto"] = "auto"):
+    def __init__(self, shape: Network, *, largest: Natural | Auto = "auto"):
         super().__init__(shape)
         self.largest = shape.original_length if largest == "auto" else largest
-        if self.largest < 0:
-            raise PosextError(f"position_ids.largest must be at least 0, not {largest}")
 
     def positions(self, length: int, rng_key: tuple[int, int] | None) -> Tensor:
         shift = 0 if rng_key is None else int(generator(rng_key).integers(0, self.largest + 1))

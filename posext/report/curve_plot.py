@@ -7,11 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from posext.analysis.curves import crop_baseline, curve_label, dedupe_floor, refuse_mixed_targets
+from posext.analysis.curve_table import crop_baseline
+from posext.analysis.curves import SCHEME_OVER_SEEDS, curve_label, dedupe_floor
+from posext.analysis.same_targets import refuse_mixed_targets
 from posext.config import HEADLINE
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.protocols import COMPARABLE
-from posext.report.lines import SCHEME_KEY, has_fixed_factor, mean_and_band, style_key
+from posext.report.lines import has_fixed_factor, mean_and_band, style_key
 from posext.report.pyplot import annotate_trained_length, plt
 
 
@@ -61,7 +63,7 @@ def draw_curves(
 def plot_lines(axes: Axes, curves: pd.DataFrame, known: pd.DataFrame) -> None:
     """Plot all curves, each scheme in a color of its own, with its crop baseline."""
     colors: dict[tuple, str] = {}
-    line_key = [*SCHEME_KEY, "group"]
+    line_key = [*SCHEME_OVER_SEEDS, "group"]
     for _, line in dedupe_floor(curves).groupby(line_key, sort=False, dropna=False):
         first = line.iloc[0]
         if first.extend == FLOOR:

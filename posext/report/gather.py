@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from posext.analysis import comparison, curves, document_sums, retrieval
+from posext.analysis import comparison, curves, document_sums, retrieval, same_targets
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.protocols import COMPARABLE
 from posext.runs.run import Run, load_run
@@ -96,11 +96,11 @@ def select_same_targets(sources: Sequence[Source]) -> tuple[list[Source], list[s
     rows = pd.concat([source.rows for source in sources], ignore_index=True)
     if len(sources) == 1 and rows.run.nunique() == 1:
         all_rows = sources[0].rows
-        latest = curves.latest(all_rows)
-        left_out = curves.left_out(all_rows, latest)
+        latest = same_targets.latest(all_rows)
+        left_out = same_targets.left_out(all_rows, latest)
         sentences = [f"{left_out[0].upper()}{left_out[1:]}."] if left_out else []
         return [replace(sources[0], rows=latest)], sentences
-    curves.refuse_mixed_targets(rows)
+    same_targets.refuse_mixed_targets(rows)
     refuse_mixed_corpora(sources, rows)
     return list(sources), []
 

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from posext.analysis.curves import crop_baseline, curve_label, dedupe_floor
+from posext.analysis.curve_table import crop_baseline
+from posext.analysis.curves import SCHEME_OVER_SEEDS, curve_label, dedupe_floor
 from posext.config import HEADLINE
 from posext.eval.bayes_floor import FLOOR
 
-SCHEME_KEY = ["scheme", "extend", "factor", "original_length", "trained_length"]
-LINE_KEY = [*SCHEME_KEY, "model"]
+LINE_KEY = [*SCHEME_OVER_SEEDS, "model"]
 COST_NUMBERS = ["seconds", "tokens_per_second", "peak_memory_bytes"]
 # The colors of Okabe and Ito for color-blind readers, without black and yellow, and two of Tol's.
 # Markers tell repeated colors apart.

@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from omegaconf import OmegaConf
 
 from posext.config import HEADLINE
-from posext.report import commands, cost, figures, gather, retrieval, seeds, tables, views, words
+from posext.report import cost, figures, gather, retrieval, seeds, tables, views, words
 from posext.report.gather import Source
 from posext.report.lines import Styles
+from posext.runs.command_log import recorded_commands
 from posext.utils.atomic import write_text
 from posext.utils.errors import PosextError
 
@@ -117,7 +120,7 @@ def headline_content(
         "lede": words.lede(headline),
         "lengths": lengths,
         "table": table,
-        "seeds": seeds.seeds_table(headline, differences, styles),
+        "seeds": seeds.seeds_section(headline, differences, styles),
         "answers": answers + seeds.one_seed_sentences(headline, styles),
         "sections": sections,
     }
@@ -215,9 +218,8 @@ def run_content(source: Source) -> dict[str, Any]:
     assert source.run is not None
     return {
         "name": source.run.name,
-        "config": commands.config_yaml(source.run),
-        "train": commands.train_command(source.run),
-        "evaluate": commands.evaluate_commands(source.run, source.rows),
+        "config": OmegaConf.to_yaml(asdict(source.run.config)),
+        "commands": recorded_commands(source.run.folder),
     }
 
 

@@ -8,7 +8,8 @@ import pandas as pd
 
 from posext.analysis import seed_spread
 from posext.analysis.comparison import ONE_RUN_CAVEAT
-from posext.analysis.curves import CURVE_OF_RUN, crop_baseline
+from posext.analysis.curve_table import crop_baseline
+from posext.analysis.curves import CURVE_OF_RUN
 from posext.analysis.seed_spread import Seeds
 from posext.eval.bayes_floor import FLOOR
 from posext.report.lines import Styles
@@ -65,7 +66,7 @@ def seed_differences(headline: pd.DataFrame, styles: Styles) -> SeedDifferences:
     }
 
 
-def seeds_table(
+def seeds_section(
     headline: pd.DataFrame, differences: SeedDifferences, styles: Styles
 ) -> list[dict[str, Any]]:
     """A row a curve of several seeds: its name, color, and a cell a length."""

@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from posext.analysis.curves import CURVE_OF_RUN, summary
+from posext.analysis.curve_table import summary
+from posext.analysis.curves import CURVE_OF_RUN
 from posext.analysis.statistics import NO_INTERVAL, Estimate
 from posext.eval.bayes_floor import FLOOR
 from posext.report.gather import PairedCurve
@@ -63,11 +64,11 @@ def perplexity_cells(
             cells.append(EMPTY_CELL)
             continue
         difference = differences.loc[length] if length in differences.index else None
-        cells.append(perplexity_cell(by_length.loc[length], difference))
+        cells.append(page_cell(by_length.loc[length], difference))
     return cells
 
 
-def perplexity_cell(row: Any, difference: Any) -> dict[str, str]:
+def page_cell(row: Any, difference: Any) -> dict[str, str]:
     """The perplexity of a row of a curve, and its verdict if there is a paired difference."""
     if math.isnan(row.nll):
         return {**EMPTY_CELL, "value": "undefined"}

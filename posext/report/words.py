@@ -191,7 +191,7 @@ def facts(rows: pd.DataFrame, sources: Sequence[Source]) -> list[tuple[str, str]
             (
                 "Floor",
                 "The best possible loss on these targets, given the same context; dashed, "
-                "without a colour.",
+                "without a color.",
             )
         )
     terms += [

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from posext.analysis import curves, document_sums, retrieval
+from posext.analysis import curve_table, curves, document_sums, retrieval, same_targets
 from posext.config import HEADLINE
 from posext.eval import protocols
 from posext.eval.bayes_floor import FLOOR
@@ -102,7 +102,7 @@ def planned_rows(plan: EvalPlan, sums: pd.DataFrame) -> pd.DataFrame:
     for name, protocol in plan.protocols.items():
         groups = sums.loc[sums.protocol == name].group.drop_duplicates().tolist() or [""]
         for length in protocol.windows:
-            targets = protocols.targets(plan.tokens.validation, protocol, length)
+            targets = protocols.target_digests(plan.tokens.validation, protocol, length)
             rows += [(name, length, group, targets.get(group, "")) for group in groups]
     return pd.DataFrame(rows, columns=["protocol", "context_length", "group", "targets"])
 
@@ -136,8 +136,8 @@ def write_outputs(run: Run, measured: pd.DataFrame, answers: pd.DataFrame, wandb
     from posext.report import page  # a late import: start-up needs no jinja2
 
     stored_curves = curves.read_curves(run.folder / "curves.csv")
-    latest_curves = curves.latest(stored_curves)
-    if left_out := curves.left_out(stored_curves, latest_curves):
+    latest_curves = same_targets.latest(stored_curves)
+    if left_out := same_targets.left_out(stored_curves, latest_curves):
         log.warning("%s", left_out)
     chart = run.folder / "curve.png"
     curve_plot.draw_curves(latest_curves, chart, title=run.name)
@@ -147,7 +147,7 @@ def write_outputs(run: Run, measured: pd.DataFrame, answers: pd.DataFrame, wandb
         is_training_run = wandb_run is not None and not extension
         open_run = wandb_run if is_training_run else tracking.start(run, extension)
         headline = curve.loc[curve.protocol == HEADLINE]
-        summary = curves.summary(headline, latest_curves) if len(headline) else {}
+        summary = curve_table.summary(headline, latest_curves) if len(headline) else {}
         own_answers = answers.loc[(answers.extend == extend) & (answers.factor == factor)]
         images = {"curve": chart}
         images |= {task: run.folder / f"{task}.png" for task in own_answers.task.unique()}
@@ -168,7 +168,7 @@ def measured_curves(measured: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataF
 
 def print_summary(measured: pd.DataFrame, answers: pd.DataFrame, known: pd.DataFrame) -> None:
     """Print the tables of new curves and answers, and the size of each protocol."""
-    print(f"\n{curves.table(measured, all_curves=known)}\n")
+    print(f"\n{curve_table.table(measured, all_curves=known)}\n")
     if len(answers):
         print(f"{retrieval.retrieval_table(answers)}\n")
     for protocol, rows in measured.groupby("protocol", sort=False):

@@ -1,7 +1,7 @@
 """The folder of a run: its name, its config and its files.
 
 results/runs/NAME/
-    config.yaml, metrics.jsonl, tokenizer.json, wandb/
+    config.yaml, commands.jsonl, metrics.jsonl, tokenizer.json, wandb/
     checkpoints/                            until trained
     model.safetensors, run.json             once trained
     measuring/                              until measured
@@ -13,7 +13,7 @@ results/runs/NAME/
 import json
 import re
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from yaml import YAMLError
 
-from posext.config import MODIFIERS, TrainConfig
+from posext.config import CORPORA, MODIFIERS, TrainConfig
 from posext.model.gpt import GPT
 from posext.pe import PositionalEncoding, Shape, from_config
 from posext.training.schedules import LengthSchedule, schedule
@@ -200,7 +200,7 @@ def load_run(folder: Path | str) -> Run:
     if not file.is_file():
         raise PosextError(f"{folder} is not the folder of a run: it has no config.yaml")
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), stored_config(file))
+        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), of_source(stored_config(file)))
         config = cast(TrainConfig, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
         raise PosextError(
@@ -238,7 +238,22 @@ def stored_config(file: Path) -> DictConfig:
     return stored
 
 
-def name_of(config: TrainConfig, overrides: list[str]) -> str:
+def of_source(stored: DictConfig) -> DictConfig:
+    """Give the corpus of a stored config the type of its source.
+
+    Runs made before each source had settings of its own store those of all: they are left out.
+    """
+    section = stored.data
+    source = section.get("source") if isinstance(section, DictConfig) else None
+    if source not in CORPORA:
+        return stored
+    schema = OmegaConf.structured(CORPORA[source])
+    others = {field.name for corpus in CORPORA.values() for field in fields(corpus)} - set(schema)
+    own = {key: value for key, value in section.items() if key not in others}
+    return cast(DictConfig, OmegaConf.merge(stored, {"data": OmegaConf.merge(schema, own)}))
+
+
+def run_name(config: TrainConfig, overrides: list[str]) -> str:
     """Return a run's name: scheme, model, length and seed, then the other overrides.
 
     Overrides that do not change the weights are left out.

@@ -178,3 +178,12 @@ def warn_on_failure() -> Iterator[None]:
         yield
     except Exception as error:
         log.warning("wandb failed (%s); the run goes on, its files are the record", error)
+
+
+def write_rows(metrics: Metrics | None, wandb_run: Any, rows: list[dict[str, Any]]) -> None:
+    """Append rows to metrics.jsonl and mirror them on wandb; a no-op off the main process."""
+    if metrics is None:
+        return
+    for row in rows:
+        metrics.write(row)
+        mirror(wandb_run, row)

@@ -53,7 +53,7 @@ def write(
     folder: Path, step: int, model: dict[str, torch.Tensor], optimizer: dict[str, torch.Tensor]
 ) -> None:
     """Write gathered tensors as `folder/step-N` and delete old checkpoints."""
-    final = folder / name_of(step)
+    final = folder / checkpoint_name(step)
     unfinished = final.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -100,14 +100,14 @@ def read(path: Path) -> tuple[int, dict[str, torch.Tensor], dict[str, torch.Tens
     """
     state = json.loads((path / "state.json").read_text())
     intact = digests(path, "*.safetensors") == state["sha256"]
-    if not intact or path.name != name_of(state["step"]):
+    if not intact or path.name != checkpoint_name(state["step"]):
         raise PosextError("its content does not match its hash")
     model = load_file(path / "model.safetensors")
     optimizer = load_file(path / "optimizer.safetensors")
     return state["step"], model, optimizer
 
 
-def name_of(step: int) -> str:
+def checkpoint_name(step: int) -> str:
     """Return the folder name of a checkpoint; names sort by step."""
     return f"step-{step:08d}"
 

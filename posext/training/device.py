@@ -1,10 +1,12 @@
 """Precision, compilation and processes, decided once from the config and the hardware."""
 
 import logging
+from typing import cast
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from torch import Tensor
 
 log = logging.getLogger(__name__)
 COMPILE_REPAID_AFTER = 300  # steps; compiling takes 10-20 s on 2 cores
@@ -53,3 +55,11 @@ def should_compile(choice: str, steps: int) -> bool:
         )
         return False
     return True
+
+
+def gather_signal(signal: int, accelerator: Accelerator) -> int:
+    """Return, on all processes, the largest signal number that any of them received, or 0."""
+    if accelerator.num_processes == 1:
+        return signal
+    sent = cast(Tensor, accelerator.gather(torch.tensor([signal], device=accelerator.device)))
+    return int(sent.max())

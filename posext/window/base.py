@@ -1,7 +1,6 @@
 """Base class of attention windows, which replace the causal mask by key groups."""
 
 from collections.abc import Callable
-from typing import Literal
 
 from torch import Tensor
 
@@ -42,13 +41,6 @@ class Window(Modifier):
             rotate: The scheme's rotation at any positions.
         """
         return ()
-
-    def tokens(self, name: str, value: int | Literal["auto"], auto: int) -> int:
-        """Return a length in tokens, with `auto` for "auto". Raise PosextError below 1."""
-        length = auto if value == "auto" else value
-        if length < 1:
-            raise PosextError(f"{name} must be at least 1 token, not {length}")
-        return length
 
 
 def near(size: int) -> Callable[[Tensor, Tensor], Tensor]:

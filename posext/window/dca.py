@@ -1,13 +1,12 @@
 """Dual chunk attention."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.tables import KeyGroup
 from posext.utils.errors import PosextError
+from posext.utils.ranges import Auto, Count
 from posext.window.base import Rotate, Window
 
 
@@ -36,13 +35,13 @@ class DualChunk(Window):
         self,
         shape: Shape,
         *,
-        longest: int | Literal["auto"] = "auto",
-        local: int | Literal["auto"] = "auto",
+        longest: Count | Auto = "auto",
+        local: Count | Auto = "auto",
     ):
         super().__init__(shape)
         length = shape.original_length
-        self.longest = self.tokens("window.longest", longest, max(2, length * 3 // 4))
-        self.local = self.tokens("window.local", local, max(1, length // 8))
+        self.longest = max(2, length * 3 // 4) if longest == "auto" else longest
+        self.local = max(1, length // 8) if local == "auto" else local
         self.chunk = self.longest - self.local
         if self.chunk < 1:
             raise PosextError(

@@ -1,13 +1,10 @@
 """Leaky ReRoPE: distances that grow more slowly past a window."""
 
-import math
-from typing import Literal
-
 from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.tables import KeyGroup
-from posext.utils.errors import PosextError
+from posext.utils.ranges import AtLeastOne, Auto, Count
 from posext.window.base import Rotate, Window, far, near
 
 
@@ -34,13 +31,11 @@ class LeakyReRoPE(Window):
         self,
         shape: Shape,
         *,
-        w: int | Literal["auto"] = "auto",
-        k: float | Literal["auto"] = "auto",
+        w: Count | Auto = "auto",
+        k: AtLeastOne | Auto = "auto",
     ):
         super().__init__(shape)
-        self.w = self.tokens("window.w", w, max(1, shape.original_length // 2))
-        if k != "auto" and not 1 <= k < math.inf:
-            raise PosextError(f"window.k must be at least 1, or auto, not {k}")
+        self.w = max(1, shape.original_length // 2) if w == "auto" else w
         self.k = k
         self.length_dependent = k == "auto"
 

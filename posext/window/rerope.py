@@ -1,12 +1,11 @@
 """ReRoPE: distances capped at a window."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.tables import KeyGroup
+from posext.utils.ranges import Auto, Count
 from posext.window.base import Rotate, Window, far, near
 
 
@@ -27,9 +26,9 @@ class ReRoPE(Window):
     stages = frozenset({"inference"})
     remaps = True
 
-    def __init__(self, shape: Shape, *, w: int | Literal["auto"] = "auto"):
+    def __init__(self, shape: Shape, *, w: Count | Auto = "auto"):
         super().__init__(shape)
-        self.w = self.tokens("window.w", w, max(1, shape.original_length // 2))
+        self.w = max(1, shape.original_length // 2) if w == "auto" else w
 
     def key_groups(self, positions_T: Tensor, rotate: Rotate) -> tuple[KeyGroup, ...]:
         capped = rotate(torch.full_like(positions_T, self.w))

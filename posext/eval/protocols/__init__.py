@@ -16,7 +16,12 @@ from posext.eval.protocols.per_position import per_position
 from posext.eval.protocols.plan import Documents, ProtocolFn, ProtocolPlan, ProtocolSettings
 from posext.eval.protocols.published import alibi, alibi_s1, longlora, pi, yarn_paper
 from posext.eval.protocols.sliding import sliding
-from posext.eval.protocols.sums import SUM_COLUMNS, measure_protocol, sums_by_document, targets
+from posext.eval.protocols.sums import (
+    SUM_COLUMNS,
+    measure_protocol,
+    sums_by_document,
+    target_digests,
+)
 
 PROTOCOLS: dict[str, ProtocolFn] = {
     "fixed_target": fixed_target,
@@ -44,5 +49,5 @@ __all__ = [
     "ProtocolSettings",
     "measure_protocol",
     "sums_by_document",
-    "targets",
+    "target_digests",
 ]

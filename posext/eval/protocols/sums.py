@@ -54,7 +54,7 @@ def measure_protocol(
     return pd.concat(frames, ignore_index=True)
 
 
-def targets(documents: Documents, plan: ProtocolPlan, length: int) -> dict[str, str]:
+def target_digests(documents: Documents, plan: ProtocolPlan, length: int) -> dict[str, str]:
     """Digest of the targets of each group at a context length.
 
     It covers, in order, the names of the documents and the labels with their indices. Two plans

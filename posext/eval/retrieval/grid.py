@@ -13,6 +13,7 @@ from posext.data.recall.episode import RecallSettings
 from posext.eval.curve import EvalPlan
 from posext.eval.retrieval.measure import CELL_COLUMNS, measure_recall
 from posext.eval.retrieval.passkey import measure_passkey
+from posext.utils.sharding import shard
 
 TASKS: dict[str, Any] = dict(zip(RETRIEVAL, (measure_recall, measure_passkey), strict=True))
 
@@ -34,7 +35,7 @@ def measure_retrieval(
     """
     longest = getattr(getattr(model, "pe", None), "max_length", None)
     lengths = [length for length in plan.lengths if not longest or length <= longest]
-    own_lengths = lengths[accelerator.process_index :: accelerator.num_processes]
+    own_lengths = shard(lengths, accelerator.process_index, accelerator.num_processes)
     settings = RecallSettings(trials=config.trials, seed=config.seed)
     own_rows = []
     for name in names:

@@ -1,11 +1,10 @@
 """Sliding window."""
 
-from typing import Literal
-
 from torch import Tensor
 
 from posext.pe.base import Shape
 from posext.pe.tables import KeyGroup
+from posext.utils.ranges import Auto, Count
 from posext.window.base import Rotate, Window, near
 
 
@@ -26,9 +25,9 @@ class SlidingWindow(Window):
     paper = "arXiv:2004.05150"
     stages = frozenset({"trained", "inference"})
 
-    def __init__(self, shape: Shape, *, size: int | Literal["auto"] = "auto"):
+    def __init__(self, shape: Shape, *, size: Count | Auto = "auto"):
         super().__init__(shape)
-        self.size = self.tokens("window.size", size, shape.original_length)
+        self.size = shape.original_length if size == "auto" else size
 
     def key_groups(self, positions_T: Tensor, rotate: Rotate) -> tuple[KeyGroup, ...]:
         return (KeyGroup(near(self.size), span=self.size),)

@@ -1,0 +1,159 @@
+"""The settings of a corpus: one dataclass for each source of documents."""
+
+import math
+import string
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Le
+from omegaconf import MISSING
+
+from posext.utils.errors import PosextError
+from posext.utils.ranges import Count, InsideUnit, Natural, OneOf, Positive, Share
+
+LETTERS = string.ascii_letters + string.digits  # the symbols of a synthetic corpus as text
+# OWNER/NAME: never a path, nor the name of one of the loaders of `datasets`
+HUB_ID = r"\w[\w.-]*/\w[\w.-]*"
+SYNTHETIC_SOURCES = ("markov", "copy")  # sources of a known law
+MAX_TABLE_CELLS = 2**14  # of the transition table of one document
+
+
+@dataclass
+class DataConfig:
+    """A corpus and its tokenizer, whatever the source."""
+
+    source: str = MISSING  # of the documents; the choice of data fixes it
+    # bpe (trained on the train split), bytes, a tokenizer.json or its folder, or a hub id
+    tokenizer: str = "bpe"
+    vocab_size: Count = 2048  # of bpe
+    # of the documents, chosen by a hash of their names
+    validation_share: InsideUnit = 0.1
+    # of the training sequences, with recall pairs: posext.data.recall.mixing
+    recall_share: Share = 0.0
+    cache: str = "~/.cache/posext"  # folder of tokenized corpora
+
+    def origin(self) -> str:
+        """Return where the documents are from, for messages and names."""
+        return self.source
+
+    def check(self) -> None:
+        """Raise PosextError for settings that do not go together."""
+        if self.tokenizer == "letters":
+            raise PosextError(
+                f"data={self.source} does not go with data.tokenizer=letters: "
+                f"letters is for {', '.join(SYNTHETIC_SOURCES)}"
+            )
+
+
+@dataclass
+class PythonData(DataConfig):
+    """The standard library of the Python that runs."""
+
+    source: Annotated[str, OneOf(("python",))] = "python"
+
+
+@dataclass
+class TextData(DataConfig):
+    """Local files."""
+
+    source: Annotated[str, OneOf(("text",))] = "text"
+    path: str | None = None  # a file or folder of .txt, .md, .jsonl or .parquet
+    column: str = "text"  # of .jsonl and .parquet
+
+    def origin(self) -> str:
+        return self.path or self.source
+
+    def check(self) -> None:
+        """Raise PosextError without a path, or for a tokenizer of other corpora."""
+        super().check()
+        if not self.path:
+            raise PosextError(
+                "data=text needs data.path, a file or folder of .txt, .md, .jsonl or .parquet"
+            )
+
+
+@dataclass
+class HubData(DataConfig):
+    """A data set on the hub, with splits train and validation."""
+
+    source: Annotated[str, OneOf(("hub",))] = "hub"
+    path: str | None = None  # its id, OWNER/NAME
+    subset: str | None = None  # its configuration
+    column: str = "text"  # of the texts
+    document_start: str | None = None  # a pattern of the rows that begin a document; null: all do
+
+    def origin(self) -> str:
+        return self.path or self.source
+
+
+@dataclass
+class SyntheticData(DataConfig):
+    """Documents of a known law, one token a symbol."""
+
+    tokenizer: Annotated[str, OneOf(("letters",))] = "letters"
+    vocab_size: Count = 5  # the symbols
+    recall_share: float = 0.0  # no symbol is rare enough to be a key
+    documents: Count = 1100  # number of documents
+    document_tokens: Count = 4200  # in each document
+    seed: Natural = 0  # of the documents, independent of the model's
+    symbols: Annotated[int, Ge(2), Le(len(LETTERS))] = 5  # size of the alphabet
+
+    def check(self) -> None:
+        """Raise PosextError for settings that do not go together."""
+        if self.recall_share:
+            raise PosextError(
+                f"data.recall_share must be 0 with data={self.source}: all its symbols are common"
+            )
+        if self.vocab_size != self.symbols:
+            raise PosextError(
+                f"data.vocab_size must be data.symbols={self.symbols}, not {self.vocab_size}"
+            )
+
+
+@dataclass
+class MarkovData(SyntheticData):
+    """Markov chains, each with a transition table of its own."""
+
+    source: Annotated[str, OneOf(("markov",))] = "markov"
+    order: Count = 1  # the number of symbols that determine the next one's distribution
+    concentration: Positive = 0.3  # of the symmetric Dirichlet of transition rows
+
+    def check(self) -> None:
+        """Raise PosextError for settings that do not go together, or for too large a table."""
+        super().check()
+        if self.symbols ** (self.order + 1) > MAX_TABLE_CELLS:
+            largest = int(math.log(MAX_TABLE_CELLS, self.symbols) + 1e-9) - 1
+            raise PosextError(
+                f"data.order must be at most {largest} with {self.symbols} symbols, "
+                f"not {self.order}"
+            )
+
+
+@dataclass
+class CopyData(SyntheticData):
+    """Random blocks, each repeated to the end of its document."""
+
+    source: Annotated[str, OneOf(("copy",))] = "copy"
+    vocab_size: Count = 32  # the symbols
+    symbols: Annotated[int, Ge(2), Le(len(LETTERS))] = 32  # size of the alphabet
+    period_min: Count = 16  # the shortest repeated block, in tokens
+    period_max: Count = 512  # the longest
+
+    def check(self) -> None:
+        """Raise PosextError for settings that do not go together."""
+        super().check()
+        if self.period_max < self.period_min:
+            raise PosextError(
+                f"data.period_max must be at least data.period_min={self.period_min}, "
+                f"not {self.period_max}"
+            )
+
+
+# by `data.source`
+CORPORA = {
+    "python": PythonData,
+    "text": TextData,
+    "hub": HubData,
+    "markov": MarkovData,
+    "copy": CopyData,
+}

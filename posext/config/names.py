@@ -1,0 +1,19 @@
+"""Names that settings choose from, and that several rooms use."""
+
+PROTOCOLS = (
+    "fixed_target",
+    "far_copy",
+    "sliding",
+    "nonoverlap",
+    "per_position",
+    "alibi",
+    "alibi_s1",
+    "pi",
+    "yarn_paper",
+    "longlora",
+)
+# Chosen like protocols, but on constructed contexts: posext.eval.retrieval
+RETRIEVAL = ("retrieval", "passkey")
+HEADLINE = "fixed_target"  # the protocol of charts, unless another is chosen
+# Groups besides pe, each absent unless named
+MODIFIERS = ("window", "attention_scale", "qk_gain", "position_ids")

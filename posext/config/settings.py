@@ -1,0 +1,259 @@
+"""All settings with their types, ranges and defaults.
+
+Hydra composes them from `configs/`; the schema leaves only the settings of a scheme open.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from annotated_types import Ge
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+from pydantic import BeforeValidator
+
+from posext.config.corpora import CORPORA, DataConfig
+from posext.config.names import MODIFIERS, PROTOCOLS, RETRIEVAL
+from posext.utils.errors import PosextError
+from posext.utils.ranges import (
+    AtLeastTwo,
+    Count,
+    Decay,
+    Natural,
+    NonNegative,
+    OneOf,
+    Positive,
+    PositiveShare,
+    Share,
+    check_ranges,
+    checked,
+)
+
+Precision = Annotated[str, OneOf(("auto", "fp32", "bf16"))]
+Protocol = Annotated[str, OneOf((*PROTOCOLS, *RETRIEVAL))]
+
+
+@dataclass
+class ModelConfig:
+    """The size of a network, or the path of a checkpoint of transformers."""
+
+    name: str = MISSING  # of the size, as in the name of a run
+    n_layers: Count = MISSING  # blocks of attention and SwiGLU
+    n_heads: Count = MISSING  # a divisor of d_model
+    d_model: Count = MISSING  # width of the network
+    d_ff: Count = MISSING  # width inside SwiGLU
+    learning_rate: Positive = MISSING  # default of the top-level learning_rate at this size
+    path: str | None = None  # model=hf: the folder of a checkpoint, or its id on the hub
+
+    def head_dim(self) -> int:
+        """Return the width of a head. Raises PosextError if the heads do not divide d_model."""
+        if self.d_model % self.n_heads:
+            raise PosextError(
+                f"model.n_heads={self.n_heads} does not divide model.d_model={self.d_model}"
+            )
+        return self.d_model // self.n_heads
+
+
+@dataclass
+class OptimizerConfig:
+    """AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101).
+
+    Weight decay applies to matrices, not to gains and other vectors.
+    """
+
+    beta1: Decay = 0.9  # decay of the mean gradient
+    beta2: Decay = 0.95  # decay of the mean squared gradient
+    weight_decay: NonNegative = 0.1  # of matrices
+    clip: Positive = 1.0  # largest norm of the full gradient
+    # wsd: constant, then linear decay
+    schedule: Annotated[str, OneOf(("cosine", "wsd"))] = "cosine"
+    warmup_share: Share = 0.05  # of the steps
+    decay_share: Share = 0.2  # of the steps, for wsd
+    final_share: Share = 0.1  # of the learning rate, at the last step
+
+
+@dataclass
+class StageConfig:
+    """A stage of the length schedule."""
+
+    multiple: Count = 1  # of train_length
+    share: PositiveShare = 1.0  # of the steps
+
+
+@dataclass
+class LengthConfig:
+    """The length schedule: one stage after the other."""
+
+    stages: list[StageConfig] = field(default_factory=lambda: [StageConfig()])  # in order
+
+
+@dataclass
+class EvaluationConfig:
+    """The measurement of curves."""
+
+    blocks: Count = 4  # blocks of targets in a document
+    targets: Count | None = None  # targets in a block; null: min(64, half the shortest context)
+    documents: Count | None = None  # the most documents; null: all that are long enough
+    # null: 4,096 on a CPU, whose caches are small, 65,536 on a GPU
+    tokens_per_batch: Count | None = None
+    bootstrap: Count = 1000  # resamples of the documents, for the interval of a usable length
+    seed: Natural = 0  # of the choice of targets and the bootstrap, independent of the model's
+    # protocol sliding: tokens between windows; null: an eighth of the context length
+    stride: Count | None = None
+    trials: Count = 32  # protocols retrieval and passkey: at each length, depth and condition
+    # protocol far_copy: tokens before a target that must recur with it
+    ngram: Annotated[int, Ge(3)] = 3
+
+
+@dataclass
+class TrackingConfig:
+    """Tracking on wandb; the files in the run's folder are always written."""
+
+    wandb: Annotated[str, OneOf(("offline", "online", "disabled"))] = "offline"
+    project: str = "posext"  # on wandb
+
+
+@dataclass
+class TrainConfig:
+    """A run: the scheme, what is trained, and how it is measured."""
+
+    pe: Any = MISSING  # the positional scheme: +pe=NAME, required
+    window: Any = None  # keys that a query attends to: +window=NAME
+    attention_scale: Any = None  # temperature of attention: +attention_scale=NAME
+    qk_gain: Any = None  # magnitudes on queries and keys: +qk_gain=NAME
+    position_ids: Any = None  # position ids in training: +position_ids=NAME
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    length: LengthConfig = field(default_factory=LengthConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    train_length: AtLeastTwo = 128  # tokens; with a length schedule, those of its first stage
+    steps: Count = 1000  # of the optimizer
+    tokens_per_step: Count = 4096  # over all processes and micro-batches
+    micro_batch_tokens: Count = 16384  # the most tokens in one forward pass of one process
+    learning_rate: Positive = MISSING  # the highest; the default is that of the model's size
+    seed: Natural = 0  # of weights and batches
+    precision: Precision = "auto"  # auto: bf16 if the hardware supports it
+    # auto: if the run is long enough to repay it; OmegaConf reads false as the text False
+    compile: Annotated[str, OneOf(("auto", "true", "false")), BeforeValidator(str.lower)] = "auto"
+    evaluate: bool = True  # measure the curve after training
+    # null: train_length / 2 .. 16 times the longest length trained
+    context_lengths: list[int] | None = None
+    # posext.eval.protocols
+    protocols: list[Protocol] = field(default_factory=lambda: ["fixed_target"])
+    validate_every: Count = 200  # steps
+    checkpoint_every: Count = 200  # steps
+    name: str | None = None  # of the run's folder; null: made from the config
+    study: str = "default"  # groups runs in tables and on wandb
+    results: str = "results/runs"  # parent folder of the runs
+    # modules outside posext whose schemes may run
+    own_modules: list[str] = field(default_factory=list)
+
+    def modifiers(self) -> dict[str, dict[str, Any]]:
+        """Return the settings of the chosen modifiers, by group."""
+        chosen = {group: getattr(self, group) for group in MODIFIERS}
+        return {group: settings for group, settings in chosen.items() if settings is not None}
+
+    def title(self) -> str:
+        """Return the scheme with its modifiers, as in rope+logn."""
+        return "+".join(choice["name"] for choice in (self.pe, *self.modifiers().values()))
+
+    def check(self) -> None:
+        """Raise PosextError for an invalid setting, naming the value and the valid ones.
+
+        The types of all settings are checked earlier, by OmegaConf.
+        """
+        if self.model.path is None:
+            check_ranges(self)
+        else:
+            self.check_measurement()
+        self.check_protocols()
+        self.data.check()
+        self.check_stages()
+        self.check_name()
+        check_lengths(self.context_lengths)
+        if self.model.path is None:
+            self.check_trainable()
+
+    def check_measurement(self) -> None:
+        """Check the ranges that concern a checkpoint, whose training settings are unknown."""
+        checked("protocols", self.protocols, list[Protocol])
+        for section in ("data", "evaluation", "tracking"):
+            check_ranges(getattr(self, section), f"{section}.")
+
+    def check_protocols(self) -> None:
+        """Raise PosextError for no protocol that makes a curve."""
+        if not set(PROTOCOLS) & set(self.protocols):
+            raise PosextError(
+                f"protocols must name at least one of {', '.join(PROTOCOLS)}, not {self.protocols}"
+            )
+
+    def check_stages(self) -> None:
+        """Raise PosextError for an invalid length schedule."""
+        shares = [stage.share for stage in self.length.stages]
+        if not shares or not (min(shares) > 0 and abs(sum(shares) - 1) <= 1e-6):
+            raise PosextError(
+                f"the shares of length.stages must be above 0 and sum to 1, not {shares}"
+            )
+        multiples = [stage.multiple for stage in self.length.stages]
+        if multiples[0] != 1 or multiples != sorted(multiples):
+            raise PosextError(
+                f"the multiples of length.stages must start at 1 and never fall, not {multiples}"
+            )
+
+    def check_name(self) -> None:
+        """Raise PosextError for a name that cannot be a folder's."""
+        if self.name is not None and not re.fullmatch(r"\w[\w.-]{0,199}", self.name):
+            raise PosextError(
+                "name must be at most 200 letters, digits, and . _ - after the first, "
+                f"not {self.name!r}"
+            )
+
+    def check_trainable(self) -> None:
+        """Raise PosextError for an invalid setting of a network to train."""
+        self.model.head_dim()
+        longest = self.train_length * self.length.stages[-1].multiple
+        if longest > self.tokens_per_step:
+            raise PosextError(
+                f"a sequence of {longest} tokens does not fit "
+                f"tokens_per_step={self.tokens_per_step}"
+            )
+
+
+@dataclass
+class EvaluateConfig:
+    """A run, or a checkpoint of transformers, to measure.
+
+    Settings that the user does not type are taken from the run's config, not from these defaults.
+    """
+
+    run: str | None = None  # the folder of a finished run
+    model: Any = MISSING  # instead of a run: model=hf model.path=FOLDER_OR_ID
+    data: DataConfig = field(default_factory=DataConfig)  # with model=hf only, as the next two
+    train_length: int | None = None  # null: as in the checkpoint's config
+    name: str | None = None  # of the folder in results/runs; null: made from the path and the data
+    extend: Any = None  # a scheme to apply to the same weights: +pe@extend=NAME
+    window: Any = None  # keys that a query attends to: +window=NAME
+    attention_scale: Any = None  # temperature of attention: +attention_scale=NAME
+    context_lengths: list[int] | None = None  # null: those of the run
+    protocols: list[Protocol] = field(default_factory=lambda: ["fixed_target"])
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    precision: Precision = "auto"
+    own_modules: list[str] = field(default_factory=list)
+
+
+def check_lengths(lengths: list[int] | None) -> None:
+    """Raise PosextError for context lengths that are not increasing numbers from 2 on."""
+    if lengths is not None and (not lengths or min(lengths) < 2 or lengths != sorted(set(lengths))):
+        raise PosextError(
+            f"context_lengths must be increasing numbers of at least 2, not {lengths}"
+        )
+
+
+store = ConfigStore.instance()
+store.store(name="train_schema", node=TrainConfig)
+store.store(name="evaluate_schema", node=EvaluateConfig)
+for source, corpus in CORPORA.items():
+    store.store(group="schema/data", name=source, node=corpus)
