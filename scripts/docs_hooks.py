@@ -1,4 +1,4 @@
-"""What mkdocs does beyond its own: pages from outside docs/ join the site; links to sources lose their address."""
+"""Hooks of mkdocs: add pages from outside docs/ to the site, and unlink links to sources."""
 
 import re
 from pathlib import Path, PurePosixPath

@@ -1,7 +1,8 @@
 """Write the pages that are made from the code: python scripts/make_docs.py [--check]
 
-docs/configuration.md from the dataclasses of posext.config and the files in configs/, docs/schemes.md
-from what `posext schemes` lists, and the drawings in docs/protocols.md from the protocols themselves.
+docs/configuration.md from the dataclasses of posext.config and the files in configs/,
+docs/schemes.md from what `posext schemes` lists, and the drawings in docs/protocols.md from the
+protocols themselves.
 """
 
 import argparse
@@ -189,7 +190,7 @@ def parts(name: str) -> list[tuple[str, str]]:
 
 
 def group(name: str) -> str:
-    """A group of configs/ with its choices, each with its comment or the first line of its class."""
+    """A group of configs/ with its choices, each with its comment or its class's first line."""
     typed, about = GROUPS[name]
     head = f"### `{typed}`\n\n{about[0].upper()}{about[1:]}."
     if name == "pe":
@@ -242,7 +243,8 @@ draws a scheme: its wavelengths, or its bias by distance.
 {". ".join(f"*{stage}*: {meaning}" for stage, meaning in STAGES.items())}.
 
 A scheme goes with any window, temperature, gain and set of positions: see the groups in
-[configuration](configuration.md#groups-and-their-choices). [The zoo](../results/zoo/README.md) has all
+[configuration](configuration.md#groups-and-their-choices). [The zoo](../results/zoo/README.md) \
+has all
 schemes at one small size."""
 
 
@@ -255,7 +257,7 @@ def scheme(cells: Sequence[str]) -> tuple[str, str, str, str]:
 
 
 def link(paper: str) -> str:
-    """A source as a Markdown link: arXiv:NUMBER, or an address without its scheme; else as it is."""
+    """A source as a Markdown link: arXiv:NUMBER or an address without scheme; else unchanged."""
     if paper.startswith("arXiv:"):
         return f"[{paper}](https://arxiv.org/abs/{paper.removeprefix('arXiv:')})"
     if not re.match(r"\S+\.\w+/", paper):
@@ -267,7 +269,7 @@ def link(paper: str) -> str:
 
 
 class Drawn(NamedTuple):
-    """What a protocol is drawn with: two documents' tokens, two lengths, and the tokens of one character."""
+    """The sizes of a drawing: tokens per document, two lengths, tokens per character."""
 
     tokens: tuple[int, ...] = (26,)
     lengths: tuple[int, int] = (4, 8)

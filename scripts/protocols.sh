@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The study in results/protocols: all protocols side by side on the same checkpoints, those of scripts/quickstart.sh.
-# Half an hour to an hour and a half on 2 cores, most of it `sliding`.
+# The study in results/protocols: all protocols side by side on the same checkpoints, those of
+# scripts/quickstart.sh. Half an hour to an hour and a half on 2 cores, most of it `sliding`.
 set -euo pipefail
-protocols='protocols=[fixed_target,per_position,sliding,nonoverlap,far_copy,alibi,pi,yarn_paper,longlora]'
-typed=("$protocols" 'context_lengths=[64,128,256,512,1024,2048]' evaluation.documents=16 tracking.wandb=disabled)
+protocols=fixed_target,per_position,sliding,nonoverlap,far_copy,alibi,pi,yarn_paper,longlora
+typed=("protocols=[$protocols]" 'context_lengths=[64,128,256,512,1024,2048]'
+  evaluation.documents=16 tracking.wandb=disabled)
 
 runs=(results/runs/{rope,alibi}-tiny-128-seed0)
 for run in "${runs[@]}"; do

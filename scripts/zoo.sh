@@ -1,20 +1,26 @@
 #!/usr/bin/env bash
-# Every scheme at one size, one length and the same number of tokens: results/zoo. Two runs side by side, about three hours on
-# 2 cores; typed again it resumes, and `bash scripts/zoo.sh ten` (rest, axes, extensions, collect) does one part of it.
-# Ten schemes get five seeds, the others three; then come those that are put on the weights of the RoPE runs.
+# Every scheme at one size, one length and the same number of tokens: results/zoo. Two runs side by
+# side, about three hours on 2 cores; typed again it resumes, and `bash scripts/zoo.sh ten` (rest,
+# axes, extensions, collect) does one part of it. Ten schemes get five seeds, the others three; then
+# come those that are put on the weights of the RoPE runs.
 set -euo pipefail
 export OMP_NUM_THREADS=1
 size=steps-600-tokens_per_step-2048
-common=(model=nano train_length=64 steps=600 tokens_per_step=2048 study=zoo results=results/runs/zoo evaluation.blocks=2
-  evaluation.documents=64 checkpoint_every=1000 tracking.wandb=disabled 'context_lengths=[32,64,128,256,512,1024]')
-train() { python -m posext.train -m "${common[@]}" hydra/launcher=joblib hydra.launcher.n_jobs=2 "$@"; }
+common=(model=nano train_length=64 steps=600 tokens_per_step=2048 study=zoo
+  results=results/runs/zoo evaluation.blocks=2 evaluation.documents=64 checkpoint_every=1000
+  tracking.wandb=disabled 'context_lengths=[32,64,128,256,512,1024]')
+train() {
+  python -m posext.train -m "${common[@]}" hydra/launcher=joblib hydra.launcher.n_jobs=2 "$@"
+}
 
 ten() {
   train +pe=rope,none,alibi,fox,cable,kerple_log,t5,fire,cope,sinusoidal seed=0,1,2,3,4
 }
 
 rest() {
-  train +pe=learned,kerple_power,sandwich,fire_s,partial,proportional,xpos,rnope_swa,irope,dual_base seed=0,1,2
+  train \
+    +pe=learned,kerple_power,sandwich,fire_s,partial,proportional,xpos,rnope_swa,irope,dual_base \
+    seed=0,1,2
   train +pe=dape,stick_breaking,resonance,note_rope_power,note_ntk_poly seed=0,1,2
   # the rate stays high until positions are dropped
   train +pe=drope optimizer.schedule=wsd optimizer.decay_share=0.125 seed=0,1,2
@@ -40,8 +46,10 @@ extensions() {
 
 on_rope() {
   evaluate() { python -m posext.evaluate -m "run=$1" tracking.wandb=disabled "${@:2}"; }
-  evaluate "$1" +pe@extend=linear,ntk,dynamic_ntk,ntk_by_parts,yarn,llama3,longrope,mrrope_uni,mrrope_pro,ntk_fixed
-  evaluate "$1" +pe@extend=ntk_mixed,giraffe_power,clipped,resonance,proportional,note_uniform,note_rope_power,note_ntk_poly,none
+  local published=linear,ntk,dynamic_ntk,ntk_by_parts,yarn,llama3,longrope,mrrope_uni,mrrope_pro
+  local others=ntk_mixed,giraffe_power,clipped,resonance,proportional
+  evaluate "$1" "+pe@extend=$published,ntk_fixed"
+  evaluate "$1" "+pe@extend=$others,note_uniform,note_rope_power,note_ntk_poly,none"
   evaluate "$1" +pe@extend=yarn extend.beta_fast=auto
   evaluate "$1" +window=sliding,chunk,sinks,lambda_mask,rerope,leaky_rerope,self_extend,dca
   evaluate "$1" +attention_scale=logn,llama4,yarn
@@ -50,7 +58,8 @@ on_rope() {
 collect() {
   python -m posext collect results/runs/zoo/* --out results/zoo
   python -m posext table results/zoo/curves.csv --factor matched --over-seeds > results/zoo/table.md
-  python -m posext compare results/zoo --factor matched --base rope --over-seeds --context 64 256 1024 > results/zoo/differences.md
+  python -m posext compare results/zoo --factor matched --base rope --over-seeds \
+    --context 64 256 1024 > results/zoo/differences.md
   python scripts/plot_zoo.py results/zoo/curves.csv --out results/zoo/figure.png
 }
 

@@ -8,7 +8,10 @@ from omegaconf import OmegaConf
 import posext.pe
 from posext.pe import allow
 
-WORDS = "the of a to in is that it for on with as was at by from or an be this which had not are but have one".split()
+WORDS = (
+    "the of a to in is that it for on with as was at by from or an be this which had not are but "
+    "have one"
+).split()
 
 
 def pytest_addoption(parser):
@@ -29,18 +32,18 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(config, items):
     if file := config.getoption("--pe"):
-        of_it = [
-            i
-            for i in items
-            if hasattr(i, "callspec") and i.callspec.params.get("name") == file.stem
+        selected = [
+            item
+            for item in items
+            if hasattr(item, "callspec") and item.callspec.params.get("name") == file.stem
         ]
-        config.hook.pytest_deselected(items=[i for i in items if i not in of_it])
-        items[:] = of_it
+        config.hook.pytest_deselected(items=[item for item in items if item not in selected])
+        items[:] = selected
 
 
 @pytest.fixture(autouse=True)
 def _away_from_everything(tmp_path, monkeypatch):
-    """Every test works in a folder of its own, without wandb's or anybody's environment."""
+    """Run every test in its own folder, without the user's settings of wandb and Hydra."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
@@ -50,7 +53,7 @@ def _away_from_everything(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
-    """A folder of 40 texts of 400 to 3,000 bytes, the same at every call."""
+    """A folder of 40 texts of 400 to 3,000 bytes, the same in every session."""
     folder = tmp_path_factory.mktemp("corpus")
     rng = random.Random(0)
     for index in range(40):
@@ -61,19 +64,32 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def small(corpus, tmp_path_factory):
-    """What makes a run of the command line take a second: a tiny network on that corpus."""
+    """Settings for a run of about a second: a tiny network on `corpus`."""
     cache = tmp_path_factory.mktemp("cache")
     return [
-        "model=nano", "model.n_layers=2", "model.d_model=32", "model.d_ff=64", "data=text", f"data.path={corpus}",
-        f"data.cache={cache}", "data.tokenizer=bytes", "data.validation_share=0.3", "train_length=16",
-        "tokens_per_step=256", "steps=6", "compile=false", "precision=fp32", "tracking.wandb=disabled",
-        "evaluation.bootstrap=50", "evaluation.documents=8",
-    ]  # fmt: skip
+        "model=nano",
+        "model.n_layers=2",
+        "model.d_model=32",
+        "model.d_ff=64",
+        "data=text",
+        f"data.path={corpus}",
+        f"data.cache={cache}",
+        "data.tokenizer=bytes",
+        "data.validation_share=0.3",
+        "train_length=16",
+        "tokens_per_step=256",
+        "steps=6",
+        "compile=false",
+        "precision=fp32",
+        "tracking.wandb=disabled",
+        "evaluation.bootstrap=50",
+        "evaluation.documents=8",
+    ]
 
 
 @pytest.fixture
 def command(monkeypatch, capsys):
-    """Run an entry point as from the command line, in this process: (exit code, what it printed, what it complained of)."""
+    """Run an entry point in this process; return its exit code, stdout and stderr."""
     from posext import evaluate, train
 
     def run(entry: str, *arguments: str) -> tuple[int, str, str]:
@@ -83,7 +99,7 @@ def command(monkeypatch, capsys):
             {"train": train.main, "evaluate": evaluate.main}[entry]()
         except SystemExit as stop:
             code = int(stop.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
 
     return run

@@ -1,4 +1,4 @@
-"""Temperatures against their formulas; never two of them."""
+"""Attention temperatures against their formulas, and the refusal of two at once."""
 
 import math
 
@@ -14,8 +14,9 @@ SHAPE = {"head_dim": 8, "n_heads": 4, "d_model": 32, "train_length": L}
 CONFIG = ModelConfig(name="test", n_layers=2, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3)
 
 
-def multiplier(choice, length: int, pe: str = "rope", **settings) -> torch.Tensor:
-    scheme = build(pe, **SHAPE, attention_scale=choice, **settings)
+def logit_scale(choice, length: int) -> torch.Tensor:
+    """The multiplier of every query's scores: (H or 1, T), float64."""
+    scheme = build("rope", **SHAPE, attention_scale=choice)
     tables = scheme.tables(torch.arange(length))
     for module in scheme.make_layer_modules():
         tables = module(torch.zeros(1, length, 32), tables)
@@ -38,20 +39,17 @@ FORMULAS = {
 
 @pytest.mark.parametrize("case", FORMULAS)
 @pytest.mark.parametrize("length", [3, 16, 70])
-def test_the_multiplier_of_every_query_is_the_formula_s(case, length):
+def test_logit_scale_follows_its_formula(case, length):
     settings, formula = FORMULAS[case]
-    values = multiplier({"name": case.split()[0], **settings}, length).expand(4, length)
+    values = logit_scale({"name": case.split()[0], **settings}, length).expand(4, length)
     for n in (0, 1, length - 1):
         assert values[:, n].tolist() == pytest.approx([formula(n, length)] * 4, rel=1e-6)
 
 
-def test_the_multiplier_scales_scores_and_not_the_bias():
-    """Doubled queries under ALiBi equal a temperature of 2 on the scores alone."""
-    model = (
-        GPT(CONFIG, 50, build("alibi", **SHAPE, attention_scale={"name": "yarn", "factor": 4}))
-        .initialize(0)
-        .eval()
-    )
+def test_logit_scale_multiplies_scores_but_not_the_bias():
+    """Larger queries under ALiBi equal a temperature, which leaves the bias as it is."""
+    scaled = build("alibi", **SHAPE, attention_scale={"name": "yarn", "factor": 4})
+    model = GPT(CONFIG, 50, scaled).initialize(0).eval()
     plain = GPT(CONFIG, 50, build("alibi", **SHAPE)).initialize(0).eval()
     with torch.no_grad():
         for block in plain.blocks:
@@ -62,20 +60,19 @@ def test_the_multiplier_scales_scores_and_not_the_bias():
 
 @pytest.mark.parametrize("choice", [name for name in names("attention_scale") if name != "none"])
 @pytest.mark.parametrize("pe", ["yarn", "longrope", "mrrope_pro"])
-def test_no_temperature_goes_on_top_of_another(choice, pe):
+def test_build_refuses_a_second_temperature(choice, pe):
     with pytest.raises(ValueError, match=r"temperature of its own .* would be a second"):
         build(pe, **SHAPE, attention_scale=choice)
     build(pe, **SHAPE, attention_scale="none")
 
 
-def test_yarn_without_its_own_temperature_takes_another_and_with_yarn_s_is_itself():
-    tokens, logits = torch.arange(40)[None], []
-    for pe in (
-        build("yarn", **SHAPE),
-        build("yarn", **SHAPE, attention_factor=1, attention_scale="yarn"),
-    ):
-        logits.append(GPT(CONFIG, 50, pe).initialize(0)(tokens))
-    torch.testing.assert_close(*logits)
+def test_attention_scale_yarn_equals_the_temperature_of_yarn():
+    """YaRN with attention_factor=1 has no temperature of its own, so it takes another."""
+    tokens = torch.arange(40)[None]
+    own = build("yarn", **SHAPE)
+    added = build("yarn", **SHAPE, attention_factor=1, attention_scale="yarn")
+    own_logits, added_logits = (GPT(CONFIG, 50, pe).initialize(0)(tokens) for pe in (own, added))
+    torch.testing.assert_close(own_logits, added_logits)
 
 
 @pytest.mark.parametrize(
@@ -86,14 +83,10 @@ def test_yarn_without_its_own_temperature_takes_another_and_with_yarn_s_is_itsel
         ("yarn", {"factor": 2}, 128, 1.143434),
         ("none", {"attention_scale": "logn"}, 256, 2.0),
         ("alibi", {"attention_scale": {"name": "ssmax", "start": 0.5}}, 99, 0.5 * math.log(99)),
-        (
-            "irope",
-            {},
-            64,
-            (1 + 1 + 0.1 * math.log(5)) / 2,
-        ),  # two layers, RoPE and Llama 4's growing scores
+        # the mean of two layers: RoPE, and Llama 4's growing scores
+        ("irope", {}, 64, (1 + 1 + 0.1 * math.log(5)) / 2),
     ],
 )
-def test_the_effective_multiplier_is_what_the_last_query_gets(pe, axes, length, expected):
+def test_logit_multiplier_is_that_of_the_last_query(pe, axes, length, expected):
     model = GPT(CONFIG, 50, build(pe, **SHAPE, **axes))
     assert model.logit_multiplier(length) == pytest.approx(expected, rel=1e-5)

@@ -1,7 +1,8 @@
-"""posext.train under FSDP2 on CPUs; with a first argument stop-after=N it is interrupted after the checkpoint of step N.
+"""Run posext.train under FSDP2 on CPUs: fsdp_on_cpu.py [stop-after=N] SETTING...
 
-accelerate gives FSDP to accelerators only, and falls back to DDP on CPUs without a word; so its state is told that these
-CPUs are one. Everything else is accelerate's and torch's own.
+With stop-after=N, training is interrupted after the checkpoint of step N. On CPUs accelerate
+silently replaces FSDP by DDP, so its state is set to that of an accelerator. Everything else is
+accelerate's and torch's own code.
 """
 
 import sys
@@ -15,28 +16,28 @@ PartialState._shared_state["distributed_type"] = DistributedType.MULTI_XPU
 from posext import train  # noqa: E402
 from posext.training import checkpoint, device  # noqa: E402
 
-accelerator, save = device.accelerator, checkpoint.save
+accelerator = device.accelerator
+save = checkpoint.save
 
 
 def sharded(precision: str):
-    made = accelerator(precision)
-    assert made.distributed_type == DistributedType.FSDP
-    assert made.is_fsdp2
+    fsdp = accelerator(precision)
+    assert fsdp.distributed_type == DistributedType.FSDP
+    assert fsdp.is_fsdp2
     PartialState._shared_state["distributed_type"] = DistributedType.MULTI_XPU
-    return made
+    return fsdp
 
 
-def stopping(folder, done, model, *rest):
+def save_and_stop(folder, step, model, *rest):
     assert any(type(parameter).__name__ == "DTensor" for parameter in model.parameters())
-    save(folder, done, model, *rest)
-    if done == stop:
+    save(folder, step, model, *rest)
+    if step == last_step:
         raise KeyboardInterrupt
 
 
-stop = (
-    int(sys.argv.pop(1).removeprefix("stop-after="))
-    if sys.argv[1].startswith("stop-after=")
-    else None
-)
-device.accelerator, checkpoint.save = sharded, stopping
+last_step = None
+if sys.argv[1].startswith("stop-after="):
+    last_step = int(sys.argv.pop(1).removeprefix("stop-after="))
+device.accelerator = sharded
+checkpoint.save = save_and_stop
 train.main()

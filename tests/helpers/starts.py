@@ -1,81 +1,104 @@
-"""Starts of posext in processes of their own, which may be killed; they are forked from one that has imported everything."""
+"""Start posext in processes of their own, which a test may kill.
+
+They are forked from a process that has imported everything.
+"""
 
 import ctypes
-import importlib
 import itertools
 import multiprocessing
 import os
 import resource
 import signal
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["posext.train", "posext.evaluate", "posext.report.page"])
-SAID = "said.txt"
+OUTPUT = "output.txt"
+# The argument of an audit event that holds the path: of a rename, the new one.
+PATH_ARGUMENT = {"open": 0, "os.rename": 1, "shutil.rmtree": 0}
 
 
 def start(
-    *typed: str, entry: str = "train", said: str = SAID, before: tuple = ()
+    *typed: str, entry: str = "train", output: str = OUTPUT, before: tuple = ()
 ) -> multiprocessing.Process:
-    """A process that runs an entry point here and says what it says into a file; `before` is a function and its arguments."""
-    process = CONTEXT.Process(target=run, args=(entry, typed, said, before))
+    """Start an entry point in the working directory.
+
+    Args:
+        typed: The arguments of the command line.
+        entry: train or evaluate.
+        output: The file that stdout and stderr go to.
+        before: A function to call first in the new process, and its arguments.
+    """
+    process = CONTEXT.Process(target=run, args=(entry, typed, output, before))
     process.start()
     return process
 
 
-def ended(*typed: str, **how) -> tuple[int, str]:
-    """The exit code of a start, and what it said; minus the number of the signal that killed it."""
-    Path(how.get("said", SAID)).unlink(missing_ok=True)
-    process = start(*typed, **how)
+def run_to_end(*typed: str, output: str = OUTPUT, **options) -> tuple[int, str]:
+    """Start an entry point; return its exit code, or minus the signal that killed it, and output.
+
+    Takes the arguments of `start`.
+    """
+    Path(output).unlink(missing_ok=True)
+    process = start(*typed, output=output, **options)
     process.join(120)
     assert process.exitcode is not None, "it hangs"
-    return process.exitcode, Path(how.get("said", SAID)).read_text()
+    return process.exitcode, Path(output).read_text()
 
 
-def run(entry: str, typed: tuple[str, ...], said: str, before: tuple) -> None:
+def run(entry: str, typed: tuple[str, ...], output: str, before: tuple) -> None:
     import torch
 
     from posext import evaluate, train
 
     torch.set_num_threads(1)
-    file = open(said, "a", buffering=1)  # noqa: SIM115
-    for number in (1, 2):
-        os.dup2(file.fileno(), number)
+    file = open(output, "a", buffering=1)  # noqa: SIM115
+    for descriptor in (1, 2):
+        os.dup2(file.fileno(), descriptor)
     sys.stdout = sys.stderr = file
     if before:
-        before[0](*before[1:])
+        function, *arguments = before
+        function(*arguments)
     sys.argv = [f"posext-{entry}", *typed]
     {"train": train.main, "evaluate": evaluate.main}[entry]()
 
 
-def killed_at(function: str, call: int) -> None:
-    """SIGKILL at a call of a function, named as in os:replace, before it does anything."""
-    module, _, name = function.partition(":")
-    owner, calls = importlib.import_module(module), itertools.count(1)
-    original = getattr(owner, name)
+def kill_at(event: str, name: str, occurrence: int) -> None:
+    """Kill this process when it is about to open, rename or delete a file or folder.
 
-    def counted(*arguments, **named):
-        if next(calls) == call:
+    Args:
+        event: An audit event of Python: open, os.rename or shutil.rmtree.
+        name: A pattern for the name of the file; of a rename, the new name.
+        occurrence: Which of the events on such a file, from 1 on.
+    """
+    occurrences = itertools.count(1)
+
+    def hook(raised: str, arguments: tuple) -> None:
+        if raised != event:
+            return
+        path = str(arguments[PATH_ARGUMENT[event]])
+        if fnmatch(os.path.basename(path), name) and next(occurrences) == occurrence:
             os.kill(os.getpid(), signal.SIGKILL)
-        return original(*arguments, **named)
 
-    setattr(owner, name, counted)
+    sys.addaudithook(hook)
 
 
 def with_files_up_to(size: int) -> None:
-    """As on a full disk: no file grows beyond so many bytes."""
+    """Let no file grow beyond a number of bytes, as on a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 def without_privileges() -> None:
-    """Permissions hold for root too: drop CAP_DAC_OVERRIDE, bit 1, from the effective set."""
+    """Make permissions hold for root: drop CAP_DAC_OVERRIDE, bit 1, from the effective set."""
     libc = ctypes.CDLL(None, use_errno=True)
-    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    sets = (ctypes.c_uint32 * 6)()
     assert libc.capget(header, sets) == 0
     sets[0] &= ~(1 << 1)
     assert libc.capset(header, sets) == 0
 
 
-def with_environment(**variables: str) -> None:
+def with_environment(variables: dict[str, str]) -> None:
     os.environ.update(variables)

@@ -1,4 +1,7 @@
-"""Read back what wandb recorded offline: protobuf records in LevelDB's log format behind a header of seven bytes."""
+"""Read the records that wandb wrote offline.
+
+They are protobuf messages in LevelDB's log format, behind a header of seven bytes.
+"""
 
 import json
 from collections.abc import Iterator
@@ -7,8 +10,11 @@ from typing import Any, NamedTuple
 
 from wandb.proto import wandb_internal_pb2
 
-HEADER, BLOCK, PREFIX = 7, 32768, 7  # a prefix is checksum (4), length (2), kind (1)
-WHOLE, LAST = 1, 4  # kinds of a chunk; 2 and 3 begin and continue a record
+HEADER = 7
+BLOCK = 32768
+PREFIX = 7  # checksum (4), length (2), kind (1)
+WHOLE = 1  # kinds of a chunk; 2 and 3 begin and continue a record
+LAST = 4
 
 
 class Recorded(NamedTuple):
@@ -18,7 +24,7 @@ class Recorded(NamedTuple):
 
 
 def read(path: Path) -> Recorded:
-    """A run's group, its rows of history and its final summary."""
+    """Return a run's group, its rows of history and its final summary."""
     recorded = Recorded("", [], {})
     for data in payloads(path.read_bytes()):
         record = wandb_internal_pb2.Record.FromString(data)
@@ -32,15 +38,18 @@ def read(path: Path) -> Recorded:
 
 
 def payloads(content: bytes) -> Iterator[bytes]:
-    at, parts = HEADER, []
-    while at + PREFIX <= len(content):
-        left = BLOCK - at % BLOCK
+    """Yield every record of a file, put together from its chunks."""
+    offset = HEADER
+    parts = []
+    while offset + PREFIX <= len(content):
+        left = BLOCK - offset % BLOCK
         if left < PREFIX:
-            at += left
+            offset += left
             continue
-        size, kind = int.from_bytes(content[at + 4 : at + 6], "little"), content[at + 6]
-        parts.append(content[at + PREFIX : at + PREFIX + size])
-        at += PREFIX + size
+        size = int.from_bytes(content[offset + 4 : offset + 6], "little")
+        kind = content[offset + 6]
+        parts.append(content[offset + PREFIX : offset + PREFIX + size])
+        offset += PREFIX + size
         if kind in (WHOLE, LAST):
             yield b"".join(parts)
             parts = []

@@ -1,92 +1,24 @@
-"""Checkpoints of transformers, measured as ours are; the reference is transformers with its own `rope_parameters`."""
+"""Measurements of checkpoints against transformers with its own `rope_parameters`."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import transformers
-from safetensors.torch import load_file, save_file
-from transformers import (
-    AutoModelForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-)
+from helpers.checkpoints import ORIGINAL, SIZES, llama
+from transformers import LlamaForCausalLM
 
 from posext.analysis import curves
-from posext.data import dataset, tokenizer
+from posext.data import dataset
 from posext.eval.curve import plan_of
 from posext.eval.protocols import PROTOCOLS
-from posext.hf import load
-from posext.hf.network import Network, checkpoint_positions
-from posext.runs.run import load_run as load_run
+from posext.runs.run import load_run
 
-ORIGINAL = 32
 LENGTHS = [16, 32, 64, 128]
-SIZES = {
-    "vocab_size": 320,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-}  # 300 tokens are in use
 
 
-@pytest.fixture(scope="module")
-def checkpoint(corpus, tmp_path_factory):
-    """Write a model and its tokenizer into a new folder, as save_pretrained does."""
-    texts = (file.read_text() for file in sorted(corpus.iterdir()))
-    trained = PreTrainedTokenizerFast(tokenizer_object=tokenizer.make("bpe", 300, texts))
-
-    def save(model) -> Path:
-        folder = tmp_path_factory.mktemp("checkpoint")
-        model.save_pretrained(folder)
-        trained.save_pretrained(folder)
-        return folder
-
-    return save
-
-
-def llama(**changes) -> LlamaForCausalLM:
-    """A small random one whose attention is far from uniform, so that positions matter."""
-    torch.manual_seed(0)
-    settings = {
-        "intermediate_size": 48,
-        "max_position_embeddings": ORIGINAL,
-        "initializer_range": 0.3,
-        **SIZES,
-    }
-    return LlamaForCausalLM(LlamaConfig(**{**settings, "num_key_value_heads": 1, **changes}))
-
-
-@pytest.fixture(scope="module")
-def plain(checkpoint):
-    return checkpoint(llama())
-
-
-@pytest.fixture
-def evaluate(command, corpus, tmp_path_factory):
-    """Measure a checkpoint from the command line: the rows it left."""
-
-    def run(path, *arguments, name="mine", lengths=LENGTHS):
-        at = [] if lengths is None else [f"context_lengths={lengths}"]
-        code, _, err = measured(path, f"name={name}", *at, *arguments)
-        assert code == 0, err
-        return curves.read_curves(Path("results/runs") / name / "curves.csv")
-
-    def measured(path, *arguments):
-        return command(
-            "evaluate", "model=hf", f"model.path={path}", "data=text", f"data.path={corpus}", "data.validation_share=0.3",
-            f"data.cache={tmp_path_factory.getbasetemp() / 'tokens'}", "precision=fp32", "tracking.wandb=disabled",
-            "evaluation.bootstrap=20", "evaluation.documents=6", *arguments,
-        )  # fmt: skip
-
-    run.measured = measured
-    return run
-
-
-def test_every_protocol_measures_a_checkpoint(plain, evaluate):
+def test_evaluate_measures_a_checkpoint_under_every_protocol(plain, evaluate):
     rows = evaluate(
         plain, f"protocols=[{','.join(PROTOCOLS)}]", "evaluation.documents=2", lengths=[16, 32, 64]
     )
@@ -95,22 +27,19 @@ def test_every_protocol_measures_a_checkpoint(plain, evaluate):
     assert set(rows.original_length) == {ORIGINAL}
 
 
-def test_perplexity_equals_a_plain_loop_over_logits_in_float64(plain, evaluate, corpus):
-    """Text to tokens, targets to labels, tokens to a mean: all of it once more by hand, with transformers alone."""
+def test_perplexity_equals_a_plain_float64_loop(plain, evaluate, corpus):
+    """Tokens, targets and their mean come from transformers and a loop, in float64."""
     perplexity = evaluate(plain).set_index("context_length").perplexity
-    read, model = (
-        transformers.AutoTokenizer.from_pretrained(plain),
-        LlamaForCausalLM.from_pretrained(plain, dtype=torch.float64),
-    )
+    tokenizer = transformers.AutoTokenizer.from_pretrained(plain)
+    model = LlamaForCausalLM.from_pretrained(plain, dtype=torch.float64)
     run = load_run("results/runs/mine")
-    plan, names = (
-        plan_of(run, dataset.load_data(run.config.data)),
-        dataset.load_data(run.config.data).validation.names,
-    )
+    data = dataset.load_data(run.config.data)
+    plan = plan_of(run, data)
     for length in LENGTHS:
         total, count = 0.0, 0
         for window in plan.protocols["fixed_target"].windows[length]:
-            tokens = read((corpus / names[window.document]).read_text())["input_ids"]
+            text = (corpus / data.validation.names[window.document]).read_text()
+            tokens = tokenizer(text)["input_ids"]
             context = torch.tensor([tokens[window.end - length : window.end]])
             with torch.no_grad():
                 probabilities = model(context).logits[0].log_softmax(-1)
@@ -127,7 +56,7 @@ LISTS = {
 }
 BETAS = {"beta_fast": 4.0, "beta_slow": 0.5}
 BOUNDS = {"low_freq_factor": 0.5, "high_freq_factor": 3.0}
-SWAPS = {  # what is typed here, and what transformers calls it
+SWAPS = {  # settings of `posext evaluate`, and the rope_parameters of transformers
     "linear": (["extend.factor=4"], {"rope_type": "linear", "factor": 4.0}),
     "ntk": (["extend.factor=4"], {"rope_type": "default", "rope_theta": 10000.0 * 4 ** (16 / 14)}),
     "dynamic_ntk": (
@@ -155,27 +84,25 @@ SWAPS = {  # what is typed here, and what transformers calls it
 
 
 def scaled(checkpoint, parameters) -> Path:
-    """The same weights under transformers' own scaling."""
+    """The weights of `plain` under transformers' own scaling."""
     return checkpoint(llama(rope_parameters={"rope_theta": 10000.0, **parameters}))
 
 
 @pytest.mark.parametrize("scheme", SWAPS)
-def test_a_swap_equals_transformers_own_rope_parameters(plain, checkpoint, evaluate, scheme):
+def test_extend_equals_rope_parameters_of_transformers(plain, checkpoint, evaluate, scheme):
     typed, parameters = SWAPS[scheme]
-    ours = evaluate(plain, f"+pe@extend={scheme}", *typed).set_index("context_length").perplexity
-    theirs = (
-        evaluate(scaled(checkpoint, parameters), name="theirs")
-        .set_index("context_length")
-        .perplexity
+    rows = evaluate(plain, f"+pe@extend={scheme}", *typed)
+    their_rows = evaluate(scaled(checkpoint, parameters), name="theirs")
+    unscaled_rows = evaluate(plain, name="unscaled")
+    ours, theirs, unscaled = (
+        table.set_index("context_length").perplexity for table in (rows, their_rows, unscaled_rows)
     )
-    unscaled = evaluate(plain, name="unscaled").set_index("context_length").perplexity
     assert ours.tolist() == pytest.approx(theirs.tolist(), rel=1e-5)
     assert abs(theirs[128] / unscaled[128] - 1) > 0.01
 
 
-def test_a_matched_factor_equals_transformers_with_another_factor_at_every_length(
-    plain, checkpoint, evaluate
-):
+def test_extend_with_matched_factor_equals_transformers(plain, checkpoint, evaluate):
+    """Under transformers, every length takes a checkpoint of its own factor."""
     rows = evaluate(plain, "+pe@extend=yarn")
     assert set(rows.factor) == {"auto", "4"}
     ours = rows[rows.factor == "auto"].set_index("context_length").perplexity
@@ -185,17 +112,14 @@ def test_a_matched_factor_equals_transformers_with_another_factor_at_every_lengt
         assert ours[length] == pytest.approx(theirs[length], rel=1e-5)
 
 
-def test_a_scaling_replaces_that_of_the_checkpoint(plain, checkpoint, evaluate):
-    """Frequencies, temperature and original length of a YaRN checkpoint do not leak into what replaces it."""
-    folder = scaled(
-        checkpoint,
-        {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": ORIGINAL},
-    )
-    replaced, usual = (
+def test_extend_replaces_the_scaling_of_the_checkpoint(plain, checkpoint, evaluate):
+    """YaRN's frequencies, temperature and original length do not leak into what replaces it."""
+    yarn = {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": ORIGINAL}
+    replaced, unscaled = (
         evaluate(path, "+pe@extend=linear", "extend.factor=2", name=path.name)
-        for path in (folder, plain)
+        for path in (scaled(checkpoint, yarn), plain)
     )
-    assert replaced.nll.tolist() == usual.nll.tolist()
+    assert replaced.nll.tolist() == unscaled.nll.tolist()
     assert set(replaced.scheme) == {"llama yarn"}
 
 
@@ -214,49 +138,31 @@ def test_original_length_comes_from_the_config(plain, checkpoint, evaluate):
     assert set(evaluate(plain, name="default", lengths=None).context_length) == {16, 32, 64, 128}
 
 
-def test_the_rotary_base_is_the_checkpoints_unless_typed(checkpoint, evaluate):
+def test_rotary_base_is_that_of_the_checkpoint_unless_set(checkpoint, evaluate):
     folder = checkpoint(llama(rope_parameters={"rope_type": "default", "rope_theta": 50.0}))
     own = evaluate(folder).nll
-    assert evaluate(folder, "+pe@extend=rope", name="same").nll.tolist() == pytest.approx(
-        own.tolist(), rel=1e-5
-    )
+    same = evaluate(folder, "+pe@extend=rope", name="same").nll
+    assert same.tolist() == pytest.approx(own.tolist(), rel=1e-5)
     other = evaluate(folder, "+pe@extend=rope", "extend.base=10000", name="other").nll
     assert abs(other.iloc[-1] / own.iloc[-1] - 1) > 1e-3
 
 
-def test_dynamic_scaling_forgets_the_lengths_before(checkpoint):
-    """transformers' module keeps the frequencies of the longest context it has seen."""
-    path = str(scaled(checkpoint, {"rope_type": "dynamic", "factor": 2.0}))
-    tokens = torch.randint(300, (2, 128), generator=torch.Generator().manual_seed(0))
-    used, fresh = (
-        Network(
-            load.load_model(path), checkpoint_positions(load.load_skeleton(path), ORIGINAL)
-        ).eval()
-        for _ in range(2)
-    )
-    with torch.inference_mode():
-        used(tokens)
-        torch.testing.assert_close(used(tokens[:, :64]), fresh(tokens[:, :64]), atol=0, rtol=0)
-        torch.testing.assert_close(
-            used(tokens), AutoModelForCausalLM.from_pretrained(path)(tokens).logits
-        )
-
-
-def test_learned_positions_end_where_their_table_does(checkpoint, evaluate):
+def test_evaluate_stops_at_the_end_of_a_position_table(checkpoint, evaluate, try_evaluate):
     config = transformers.GPT2Config(
         vocab_size=320, n_embd=32, n_layer=2, n_head=2, n_positions=ORIGINAL
     )
     folder = checkpoint(transformers.GPT2LMHeadModel(config))
     nll = evaluate(folder).set_index("context_length").nll
     assert nll.notna().to_dict() == {16: True, 32: True, 64: False, 128: False}
-    code, _, err = evaluate.measured(folder, "+pe@extend=yarn", "name=mine")
+    code, err = try_evaluate(folder, "+pe@extend=yarn", "name=mine")
     assert code == 2
     assert err.count("\n") == 1
     assert "has no rotary frequencies to replace: measure it without an extension" in err
     assert evaluate(folder, name="default", lengths=None).context_length.tolist() == [16, 32]
 
 
-def test_a_model_with_its_own_bias_is_measured_as_it_is(checkpoint, evaluate):
+def test_evaluate_needs_a_train_length_for_a_bias_model(checkpoint, evaluate, try_evaluate):
+    """The config of a model with a bias does not tell the length of its contexts."""
     config = transformers.BloomConfig(
         vocab_size=320, hidden_size=32, n_layer=2, n_head=2, initializer_range=0.3
     )
@@ -264,72 +170,26 @@ def test_a_model_with_its_own_bias_is_measured_as_it_is(checkpoint, evaluate):
     rows = evaluate(folder, "train_length=32")
     assert rows.nll.notna().all()
     assert set(rows.scheme) == {"bloom"}
-    code, _, err = evaluate.measured(folder, "name=other")
-    assert (code, "does not say how long its contexts were: give train_length=TOKENS" in err) == (
-        2,
-        True,
-    )
+    code, err = try_evaluate(folder, "name=other")
+    assert code == 2
+    assert "does not say how long its contexts were: give train_length=TOKENS" in err
 
 
 @pytest.mark.parametrize("scheme", ["xpos", "partial", "none", "alibi", "drope"])
-def test_only_rotary_frequencies_can_be_swapped_in(plain, evaluate, scheme):
-    code, _, err = evaluate.measured(plain, f"+pe@extend={scheme}")
+def test_extend_refuses_all_but_rotary_frequencies(plain, try_evaluate, scheme):
+    code, err = try_evaluate(plain, f"+pe@extend={scheme}")
     assert code == 2
     assert f"can be given rotary frequencies, one a pair; {scheme} is" in err
-    code, _, err = evaluate.measured(plain, "+window=rerope")
-    assert (code, "llama rope+rerope is more" in err) == (2, True)
 
 
-def without(folder: Path, name: str) -> Path:
-    (folder / name).unlink()
-    return folder
+def test_evaluate_refuses_a_window_on_a_checkpoint(plain, try_evaluate):
+    code, err = try_evaluate(plain, "+window=rerope")
+    assert code == 2
+    assert "llama rope+rerope is more" in err
 
 
-def test_weights_that_could_hold_code_are_refused(checkpoint, evaluate):
-    folder = without(checkpoint(llama()), "model.safetensors")
-    torch.save(llama().state_dict(), folder / "pytorch_model.bin")
-    code, _, err = evaluate.measured(folder)
-    assert (code, "holds no .safetensors" in err) == (2, True)
-
-
-def test_code_beside_a_checkpoint_is_never_run(checkpoint, evaluate):
-    """Where transformers has a model of that type its own is loaded; where it has none the checkpoint is refused."""
-    folder = checkpoint(llama())
-    (folder / "modeling_own.py").write_text("from pathlib import Path\nPath('it_ran').touch()\n")
-    described = json.loads((folder / "config.json").read_text())
-    described["auto_map"] = {
-        "AutoConfig": "modeling_own.Config",
-        "AutoModelForCausalLM": "modeling_own.Model",
-    }
-    (folder / "config.json").write_text(json.dumps(described))
-    assert evaluate(folder).nll.notna().all()
-    (folder / "config.json").write_text(json.dumps({**described, "model_type": "own"}))
-    code, _, err = evaluate.measured(folder, "name=other")
-    assert (code, "needs code of its own, which is never run" in err) == (2, True)
-    assert not list(Path().rglob("it_ran"))
-
-
-def test_missing_weights_are_refused(checkpoint, evaluate):
-    folder = checkpoint(llama())
-    weights = load_file(folder / "model.safetensors")
-    del weights["model.layers.1.mlp.up_proj.weight"]
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    code, _, err = evaluate.measured(folder)
-    assert (
-        code,
-        "lacks 1 of its weights, among them model.layers.1.mlp.up_proj.weight" in err,
-    ) == (2, True)
-
-
-def test_a_model_that_reads_what_comes_later_is_refused(checkpoint, evaluate):
-    config = transformers.BertConfig(**SIZES, intermediate_size=48, max_position_embeddings=64)
-    code, _, err = evaluate.measured(checkpoint(transformers.BertLMHeadModel(config)))
-    assert (code, "is no causal model" in err) == (2, True)
-
-
-def test_a_folder_holds_one_checkpoint_and_can_be_measured_again_by_its_name(
-    checkpoint, evaluate, command
-):
+def test_evaluate_run_measures_a_checkpoint_again(checkpoint, evaluate, try_evaluate, command):
+    """The folder of a run holds one checkpoint: with other weights it is refused."""
     folder = checkpoint(llama())
     before = evaluate(folder).nll
     code, _, err = command(
@@ -338,16 +198,18 @@ def test_a_folder_holds_one_checkpoint_and_can_be_measured_again_by_its_name(
     assert code == 0, err
     assert curves.read_curves(Path("results/runs/mine/curves.csv")).nll.tolist() == before.tolist()
     llama(initializer_range=0.1).save_pretrained(folder)
-    code, _, err = evaluate.measured(folder, "name=mine")
-    assert (code, "the weights of results/runs/mine are other ones now" in err) == (2, True)
+    code, err = try_evaluate(folder, "name=mine")
+    assert code == 2
+    assert "the weights of results/runs/mine are other ones now" in err
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "message"),
     [
         (
             ["model=hf"],
-            "name the run to measure: run=results/runs/NAME, or a checkpoint of transformers: model=hf model.path=",
+            "name the run to measure: run=results/runs/NAME, "
+            "or a checkpoint of transformers: model=hf model.path=",
         ),
         (
             ["model=hf", "model.path=no/such/folder"],
@@ -362,14 +224,15 @@ def test_a_folder_holds_one_checkpoint_and_can_be_measured_again_by_its_name(
         (["run=x", "data=text"], "data goes with a checkpoint"),
     ],
 )
-def test_typed_nonsense_gets_one_sentence(command, typed, said):
+def test_evaluate_refuses_wrong_settings_in_a_line(command, typed, message):
     Path("empty").mkdir()
     code, _, err = command("evaluate", *typed)
     assert code == 2
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1
 
 
-def test_a_checkpoint_is_not_trained(command):
+def test_train_refuses_a_checkpoint(command):
     code, _, err = command("train", "+pe=rope", "model=hf", "model.path=x")
-    assert (code, "a checkpoint is measured, not trained" in err) == (2, True)
+    assert code == 2
+    assert "a checkpoint is measured, not trained" in err

@@ -1,4 +1,4 @@
-"""A run as a LlamaForCausalLM: what transformers loads gives our logits, and text scores the same under both."""
+"""Exports of runs as LlamaForCausalLM: equal logits, equal scores of text, and refusals."""
 
 import json
 import runpy
@@ -29,28 +29,41 @@ from posext.training.checkpoint import weights
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "export_hf.py"
 SHAPE = ModelConfig("test", n_layers=2, n_heads=2, d_model=32, d_ff=48, learning_rate=1e-3)
-ORIGINAL, LONGEST = 16, 64
+ORIGINAL = 16
+LONGEST = 64
 TOKENS = torch.randint(256, (2, LONGEST), generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture
 def trained(corpus, tmp_path_factory):
-    """A run whose weights are random, but as large as trained ones, and whose gains are not 1."""
+    """Make a run with random weights as large as trained ones, and random gains."""
 
     def make(scheme: str, settings: dict | None = None, *, grown: bool = False, **axes) -> Run:
-        stages = (
-            [StageConfig(1, 0.5), StageConfig(LONGEST // ORIGINAL, 0.5)]
-            if grown
-            else [StageConfig()]
+        stages = [StageConfig()]
+        if grown:
+            stages = [StageConfig(1, 0.5), StageConfig(LONGEST // ORIGINAL, 0.5)]
+        data = DataConfig(
+            "text",
+            str(corpus),
+            tokenizer="bytes",
+            cache=str(tmp_path_factory.getbasetemp() / "tokens"),
+            validation_share=0.3,
         )
-        cache = str(tmp_path_factory.getbasetemp() / "tokens")
         config = TrainConfig(
-            pe={**settings_of("pe", scheme), **(settings or {})}, model=SHAPE, learning_rate=1e-3, train_length=ORIGINAL,
-            data=DataConfig("text", str(corpus), tokenizer="bytes", cache=cache, validation_share=0.3), name=scheme,
-            evaluation=EvaluationConfig(documents=6, bootstrap=20), tracking=TrackingConfig("disabled"),
-            length=LengthConfig(stages), precision="fp32", **modifiers_of(axes),
-        )  # fmt: skip
-        run, tokens = prepare_run(config), dataset.load_data(config.data)
+            pe={**settings_of("pe", scheme), **(settings or {})},
+            model=SHAPE,
+            learning_rate=1e-3,
+            train_length=ORIGINAL,
+            data=data,
+            name=scheme,
+            evaluation=EvaluationConfig(documents=6, bootstrap=20),
+            tracking=TrackingConfig("disabled"),
+            length=LengthConfig(stages),
+            precision="fp32",
+            **modifiers_of(axes),
+        )
+        run = prepare_run(config)
+        tokens = dataset.load_data(config.data)
         torch.manual_seed(0)
         model = GPT(SHAPE, tokens.vocab_size, run.scheme())
         with torch.no_grad():
@@ -71,7 +84,8 @@ def network(run: Run) -> GPT:
 
 PAIRS = SHAPE.head_dim() // 2
 FIXED = {"factor": 4.0}
-EXPORTS = {  # the settings of a run, and what transformers calls it; those without a factor of their own grow to LONGEST
+# The settings of a run, and its rope_type in transformers. Runs without a factor grow to LONGEST.
+EXPORTS = {
     "rope": ({"base": 500.0}, "default"),
     "linear": (FIXED, "linear"),
     "ntk": (FIXED, "default"),
@@ -84,64 +98,69 @@ EXPORTS = {  # the settings of a run, and what transformers calls it; those with
 }
 
 
-def test_every_scheme_that_says_how_it_is_exported_is_tested_here():
+def test_every_exportable_scheme_is_tested_in_this_file():
     assert set(EXPORTS) == set(exportable_schemes())
 
 
 @pytest.mark.parametrize("scheme", EXPORTS)
-def test_what_transformers_loads_gives_our_logits(trained, scheme):
+def test_export_gives_transformers_the_logits_of_the_run(trained, scheme):
     settings, kind = EXPORTS[scheme]
     run = trained(scheme, settings, grown=True)
     export(run, Path("out"))
-    theirs, ours = AutoModelForCausalLM.from_pretrained("out").eval(), network(run)
+    theirs = AutoModelForCausalLM.from_pretrained("out").eval()
+    ours = network(run)
     plain = run.network(replace(run.config, pe=settings_of("pe", "rope")), 256).eval()
     assert theirs.config.rope_parameters["rope_type"] == kind
     assert sorted(path.name for path in Path("out").iterdir()) == [
-        "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
-    ]  # fmt: skip
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
     with torch.inference_mode():
         for length in (ORIGINAL, LONGEST // 2, LONGEST):
             tokens = TOKENS[:, :length]
             assert (ours(tokens) - theirs(tokens).logits).abs().max() < 1e-5
-        assert (ours(TOKENS) - plain(TOKENS)).abs().max() > 1e-2  # so frequencies matter
+        assert (ours(TOKENS) - plain(TOKENS)).abs().max() > 1e-2  # frequencies matter
 
 
-def test_the_longest_context_sets_an_automatic_factor(trained):
+def test_export_length_sets_an_automatic_factor(trained):
     run = trained("yarn")
     at_train_length, longer = export(run, Path("short")), export(run, Path("long"), LONGEST)
     assert at_train_length.config.rope_parameters["factor"] == 1
-    assert (longer.config.rope_parameters["factor"], longer.config.max_position_embeddings) == (
-        4,
-        LONGEST,
-    )
+    assert longer.config.rope_parameters["factor"] == 4
+    assert longer.config.max_position_embeddings == LONGEST
     with torch.inference_mode():
         assert (network(run)(TOKENS) - longer(TOKENS).logits).abs().max() < 1e-5
     with pytest.raises(ValueError, match="at least 64, the longest trained, not 32"):
         export(trained("linear", grown=True), Path("shorter"), 32)
 
 
-def test_generation_goes_on_as_ours(trained):
-    """Greedy, past tokens 1 and 2, which a Llama config takes for its begin and end unless told otherwise."""
+def test_exported_model_generates_as_the_run_does(trained):
+    """Tokens 1 and 2, the begin and end of a Llama by default, do not stop it."""
     run = trained("yarn", FIXED)
     export(run, Path("out"))
     ours, tokens = network(run), TOKENS[:1, :10]
     for _ in range(12):
         tokens = torch.cat((tokens, ours(tokens, last=1).argmax(-1)), dim=1)
     theirs = AutoModelForCausalLM.from_pretrained("out")
-    assert (
-        theirs.generate(TOKENS[:1, :10], max_new_tokens=12, do_sample=False).tolist()
-        == tokens.tolist()
-    )
+    generated = theirs.generate(TOKENS[:1, :10], max_new_tokens=12, do_sample=False)
+    assert generated.tolist() == tokens.tolist()
+    assert theirs.config.bos_token_id is None
+    assert theirs.config.eos_token_id is None
+
+
+def test_exported_tokenizer_encodes_as_that_of_the_run(trained):
+    run = trained("yarn", FIXED)
+    export(run, Path("out"))
     text = "the naïve café"
-    assert (
-        AutoTokenizer.from_pretrained("out")(text)["input_ids"]
-        == dataset.load_data(run.config.data).tokenizer.encode(text).ids
-    )
-    assert (theirs.config.bos_token_id, theirs.config.eos_token_id) == (None, None)
+    ids = AutoTokenizer.from_pretrained("out")(text)["input_ids"]
+    assert ids == dataset.load_data(run.config.data).tokenizer.encode(text).ids
 
 
 @pytest.mark.parametrize(("scheme", "grown"), [("rope", False), ("yarn", True)])
-def test_text_scores_the_same_under_both(
+def test_evaluate_scores_an_export_as_the_run(
     trained, command, corpus, monkeypatch, capsys, scheme, grown
 ):
     run = trained(scheme, grown=grown)
@@ -157,7 +176,8 @@ def test_text_scores_the_same_under_both(
         "evaluation.bootstrap=20",
     ]
     source = [
-        f"data.{k}={getattr(run.config.data, k)}" for k in ("path", "cache", "validation_share")
+        f"data.{key}={getattr(run.config.data, key)}"
+        for key in ("path", "cache", "validation_share")
     ]
     for typed in (
         [f"run={run.folder}"],
@@ -178,16 +198,23 @@ def test_text_scores_the_same_under_both(
 @pytest.mark.parametrize(
     ("scheme", "settings"),
     [
-        ("alibi", {}), ("none", {}), ("learned", {}), ("irope", {}), ("partial", {"share": 0.5}), ("xpos", {}),
-        ("resonance", {}), ("mrrope_pro", {}), ("mrrope_uni", {}), ("ntk_mixed", {}), ("drope", {}),
+        ("alibi", {}),
+        ("none", {}),
+        ("learned", {}),
+        ("irope", {}),
+        ("partial", {"share": 0.5}),
+        ("xpos", {}),
+        ("resonance", {}),
+        ("mrrope_pro", {}),
+        ("mrrope_uni", {}),
+        ("ntk_mixed", {}),
+        ("drope", {}),
         ("yarn", {"ramp": "rotations"}),
     ],
-)  # fmt: skip
-def test_what_transformers_does_not_know_is_refused(trained, scheme, settings):
-    with pytest.raises(
-        ValueError,
-        match=f"has no form of {scheme} as set in .*; it has one of dynamic_ntk, linear, llama3",
-    ):
+)
+def test_export_refuses_schemes_unknown_to_transformers(trained, scheme, settings):
+    message = f"has no form of {scheme} as set in .*; it has one of dynamic_ntk, linear, llama3"
+    with pytest.raises(ValueError, match=message):
         export(trained(scheme, settings), Path("out"))
     assert not Path("out").exists()
 
@@ -195,13 +222,13 @@ def test_what_transformers_does_not_know_is_refused(trained, scheme, settings):
 @pytest.mark.parametrize(
     "axis", [{"window": "rerope"}, {"attention_scale": "logn"}, {"qk_gain": "per_pair"}]
 )
-def test_what_varies_beside_a_scheme_is_refused(trained, axis):
+def test_export_refuses_modifiers_unknown_to_transformers(trained, axis):
     ((group, name),) = axis.items()
     with pytest.raises(ValueError, match=f"has no form of {group}={name} as set in"):
         export(trained("rope", **axis), Path("out"))
 
 
-def test_positions_of_training_alone_are_no_obstacle(trained):
+def test_export_allows_position_ids_of_training_alone(trained):
     run = trained("linear", position_ids="pose")
     assert export(run, Path("out")).config.rope_parameters["factor"] == 16
     with pytest.raises(ValueError, match="is not what transformers' Llama makes of"):
@@ -209,11 +236,11 @@ def test_positions_of_training_alone_are_no_obstacle(trained):
     assert not Path("other").exists()
 
 
-def test_a_run_that_cannot_be_written_is_refused_in_a_sentence(trained, monkeypatch, capsys):
+def test_export_script_refuses_folders_and_lengths(trained, monkeypatch, capsys):
     run = trained("rope")
     Path("full").mkdir()
     Path("full/file").touch()
-    for folder, typed, said in (
+    for folder, typed, message in (
         (run.folder, ["full"], "full is not an empty folder"),
         ("nowhere", ["out"], "nowhere is not the folder of a run"),
         (run.folder, ["out", "--length", "8"], "at least 16, the longest trained, not 8"),
@@ -222,7 +249,12 @@ def test_a_run_that_cannot_be_written_is_refused_in_a_sentence(trained, monkeypa
         with pytest.raises(SystemExit) as stop:
             runpy.run_path(str(SCRIPT), run_name="__main__")
         assert stop.value.code == 2
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
+
+
+def test_export_refuses_a_run_without_a_record(trained):
+    """It needs run.json, and keeps the weights of the run."""
+    run = trained("rope")
     (run.folder / "run.json").unlink()
     with pytest.raises(ValueError, match="it has no weights to export"):
         export(run, Path("out"))

@@ -1,4 +1,4 @@
-"""On a GPU everything is as on a CPU, of which all other tests are; skipped where there is none."""
+"""Losses, gradients and runs on a GPU against those on a CPU; skipped without a GPU."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -20,11 +20,10 @@ LENGTHS = [128, 300, 1200]  # a GPU's fused attention, and beyond it a chunk of 
 
 
 def network(name: str) -> GPT:
-    torch.manual_seed(0)  # of what a scheme learns
+    torch.manual_seed(0)  # for the parameters of the scheme
     settings = {"max_length": LENGTHS[-1]} if name == "learned" else {}
-    return GPT(
-        CONFIG, 200, build(name, head_dim=16, n_heads=4, d_model=64, train_length=128, **settings)
-    ).initialize(0)
+    pe = build(name, head_dim=16, n_heads=4, d_model=64, train_length=128, **settings)
+    return GPT(CONFIG, 200, pe).initialize(0)
 
 
 def tokens(length: int) -> torch.Tensor:
@@ -32,35 +31,34 @@ def tokens(length: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_scheme_has_the_loss_and_gradients_it_has_on_a_cpu(name):
-    found = []
+def test_cuda_loss_and_gradients_equal_those_of_a_cpu(name):
+    results = []
     for device in ("cpu", DEVICE):
         model, windows = network(name).to(device), tokens(LENGTHS[0]).to(device)
         loss = model(windows[:, :-1], windows[:, 1:]) / windows[:, 1:].numel()
         loss.backward()
-        found.append(
-            [loss.detach().cpu(), *(p.grad.cpu() for p in model.parameters() if p.grad is not None)]
-        )
-    for on_cpu, on_gpu in zip(*found, strict=True):
+        gradients = [p.grad.cpu() for p in model.parameters() if p.grad is not None]
+        results.append([loss.detach().cpu(), *gradients])
+    for on_cpu, on_gpu in zip(*results, strict=True):
         torch.testing.assert_close(on_gpu, on_cpu, atol=1e-5, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("length", LENGTHS)
-def test_every_scheme_scores_long_contexts_as_on_a_cpu(name, length):
+def test_cuda_target_nll_equals_that_of_a_cpu(name, length):
     on_cpu, windows = network(name).eval(), tokens(length)
     on_gpu = deepcopy(on_cpu).to(DEVICE)
     with torch.inference_mode():
         exact = on_cpu.target_nll(windows[:, :-1], windows[:, -32:])
-        found = on_gpu.target_nll(windows[:, :-1].to(DEVICE), windows[:, -32:].to(DEVICE))
+        in_fp32 = on_gpu.target_nll(windows[:, :-1].to(DEVICE), windows[:, -32:].to(DEVICE))
         with torch.autocast(DEVICE, torch.bfloat16):
-            rough = on_gpu.target_nll(windows[:, :-1].to(DEVICE), windows[:, -32:].to(DEVICE))
-    torch.testing.assert_close(found.cpu(), exact, atol=1e-4, rtol=1e-4)
-    assert rough.dtype == torch.float32
-    torch.testing.assert_close(rough.cpu(), exact, atol=5e-2, rtol=5e-2)
+            in_bf16 = on_gpu.target_nll(windows[:, :-1].to(DEVICE), windows[:, -32:].to(DEVICE))
+    torch.testing.assert_close(in_fp32.cpu(), exact, atol=1e-4, rtol=1e-4)
+    assert in_bf16.dtype == torch.float32
+    torch.testing.assert_close(in_bf16.cpu(), exact, atol=5e-2, rtol=5e-2)
 
 
-def test_a_run_compiled_in_bf16_learns_and_is_measured(command, small):
+def test_train_on_cuda_compiled_in_bf16_learns(command, small):
     typed = [
         "+pe=yarn",
         *small,

@@ -1,4 +1,4 @@
-"""Biases made from the content, against a sum over the tokens between, written out."""
+"""Biases from the content, against the sum over the tokens between query and key."""
 
 import math
 
@@ -14,35 +14,33 @@ from posext.training.optimizer import adamw
 SHAPE = {"head_dim": 8, "n_heads": 4, "d_model": 32, "train_length": 16}
 CONFIG = ModelConfig(name="test", n_layers=2, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3)
 X = torch.randn(2, 9, 32, generator=torch.Generator().manual_seed(0))
-NOTHING = AttentionTables(torch.arange(9))
+NO_TABLES = AttentionTables(torch.arange(9))
 
 
 @pytest.mark.parametrize("name", ["fox", "cable"])
-def test_the_bias_between_two_tokens_is_the_sum_of_the_steps_between_them(name):
+def test_content_bias_sums_the_gates_between_two_tokens(name):
     module = build(name, **SHAPE).make_layer_module().requires_grad_(False)
-    bias = module(X, NOTHING).bias.values_HK
+    bias = module(X, NO_TABLES).bias.values_HK
     for b, h, n, m in ((0, 0, 8, 0), (1, 3, 5, 4), (0, 2, 7, 7), (1, 1, 4, 1)):
         total = 0.0
         for token in range(m + 1, n + 1):
-            u = float(X[b, token] @ module.weight_HC[h])
-            step = (
-                1 / (1 + math.exp(-u - float(module.bias_H[h])))
-                if name == "fox"
-                else 1 / (1 + math.exp(u))
-            )
-            total += math.log(step)
+            logit = float(X[b, token] @ module.weight_HC[h])
+            exponent = -logit - float(module.bias_H[h]) if name == "fox" else logit
+            total += math.log(1 / (1 + math.exp(exponent)))
         assert float(bias[b, h, m] - bias[b, h, n]) == pytest.approx(total, abs=1e-5)
 
 
-def test_cable_is_fox_with_the_sign_of_its_gate_turned():
+def test_cable_equals_fox_with_negated_gates():
     fox, cable = (
         build(name, **SHAPE).make_layer_module().requires_grad_(False) for name in ("fox", "cable")
     )
     fox.weight_HC.copy_(-cable.weight_HC)
-    torch.testing.assert_close(fox(X, NOTHING).bias.values_HK, cable(X, NOTHING).bias.values_HK)
+    fox_bias = fox(X, NO_TABLES).bias.values_HK
+    torch.testing.assert_close(fox_bias, cable(X, NO_TABLES).bias.values_HK)
 
 
-def test_every_layer_has_gates_of_its_own_that_start_alike_networks_and_do_not_decay():
+def test_fox_gates_are_per_layer_and_do_not_decay():
+    """The rest of the network starts as it does under RoPE."""
     fox = GPT(CONFIG, 50, build("fox", **SHAPE)).initialize(0)
     rope = GPT(CONFIG, 50, build("rope", **SHAPE)).initialize(0).state_dict()
     gates = [name for name in fox.state_dict() if ".order." in name]

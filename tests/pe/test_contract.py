@@ -1,4 +1,8 @@
-"""What every scheme promises, whatever it is: found by its yaml, asked through the interface, never by name."""
+"""Properties of every scheme.
+
+Schemes are found by their yaml files and used through their interface; none is a special case by
+name but where a test says so.
+"""
 
 import pytest
 import torch
@@ -46,7 +50,7 @@ def defined(pe: PositionalEncoding, length: int) -> bool:
 
 
 @pytest.mark.parametrize("name", names())
-def test_no_position_sees_what_comes_after_it(name):
+def test_logits_depend_on_no_later_token(name):
     model, before = network(scheme(name)), tokens(TRAIN_LENGTH)
     with torch.no_grad():
         logits = model(before)
@@ -59,7 +63,7 @@ def test_no_position_sees_what_comes_after_it(name):
 
 @pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("times", [1, 2, 8])
-def test_finite_at_every_length_or_declared_undefined(name, times):
+def test_logits_are_finite_or_the_length_is_refused(name, times):
     pe = scheme(name)
     model, length = network(pe), times * TRAIN_LENGTH
     if defined(pe, length):
@@ -71,22 +75,23 @@ def test_finite_at_every_length_or_declared_undefined(name, times):
 
 
 @pytest.mark.parametrize("name", names())
-def test_shifting_every_position_changes_nothing_iff_the_scheme_is_relative(name, monkeypatch):
+def test_logits_survive_a_shift_only_if_relative(name, monkeypatch):
+    """A scheme that is declared relative ignores a shift of all positions; any other does not."""
     pe = scheme(name) if name != "learned" else scheme(name, max_length=TRAIN_LENGTH + 7)
     model, context = network(pe).double(), tokens(TRAIN_LENGTH)
     with torch.no_grad():
-        here = model(context)
+        unshifted = model(context)
         positions = pe.positions
         monkeypatch.setattr(pe, "positions", lambda *a: positions(*a) + 7)
-        moved = model(context)
-    assert torch.allclose(here, moved, atol=2e-4) == pe.relative  # cos and sin are float32
+        shifted = model(context)
+    assert torch.allclose(unshifted, shifted, atol=2e-4) == pe.relative  # cos and sin are float32
     if not pe.relative:
-        assert (here - moved).abs().max() > 1e-2
+        assert (unshifted - shifted).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("name", [name for name in names() if name != "none"])
-def test_the_order_of_earlier_tokens_matters_to_the_last(name):
-    """One layer without positions is blind to order; with any scheme it is not, as training begins."""
+def test_order_of_earlier_tokens_changes_the_last_logits(name):
+    """An untrained layer without positions is blind to order; with any scheme it is not."""
     one = ModelConfig(name="test", n_layers=1, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3)
     change = {}
     for chosen in ("none", name):
@@ -108,60 +113,58 @@ def test_the_order_of_earlier_tokens_matters_to_the_last(name):
     "name", [name for name in ROTARY if getattr(scheme(name), "rope_at_factor_one", False)]
 )
 @pytest.mark.parametrize("length", [1, 16, 64])
-def test_factor_one_is_rope_bit_for_bit(name, length):
+def test_factor_1_is_rope_bit_for_bit(name, length):
     positions = torch.arange(length)
-    tables = (
-        scheme(name, factor=1).rotation(positions, length),
-        scheme("rope").rotation(positions, length),
-    )
-    assert all(mine.equal(ropes) for mine, ropes in zip(tables[0][:2], tables[1][:2], strict=True))
-    assert tables[0].gain_TR is None
+    rotation = scheme(name, factor=1).rotation(positions, length)
+    rope = scheme("rope").rotation(positions, length)
+    assert rotation.cos_TR.equal(rope.cos_TR)
+    assert rotation.sin_TR.equal(rope.sin_TR)
+    assert rotation.gain_TR is None
 
 
 @pytest.mark.parametrize("name", [name for name in ROTARY if scheme(name).length_dependent])
-def test_automatic_factors_are_rope_in_range_and_do_not_remember(name):
+def test_automatic_factor_is_rope_in_range_and_stateless(name):
+    """A longer context between two short ones leaves no trace."""
     pe, rope = scheme(name), scheme("rope")
-    fresh = pe.rotation(torch.arange(16), 16)
-    assert all(
-        a.equal(b) for a, b in zip(fresh[:2], rope.rotation(torch.arange(16), 16)[:2], strict=True)
-    )
-    far = pe.rotation(torch.arange(128), 128)
-    assert not far[0].equal(rope.rotation(torch.arange(128), 128)[0])
-    again = pe.rotation(torch.arange(16), 16)
-    assert all(a.equal(b) for a, b in zip(again[:2], fresh[:2], strict=True))
+    before = pe.rotation(torch.arange(16), 16)
+    beyond = pe.rotation(torch.arange(128), 128)
+    after = pe.rotation(torch.arange(16), 16)
+    in_range = rope.rotation(torch.arange(16), 16)
+    for rotation in (before, after):
+        assert rotation.cos_TR.equal(in_range.cos_TR)
+        assert rotation.sin_TR.equal(in_range.sin_TR)
+    assert not beyond.cos_TR.equal(rope.rotation(torch.arange(128), 128).cos_TR)
 
 
 @pytest.mark.parametrize("name", ROTARY)
-def test_phases_are_right_to_131072_positions(name):
+def test_rotation_is_exact_up_to_position_131071(name):
     pe = build(name, head_dim=64, n_heads=2, d_model=128, train_length=1024)
     inv_freq, attention_factor = pe.frequencies(131072)
     positions = torch.tensor([0, 1, 255, 257, 65537, 131071])
     cos, sin, _ = pe.rotation(positions, 131072)
     for row, position in enumerate(positions.tolist()):
-        exact = position * inv_freq
-        torch.testing.assert_close(
-            cos[row].double(), exact.cos() * attention_factor, atol=2e-7, rtol=0
-        )
-        torch.testing.assert_close(
-            sin[row].double(), exact.sin() * attention_factor, atol=2e-7, rtol=0
-        )
+        phases = position * inv_freq
+        exact_cos = phases.cos() * attention_factor
+        exact_sin = phases.sin() * attention_factor
+        torch.testing.assert_close(cos[row].double(), exact_cos, atol=2e-7, rtol=0)
+        torch.testing.assert_close(sin[row].double(), exact_sin, atol=2e-7, rtol=0)
 
 
 @pytest.mark.parametrize("name", names())
-def test_state_holds_the_parameters_and_nothing_else(name):
+def test_state_dict_holds_parameters_alone(name):
     pe = scheme(name)
     assert set(pe.state_dict()) == {key for key, _ in pe.named_parameters()}
 
 
 @pytest.mark.parametrize("name", names())
-def test_training_and_evaluation_mode_agree(name):
+def test_logits_are_equal_in_training_and_evaluation_mode(name):
     model, context = network(scheme(name)), tokens(TRAIN_LENGTH)
     with torch.no_grad():
         assert model.train()(context).equal(model.eval()(context))
 
 
 @pytest.mark.parametrize("name", names())
-def test_a_chunk_of_queries_at_a_time_equals_all_at_once(name, monkeypatch):
+def test_logits_in_chunks_of_queries_equal_all_at_once(name, monkeypatch):
     model, context = network(scheme(name)), tokens(TRAIN_LENGTH)
     with torch.no_grad():
         whole = model(context)
@@ -173,7 +176,7 @@ def test_a_chunk_of_queries_at_a_time_equals_all_at_once(name, monkeypatch):
 
 @pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("limit", [4, 1000])  # a chunk of queries at a time; all at once
-def test_the_last_positions_alone_equal_the_end_of_the_whole(name, limit, monkeypatch):
+def test_logits_of_last_equal_the_end_of_all(name, limit, monkeypatch):
     model, context = network(scheme(name)), tokens(TRAIN_LENGTH)
     with torch.no_grad():
         whole = model(context)
@@ -187,7 +190,7 @@ def test_the_last_positions_alone_equal_the_end_of_the_whole(name, limit, monkey
 
 
 @pytest.mark.parametrize("name", names())
-def test_the_order_of_lengths_changes_nothing(name):
+def test_logits_are_equal_in_any_order_of_lengths(name):
     model = network(scheme(name))
     lengths = [length for length in (4, 16, 64, 128) if defined(model.pe, length)]
     with torch.no_grad():
@@ -196,8 +199,8 @@ def test_the_order_of_lengths_changes_nothing(name):
 
 
 @pytest.mark.parametrize("name", names())
-def test_the_gradient_of_what_it_learns_equals_finite_differences(name):
-    """Along a random direction, through the whole network, in float64."""
+def test_gradients_of_a_scheme_equal_finite_differences(name):
+    """The slope is along a random direction, through the whole network, in float64."""
     torch.manual_seed(0)
     model, context = network(scheme(name), spread=2.0).double(), tokens(TRAIN_LENGTH + 1)
     model.summed_nll = lambda x, weight, targets: cross_entropy(
@@ -205,23 +208,24 @@ def test_the_gradient_of_what_it_learns_equals_finite_differences(name):
     )
     learned = [p for key, p in model.named_parameters() if belongs_to_scheme(key)]
     if not learned:
-        pytest.skip("learns nothing of its own")
+        pytest.skip("the scheme has no parameters")
     model(context[:, :-1], context[:, 1:]).backward()
     directions = [torch.randn_like(p) for p in learned]
     slope = sum(float((p.grad * d).sum()) for p, d in zip(learned, directions, strict=True))
-    sides = []
+    losses = []
     with torch.no_grad():
-        for step in (1e-5, -2e-5):  # there and back to the other side
+        for step in (1e-5, -2e-5):  # to either side of the start
             for p, d in zip(learned, directions, strict=True):
                 p += step * d
-            sides.append(float(model(context[:, :-1], context[:, 1:])))
+            losses.append(float(model(context[:, :-1], context[:, 1:])))
     assert slope != 0
-    assert (sides[0] - sides[1]) / 2e-5 == pytest.approx(slope, rel=1e-4)
+    above, below = losses
+    assert (above - below) / 2e-5 == pytest.approx(slope, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", names())
 def test_stages_and_paper_are_set_by_the_class_itself(name):
-    """An inherited value would describe the parent; a pattern over layers names its paper in yaml."""
+    """An inherited value would describe the parent. Patterns over layers name papers in yaml."""
     own = vars(type(scheme(name)))
     assert own["stages"]
     assert own["stages"] <= set(STAGES)
@@ -230,7 +234,7 @@ def test_stages_and_paper_are_set_by_the_class_itself(name):
 
 
 @pytest.mark.parametrize("group", MODIFIERS)
-def test_a_modifier_s_stages_and_paper_are_set(group):
+def test_modifier_stages_and_paper_are_set(group):
     for name in names(group):
         modifier = instance(settings_of(group, name), scheme("rope").shape, Modifier)
         is_neutral = type(modifier) in (Window, AttentionScale)
@@ -240,19 +244,18 @@ def test_a_modifier_s_stages_and_paper_are_set(group):
 
 @pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_half_precision_keeps_its_dtype_and_stays_near(name, dtype):
+def test_logits_under_autocast_are_float32_and_near(name, dtype):
     model, context = network(scheme(name), spread=2.0), tokens(TRAIN_LENGTH)
     with torch.no_grad():
         exact = model(context)
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
             logits = model(context)
     assert logits.dtype == torch.float32
-    assert (logits - exact).abs().max() < (
-        1e-6 if dtype == torch.float32 else 0.05 * exact.abs().max()
-    )
+    tolerance = 1e-6 if dtype == torch.float32 else 0.05 * exact.abs().max()
+    assert (logits - exact).abs().max() < tolerance
 
 
-def test_an_unknown_scheme_setting_or_value_is_refused_with_the_valid_ones():
+def test_build_refuses_unknown_names_and_lists_valid_ones():
     with pytest.raises(ValueError, match=r"'yarnn'; choose one of .*yarn"):
         scheme("yarnn")
     with pytest.raises(ValueError, match=r"'betafast' of YaRN; it has .*beta_fast"):
@@ -264,7 +267,7 @@ def test_an_unknown_scheme_setting_or_value_is_refused_with_the_valid_ones():
 
 
 @pytest.mark.parametrize(
-    ("name", "overrides", "says"),
+    ("name", "overrides", "message"),
     [
         ("linear", {"factor": 0.5}, "factor must be a finite number of at least 1"),
         ("ntk", {"factor": float("nan")}, "factor must be"),
@@ -275,8 +278,11 @@ def test_an_unknown_scheme_setting_or_value_is_refused_with_the_valid_ones():
         ("learned", {"max_length": 0}, "max_length must be at least 1"),
     ],
 )
-def test_senseless_values_are_refused(name, overrides, says):
-    with pytest.raises(ValueError, match=says):
+def test_build_refuses_values_out_of_bounds(name, overrides, message):
+    with pytest.raises(ValueError, match=message):
         scheme(name, **overrides)
+
+
+def test_build_refuses_rope_with_an_odd_head_dim():
     with pytest.raises(ValueError, match="even head_dim"):
         build("rope", head_dim=7, n_heads=1, d_model=7, train_length=16)

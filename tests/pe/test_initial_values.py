@@ -1,4 +1,7 @@
-"""Initial values: drawn from streams of their own, at scales at which tokens are heard beside positions."""
+"""Initial values of schemes.
+
+They come from a random stream of their own, at scales at which positions do not drown tokens.
+"""
 
 from pathlib import Path
 
@@ -10,7 +13,6 @@ from posext.model.gpt import GPT, belongs_to_scheme
 from posext.pe import build, names, settings_of
 from posext.runs.run import Run
 from posext.train import untrained
-from posext.utils.rng import stream_seed, torch_stream
 
 MODEL = ModelConfig(name="test", n_layers=2, n_heads=4, d_model=64, d_ff=64, learning_rate=1e-3)
 SHAPE = {"head_dim": 16, "n_heads": 4, "d_model": 64, "train_length": 32}
@@ -26,14 +28,14 @@ def network(name: str, seed: int = 0) -> GPT:
 
 def parts(model: GPT) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """The parameters of the network, and those of the scheme."""
-    both = dict(model.named_parameters())
-    of_scheme = {key: both.pop(key) for key in list(both) if belongs_to_scheme(key)}
-    return both, of_scheme
+    trunk = dict(model.named_parameters())
+    of_scheme = {key: trunk.pop(key) for key in list(trunk) if belongs_to_scheme(key)}
+    return trunk, of_scheme
 
 
 @pytest.mark.parametrize("name", names())
 def test_untrained_scheme_repeats_no_weight_of_the_network(name):
-    """Drawn from one stream, a scheme's values would be the network's first ones times a constant."""
+    """From one stream, the values of a scheme would be multiples of the network's first ones."""
     trunk, learned = parts(network(name))
     heads = [p.detach().flatten() for p in trunk.values() if p.ndim == 2]
     for value in learned.values():
@@ -56,36 +58,23 @@ def test_untrained_network_is_the_same_for_all_schemes(name):
 
 
 @pytest.mark.parametrize("name", ["learned", "t5", "fox", "kerple_log", "fire", "dape"])
-def test_untrained_scheme_hangs_on_the_seed_alone(name):
-    _, once = parts(network(name))
+def test_untrained_scheme_depends_on_the_seed_alone(name):
+    _, first = parts(network(name))
     torch.manual_seed(17)
-    _, again = parts(network(name))
-    _, other = parts(network(name, seed=1))
-    assert all(once[key].equal(again[key]) for key in once)
-    assert any(not once[key].equal(other[key]) for key in once)
-
-
-def test_torch_stream_leaves_the_global_generator_as_it_was():
-    torch.manual_seed(3)
-    expected = torch.rand(4)
-    torch.manual_seed(3)
-    with torch_stream(0, "scheme"):
-        torch.rand(100)
-    assert torch.rand(4).equal(expected)
-    assert (
-        len({stream_seed(seed, purpose) for seed in range(50) for purpose in ("network", "scheme")})
-        == 100
-    )
+    _, second = parts(network(name))
+    _, other_seed = parts(network(name, seed=1))
+    assert all(first[key].equal(second[key]) for key in first)
+    assert any(not first[key].equal(other_seed[key]) for key in first)
 
 
 @pytest.mark.parametrize("name", ABSOLUTE)
-def test_embed_leaves_tokens_louder_than_positions(name):
+def test_embed_keeps_tokens_larger_than_positions(name):
     model = network(name)
     tokens = torch.arange(32)[None]
     x = model.embedding(tokens)
     both = model.pe.embed(x, torch.arange(32))
-    silent = model.pe.embed(torch.zeros_like(x), torch.arange(32))
-    assert (both - silent).square().mean().sqrt() > 1.2 * silent.square().mean().sqrt()
+    positions = model.pe.embed(torch.zeros_like(x), torch.arange(32))
+    assert (both - positions).square().mean().sqrt() > 1.2 * positions.square().mean().sqrt()
 
 
 @pytest.mark.parametrize(("setting", "std"), [("auto", 64**-0.5), (0.02, 0.02)])
@@ -114,19 +103,20 @@ def test_cope_starts_without_positions_and_adds_unscaled_logits():
     ("name", "bounds"), [("kerple_log", (0.01, 1e9)), ("kerple_power", (0.01, 2.0))]
 )
 @pytest.mark.parametrize("start", [-0.05, 0.005, 2.3])
-def test_kerple_parameter_out_of_range_comes_back_and_keeps_its_gradient(name, bounds, start):
+def test_kerple_clamps_parameters_and_keeps_gradients(name, bounds, start):
+    low, high = bounds
     scheme = build(name, **SHAPE)
     second = scheme.rate_H if name == "kerple_log" else scheme.power_H
     with torch.no_grad():
         second.fill_(start)
     scheme.bias(torch.arange(20)).values_HL.sum().backward()
-    assert float(second.detach().min()) == pytest.approx(min(max(start, bounds[0]), bounds[1]))
+    assert float(second.detach().min()) == pytest.approx(min(max(start, low), high))
     assert second.grad.abs().min() > 0
     assert scheme.height_H.grad.abs().min() > 0
 
 
 @pytest.mark.parametrize("name", ["fire", "dape"])
-def test_layers_of_fire_and_dape_have_functions_of_their_own(name):
+def test_fire_and_dape_have_a_function_per_layer(name):
     _, learned = parts(network(name))
     layers = {key.split(".")[1] for key in learned}
     assert layers == {"0", "1"}
@@ -137,7 +127,7 @@ def test_layers_of_fire_and_dape_have_functions_of_their_own(name):
     assert any(not a.equal(b) for a, b in zip(first, second, strict=True))
 
 
-def test_fire_s_shares_one_function():
+def test_fire_s_shares_one_function_among_layers():
     _, learned = parts(network("fire_s"))
     assert learned
     assert all(key.startswith("pe.shared.") for key in learned)

@@ -1,4 +1,4 @@
-"""transformers' own functions over random settings; they are given settings only, never a table of ours."""
+"""Frequencies against transformers' own functions, over random settings."""
 
 import pytest
 from hypothesis import given, settings
@@ -8,8 +8,10 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from posext.pe import build
 
-HEAD_DIMS, BASES = st.sampled_from([32, 64, 96, 128]), st.floats(100, 1e6)
-LENGTHS, FACTORS = st.integers(64, 16384), st.floats(1, 64)
+HEAD_DIMS = st.sampled_from([32, 64, 96, 128])
+BASES = st.floats(100, 1e6)
+LENGTHS = st.integers(64, 16384)
+FACTORS = st.floats(1, 64)
 
 
 def theirs(kind, head_dim, base, length, context=None, **parameters):
@@ -38,17 +40,18 @@ def ours(name, head_dim, base, length, context, **overrides):
     return scheme.frequencies(context)
 
 
-def same(mine, other):
-    assert mine[0].tolist() == pytest.approx(
-        other[0].tolist(), rel=3e-5
-    )  # theirs are float32, with a float32 power
-    assert mine[1] == pytest.approx(other[1], rel=1e-9)
+def assert_same(ours, theirs):
+    """Compare frequencies, which transformers computes in float32, and attention factors."""
+    our_frequencies, our_factor = ours
+    their_frequencies, their_factor = theirs
+    assert our_frequencies.tolist() == pytest.approx(their_frequencies.tolist(), rel=3e-5)
+    assert our_factor == pytest.approx(their_factor, rel=1e-9)
 
 
 @settings(max_examples=60, deadline=None)
 @given(HEAD_DIMS, BASES, LENGTHS, FACTORS)
-def test_linear(head_dim, base, length, factor):
-    same(
+def test_linear_equals_transformers(head_dim, base, length, factor):
+    assert_same(
         ours("linear", head_dim, base, length, length, factor=factor),
         theirs("linear", head_dim, base, length, factor=factor),
     )
@@ -56,17 +59,17 @@ def test_linear(head_dim, base, length, factor):
 
 @settings(max_examples=60, deadline=None)
 @given(HEAD_DIMS, BASES, LENGTHS, FACTORS, st.floats(0.25, 32))
-def test_dynamic_ntk_with_hf_semantics(head_dim, base, length, factor, ratio):
+def test_dynamic_ntk_hf_equals_transformers(head_dim, base, length, factor, ratio):
     context = max(1, round(length * ratio))
-    mine = ours("dynamic_ntk", head_dim, base, length, context, semantics="hf", hf_factor=factor)
-    same(mine, theirs("dynamic", head_dim, base, length, context, factor=factor))
+    actual = ours("dynamic_ntk", head_dim, base, length, context, semantics="hf", hf_factor=factor)
+    assert_same(actual, theirs("dynamic", head_dim, base, length, context, factor=factor))
 
 
 @settings(max_examples=150, deadline=None)
 @given(HEAD_DIMS, BASES, LENGTHS, FACTORS, st.floats(2, 64), st.floats(0.1, 1.5), st.booleans())
-def test_yarn(head_dim, base, length, factor, beta_fast, beta_slow, truncate):
+def test_yarn_equals_transformers(head_dim, base, length, factor, beta_fast, beta_slow, truncate):
     betas = {"factor": factor, "beta_fast": beta_fast, "beta_slow": beta_slow, "truncate": truncate}
-    same(
+    assert_same(
         ours("yarn", head_dim, base, length, length, **betas),
         theirs("yarn", head_dim, base, length, **betas),
     )
@@ -74,9 +77,9 @@ def test_yarn(head_dim, base, length, factor, beta_fast, beta_slow, truncate):
 
 @settings(max_examples=60, deadline=None)
 @given(HEAD_DIMS, BASES, LENGTHS, FACTORS, st.floats(0.1, 2), st.floats(2.1, 16))
-def test_llama3(head_dim, base, length, factor, low, high):
+def test_llama3_equals_transformers(head_dim, base, length, factor, low, high):
     bounds = {"factor": factor, "low_freq_factor": low, "high_freq_factor": high}
-    same(
+    assert_same(
         ours("llama3", head_dim, base, length, length, **bounds),
         theirs("llama3", head_dim, base, length, **bounds),
     )
@@ -84,31 +87,35 @@ def test_llama3(head_dim, base, length, factor, low, high):
 
 @settings(max_examples=60, deadline=None)
 @given(HEAD_DIMS, BASES, LENGTHS, FACTORS, st.floats(0.25, 32), st.randoms(use_true_random=False))
-def test_longrope(head_dim, base, length, factor, ratio, random):
+def test_longrope_equals_transformers(head_dim, base, length, factor, ratio, random):
     context = max(1, round(length * ratio))
     divisors = {
         key: [random.uniform(1, 32) for _ in range(head_dim // 2)]
         for key in ("short_factor", "long_factor")
     }
-    mine = ours("longrope", head_dim, base, length, context, factor=factor, **divisors)
-    same(mine, theirs("longrope", head_dim, base, length, context, factor=factor, **divisors))
+    actual = ours("longrope", head_dim, base, length, context, factor=factor, **divisors)
+    assert_same(
+        actual, theirs("longrope", head_dim, base, length, context, factor=factor, **divisors)
+    )
 
 
 @settings(max_examples=60, deadline=None)
 @given(HEAD_DIMS, BASES, LENGTHS, FACTORS, st.sampled_from([0.25, 0.5, 0.75, 1.0]))
-def test_proportional(head_dim, base, length, factor, share):
-    mine = ours("proportional", head_dim, base, length, length, share=share, factor=factor)
-    same(
-        mine,
+def test_proportional_equals_transformers(head_dim, base, length, factor, share):
+    actual = ours("proportional", head_dim, base, length, length, share=share, factor=factor)
+    assert_same(
+        actual,
         theirs("proportional", head_dim, base, length, factor=factor, partial_rotary_factor=share),
     )
 
 
 @settings(max_examples=60, deadline=None)
 @given(HEAD_DIMS, BASES, LENGTHS, FACTORS, st.floats(0.1, 2), st.floats(0.1, 2))
-def test_yarn_with_mscales(head_dim, base, length, factor, mscale, mscale_all_dim):
+def test_yarn_with_mscales_equals_transformers(
+    head_dim, base, length, factor, mscale, mscale_all_dim
+):
     mscales = {"factor": factor, "mscale": mscale, "mscale_all_dim": mscale_all_dim}
-    same(
+    assert_same(
         ours("yarn", head_dim, base, length, length, **mscales),
         theirs("yarn", head_dim, base, length, **mscales),
     )

@@ -1,4 +1,4 @@
-"""Which positions training sees: pure functions of (seed, step), with the ranges that the papers give."""
+"""Position ids of training: functions of (seed, step), within the ranges of the papers."""
 
 import pytest
 import torch
@@ -11,64 +11,68 @@ SHAPE = {"head_dim": 8, "n_heads": 4, "d_model": 32, "train_length": L}
 
 
 def drawn(scheme, step: int, length: int = L, seed: int = 3) -> torch.Tensor:
+    """The positions of a training step."""
     scheme.set_progress(trained_length=length, rng_key=(seed, step))
     return scheme.positions(length)
 
 
 @pytest.mark.parametrize("name", ["shape", "randomized", "pose"])
-def test_positions_are_a_function_of_seed_and_step_alone(name):
+def test_position_ids_depend_on_seed_and_step_alone(name):
     first, second = (build("rope", **SHAPE, position_ids=name) for _ in range(2))
-    here = [drawn(first, step) for step in range(30)]
-    there = [drawn(second, step) for step in reversed(range(30))][::-1]
-    assert all(a.equal(b) for a, b in zip(here, there, strict=True))
-    assert len({tuple(p.tolist()) for p in here}) > 10
+    upwards = [drawn(first, step) for step in range(30)]
+    downwards = [drawn(second, step) for step in reversed(range(30))]
+    assert all(a.equal(b) for a, b in zip(upwards, reversed(downwards), strict=True))
+    assert len({tuple(positions.tolist()) for positions in upwards}) > 10
     assert not drawn(first, 1).equal(drawn(first, 1, seed=4))
-    assert all((p.diff() > 0).all() and p[0] >= 0 and p.dtype == torch.int64 for p in here)
+    for positions in upwards:
+        assert (positions.diff() > 0).all()
+        assert positions[0] >= 0
+        assert positions.dtype == torch.int64
 
 
 @pytest.mark.parametrize("name", ["shape", "pose"])
-def test_evaluation_counts_from_zero(name):
+def test_position_ids_of_evaluation_count_from_zero(name):
     assert build("rope", **SHAPE, position_ids=name).positions(40).equal(torch.arange(40))
 
 
-def test_a_shift_is_uniform_and_keeps_distances():
+def test_shape_shift_is_uniform_and_keeps_distances():
     scheme = build("sinusoidal", **SHAPE, position_ids={"name": "shape", "largest": 9})
-    shifts = [drawn(scheme, step) for step in range(500)]
-    assert all((p.diff() == 1).all() for p in shifts)
-    counts = torch.bincount(torch.tensor([int(p[0]) for p in shifts]), minlength=10)
+    steps = [drawn(scheme, step) for step in range(500)]
+    assert all((positions.diff() == 1).all() for positions in steps)
+    shifts = torch.tensor([int(positions[0]) for positions in steps])
+    counts = torch.bincount(shifts, minlength=10)
     assert len(counts) == 10
     assert counts.min() > 25  # 50 expected
 
 
-def test_random_positions_are_a_uniform_subset_of_the_range():
-    scheme = build("rope", **SHAPE, position_ids={"name": "randomized", "multiple": 4})
+def test_randomized_positions_are_a_uniform_subset_of_the_range():
+    randomized = {"name": "randomized", "multiple": 4}
+    scheme = build("rope", **SHAPE, position_ids=randomized)
     hits = torch.zeros(4 * L)
     for step in range(2000):
         hits[drawn(scheme, step)] += 1
     assert abs(float(hits.mean()) - 500) < 1e-6
     assert (hits - 500).abs().max() < 100  # 5 standard deviations
-    evaluation = build(
-        "rope", **SHAPE, position_ids={"name": "randomized", "multiple": 4}
-    ).positions(40)
+    evaluation = build("rope", **SHAPE, position_ids=randomized).positions(40)
     assert evaluation[-1] < 4 * L
     assert (evaluation.diff() > 0).all()
-    assert (
-        build("rope", **SHAPE, position_ids={"name": "randomized", "multiple": 4})
-        .positions(100)
-        .equal(torch.arange(100))
-    )
+    beyond = build("rope", **SHAPE, position_ids=randomized).positions(100)
+    assert beyond.equal(torch.arange(100))
 
 
-def test_a_skip_cuts_the_context_in_two_and_reaches_the_whole_range():
+def test_pose_skips_once_and_reaches_the_whole_range():
     scheme = build("rope", **SHAPE, position_ids={"name": "pose", "multiple": 4})
-    seen = [drawn(scheme, step) for step in range(1500)]
-    assert all((p[0], (p.diff() > 1).sum() <= 1) == (0, True) for p in seen)
-    assert max(int(p[-1]) for p in seen) == 4 * L - 1
-    assert {int((p.diff() == 1).sum()) for p in seen} == {L - 2, L - 1}
+    steps = [drawn(scheme, step) for step in range(1500)]
+    for positions in steps:
+        assert positions[0] == 0
+        assert (positions.diff() > 1).sum() <= 1
+    assert max(int(positions[-1]) for positions in steps) == 4 * L - 1
+    assert {int((positions.diff() == 1).sum()) for positions in steps} == {L - 2, L - 1}
 
 
 @pytest.mark.parametrize("name", ["randomized", "pose"])
-def test_an_automatic_factor_counts_the_whole_range_as_trained(name):
+def test_effective_length_is_the_whole_range_of_positions(name):
+    """An automatic factor counts the whole range as trained."""
     scheme = build("yarn", **SHAPE, position_ids={"name": name, "multiple": 4})
     assert scheme.effective_length(L) == 4 * L
     scheme.set_progress(trained_length=scheme.effective_length(L))
@@ -77,31 +81,31 @@ def test_an_automatic_factor_counts_the_whole_range_as_trained(name):
 
 
 @pytest.mark.parametrize("name", ["t5", "kerple_log", "sandwich", "alibi"])
-def test_a_bias_is_of_the_drawn_distances(name):
+def test_bias_is_that_of_the_drawn_distances(name):
     scheme = build(name, **SHAPE, position_ids={"name": "pose", "multiple": 4})
     drawn(scheme, 5)
     positions = scheme.positions(L)
     assert positions[-1] > L  # step 5 skips
-    far = build(name, **SHAPE)
-    far.load_state_dict(scheme.state_dict())
+    plain = build(name, **SHAPE)
+    plain.load_state_dict(scheme.state_dict())
 
-    def rows(pe, at: torch.Tensor) -> torch.Tensor:
-        bias = prepare(pe.tables(at)).bias
+    def last_row(pe, positions: torch.Tensor) -> torch.Tensor:
+        bias = prepare(pe.tables(positions)).bias
         values = bias.values_HQK[:, -1] if hasattr(bias, "values_HQK") else bias.values_HK.float()
         return values - values[:, -1:]
 
-    contiguous = rows(far, torch.arange(int(positions[-1]) + 1))
-    torch.testing.assert_close(rows(scheme, positions), contiguous[:, positions])
+    contiguous = last_row(plain, torch.arange(int(positions[-1]) + 1))
+    torch.testing.assert_close(last_row(scheme, positions), contiguous[:, positions])
 
 
-def test_a_learned_table_says_where_it_ends():
+def test_learned_refuses_drawn_positions_beyond_its_table():
     scheme = build("learned", **SHAPE, position_ids="randomized")
     drawn(scheme, 0)
     with pytest.raises(ValueError, match=r"position \d+ is undefined for learned positions"):
         scheme.embed(torch.zeros(1, L, 32), scheme.positions(L))
 
 
-def test_senseless_ranges_are_refused():
+def test_position_ids_refuse_ranges_out_of_bounds():
     with pytest.raises(ValueError, match=r"position_ids.multiple must be at least 1, not 0.5"):
         build("rope", **SHAPE, position_ids={"name": "pose", "multiple": 0.5})
     with pytest.raises(ValueError, match=r"position_ids.largest must be at least 0, not -1"):

@@ -1,4 +1,4 @@
-"""What `import posext` offers, and the examples of docs/api.md and of the notebook."""
+"""The names of `import posext`, and the examples in docs/api.md and in the notebook."""
 
 import ast
 import json
@@ -15,12 +15,15 @@ import pytest
 import torch
 
 import posext
-from posext.eval.targets import Target, score
+from posext.eval.targets import Target, fixed_targets, score
 
 ROOT = Path(__file__).resolve().parents[2]
 VOCABULARY = 11
-rng = np.random.default_rng(0)
-DOCUMENTS = [rng.integers(0, VOCABULARY, size=n) for n in (40, 200, 300, 150)]
+
+
+def documents() -> list[np.ndarray]:
+    generator = np.random.default_rng(0)
+    return [generator.integers(0, VOCABULARY, size=size) for size in (40, 200, 300, 150)]
 
 
 def uniform(tokens):
@@ -28,12 +31,12 @@ def uniform(tokens):
 
 
 def by_token(tokens):
-    """A model whose logits hang on the last token and on how many there are."""
+    """A model whose logits depend on the last token and on the number of tokens."""
     one_hot = torch.nn.functional.one_hot(tokens, VOCABULARY).float()
     return one_hot * (1 + torch.arange(tokens.shape[1])[None, :, None] / 100)
 
 
-def test_every_name_that_is_offered_is_there():
+def test_posext_all_names_exist():
     for name in posext.__all__:
         assert getattr(posext, name) is not None
     assert set(posext.__all__) <= set(dir(posext))
@@ -41,13 +44,13 @@ def test_every_name_that_is_offered_is_there():
         posext.nothing  # noqa: B018
 
 
-def test_import_alone_loads_no_torch():
+def test_import_posext_loads_no_torch():
     code = "import sys, posext; assert not {'torch', 'pandas', 'hydra'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-def test_a_uniform_model_has_the_vocabulary_as_its_perplexity():
-    curve = posext.measure(uniform, DOCUMENTS, [8, 16, 64], bytes_per_token=[2] * VOCABULARY)
+def test_measure_of_a_uniform_model_is_the_vocabulary():
+    curve = posext.measure(uniform, documents(), [8, 16, 64], bytes_per_token=[2] * VOCABULARY)
     assert curve.context_length.tolist() == [8, 16, 64]
     assert curve.perplexity.to_numpy() == pytest.approx(VOCABULARY)
     assert curve.bits_per_byte.to_numpy() == pytest.approx(math.log2(VOCABULARY) / 2)
@@ -55,27 +58,27 @@ def test_a_uniform_model_has_the_vocabulary_as_its_perplexity():
     assert curve.tokens.tolist() == [3 * 4 * 4] * 3
 
 
-def test_the_loss_is_that_of_the_same_blocks_scored_one_by_one():
-    curve = posext.measure(by_token, DOCUMENTS, [16, 32], targets=2, blocks=3, seed=5)
-    from posext.eval.targets import fixed_targets
-
-    chosen = fixed_targets([len(d) for d in DOCUMENTS], 32, 2, 3, 5)
+def test_measure_equals_blocks_scored_one_by_one():
+    texts = documents()
+    curve = posext.measure(by_token, texts, [16, 32], targets=2, blocks=3, seed=5)
+    blocks = fixed_targets([len(text) for text in texts], 32, 2, 3, 5)
     for length, nll in zip(curve.context_length, curve.nll, strict=True):
-        each = [
-            score(by_token, DOCUMENTS.__getitem__, [Target(*at)], length, 2, 64) for at in chosen
+        losses = [
+            score(by_token, texts.__getitem__, [Target(*block)], length, 2, 64) for block in blocks
         ]
-        assert nll == pytest.approx(np.mean(each), rel=1e-6)
+        assert nll == pytest.approx(np.mean(losses), rel=1e-6)
 
 
-def test_one_document_gives_no_interval_and_no_bytes_no_bits():
-    curve = posext.measure(by_token, DOCUMENTS, [8, 250])
+def test_measure_leaves_out_intervals_and_bits_it_cannot_know():
+    """One document gives no interval; without bytes_per_token there are no bits per byte."""
+    curve = posext.measure(by_token, documents(), [8, 250])
     assert curve.documents.tolist() == [1, 1]
     assert curve[["nll_low", "nll_high", "bits_per_byte"]].isna().all(axis=None)
     assert curve.nll.notna().all()
 
 
 @pytest.mark.parametrize(
-    ("lengths", "how", "said"),
+    ("lengths", "settings", "message"),
     [
         ([16, 8], {}, "increasing"),
         ([], {}, "increasing"),
@@ -84,12 +87,12 @@ def test_one_document_gives_no_interval_and_no_bytes_no_bits():
         ([8, 16], {"blocks": 0}, "blocks must be at least 1, not 0"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_in_a_sentence(lengths, how, said):
-    with pytest.raises(posext.PosextError, match=said):
-        posext.measure(uniform, DOCUMENTS, lengths, **how)
+def test_measure_refuses_lengths_and_sizes_out_of_bounds(lengths, settings, message):
+    with pytest.raises(posext.PosextError, match=message):
+        posext.measure(uniform, documents(), lengths, **settings)
 
 
-def test_the_examples_of_the_page_run_and_say_what_is_said_of_them():
+def test_examples_of_the_api_page_give_its_results():
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(), re.DOTALL)
     assert len(blocks) == 2
     first, second = {}, {}
@@ -102,7 +105,7 @@ def test_the_examples_of_the_page_run_and_say_what_is_said_of_them():
     assert second["yarn"].scale(2048) == 8
 
 
-def test_the_notebook_runs(monkeypatch):
+def test_notebook_runs_and_agrees_with_stored_curves(monkeypatch):
     file = ROOT / "docs" / "notebooks" / "paired_difference.ipynb"
     monkeypatch.chdir(file.parent)
     plt.switch_backend("Agg")
@@ -110,9 +113,10 @@ def test_the_notebook_runs(monkeypatch):
     assert not any(cell["outputs"] for cell in cells)
     source = "\n".join("".join(cell["source"]) for cell in cells)
     ast.parse(source)
-    ran = {}
-    exec(source, ran)
+    names = {}
+    exec(source, names)
     plt.close("all")
-    assert sorted(ran["pairs"]) == [16, 32, 64, 128, 256, 512]
-    stored = ran["matched"].rows.set_index("context_length").nll
-    assert ran["points"](ran["matched"]).nll.to_numpy() == pytest.approx(stored.to_numpy())
+    assert sorted(names["pairs"]) == [16, 32, 64, 128, 256, 512]
+    stored = names["matched"].rows.set_index("context_length").nll
+    points = names["points"](names["matched"])
+    assert points.nll.to_numpy() == pytest.approx(stored.to_numpy())

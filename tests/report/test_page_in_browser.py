@@ -5,10 +5,11 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.pages import HOSTILE, rows_of, written
+from helpers.pages import HOSTILE, rows_of, written_page
 
 webdriver = pytest.importorskip("selenium.webdriver")
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+CHROMIUM = shutil.which("chromium")
+DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
 
 
@@ -31,7 +32,7 @@ def opened(browser):
     """The page of three curves, one of them with a hostile name, drawn at a width in pixels."""
 
     def at(width: int):
-        written(
+        written_page(
             rows_of("rope", [3.0, 2.5, 2.8, 3.5]),
             rows_of("alibi", [3.1, 2.6, 2.6, 2.6]),
             rows_of(HOSTILE, [3.1, 2.7, 2.7, 2.7], run=HOSTILE, protocol="fixed_target"),
@@ -46,15 +47,17 @@ def opened(browser):
     return at
 
 
-def until(found, seconds: float = 10):
+def until(condition, seconds: float = 10):
+    """Wait until `condition()` is true, and return its value."""
     end = time.monotonic() + seconds
-    while not (value := found()):
+    while not (value := condition()):
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
     return value
 
 
 def plot(driver, expression: str):
+    """The value of a JavaScript expression about the first plot."""
     return driver.execute_script(
         f"const plot = document.querySelector('.plot'); return {expression}"
     )
@@ -64,7 +67,7 @@ def choose(driver, text: str) -> None:
     driver.find_element("xpath", f"(//label[span='{text}'])[1]").click()
 
 
-def test_it_opens_offline_and_its_switches_work(opened):
+def test_page_opens_offline_and_its_switches_work(opened):
     driver = opened(1280)
     assert driver.title == "3 runs compared"  # a name that is code was not run
     assert driver.execute_script("return performance.getEntriesByType('resource').length") == 0
@@ -74,9 +77,8 @@ def test_it_opens_offline_and_its_switches_work(opened):
     until(lambda: plot(driver, "plot.layout.yaxis.type") == "linear")
     choose(driver, "Bits per byte")
     until(lambda: plot(driver, "plot.layout.yaxis.title.text") == "bits per byte")
-    assert plot(driver, "plot.data.find((t) => t.uid === 'line0').y[0]") == pytest.approx(
-        3 / 0.6931472 / 3
-    )
+    bits_per_byte = plot(driver, "plot.data.find((t) => t.uid === 'line0').y[0]")
+    assert bits_per_byte == pytest.approx(3 / 0.6931472 / 3)
 
     seen = (
         "[...plot._fullData].filter((t) => t.legendgroup === 'rope' && t.visible === true).length"
@@ -85,27 +87,27 @@ def test_it_opens_offline_and_its_switches_work(opened):
     driver.execute_script(
         "document.querySelector('.legendtoggle').scrollIntoView({block: 'center'})"
     )
-    entries = driver.find_element("css selector", ".plot").find_elements(
-        "css selector", ".legend .traces"
-    )
-    (ropes,) = [entry for entry in entries if entry.text.strip() == "rope"]
-    ropes.find_element("css selector", ".legendtoggle").click()
+    first_plot = driver.find_element("css selector", ".plot")
+    entries = first_plot.find_elements("css selector", ".legend .traces")
+    (rope_entry,) = [entry for entry in entries if entry.text.strip() == "rope"]
+    rope_entry.find_element("css selector", ".legendtoggle").click()
     until(lambda: plot(driver, seen) == 0)
     assert driver.get_log("browser") == []
 
 
-def test_hover_shows_the_value_with_its_interval(opened):
+def test_page_hover_shows_a_value_with_its_interval(opened):
     driver = opened(1280)
     driver.execute_script(
         "const plot = document.querySelector('.plot');"
-        "Plotly.Fx.hover(plot, [{curveNumber: plot.data.findIndex((t) => t.uid === 'line1'), pointNumber: 3}])"
+        "const curveNumber = plot.data.findIndex((t) => t.uid === 'line1');"
+        "Plotly.Fx.hover(plot, [{curveNumber, pointNumber: 3}])"
     )
     shown = until(lambda: plot(driver, "plot.querySelector('.hoverlayer').textContent"))
     assert "alibi" in shown
     assert "512 tokens: 13.46 [12.18, 14.88]" in shown
 
 
-def test_a_phone_needs_no_scrolling_sideways(opened):
+def test_page_fits_the_width_of_a_phone(opened):
     driver = opened(390)
     page = "document.documentElement"
     assert driver.execute_script(f"return {page}.scrollWidth - {page}.clientWidth") == 0

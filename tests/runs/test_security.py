@@ -1,4 +1,7 @@
-"""A run, a config and a data set may come from a stranger: nothing in them is run, looked up, or written outside its place."""
+"""Runs, configs and data sets of a stranger.
+
+Nothing in them is run, looks up code or secrets, or is written outside its place.
+"""
 
 import ast
 import pickle
@@ -31,7 +34,7 @@ LOADS = {
     "pd.read_pickle",
     "torch.hub.load",
 }
-TRUSTS = ("trust_remote_code", "allow_pickle", "shell")  # never but False
+TRUSTS = ("trust_remote_code", "allow_pickle", "shell")  # arguments that must be False
 LOOKS_UP = {
     "get_class",
     "get_object",
@@ -44,35 +47,35 @@ LOOKS_UP = {
 
 
 class Bomb:
-    """Whoever unpickles it, leaves a file called `owned`."""
+    """Unpickling this leaves a file called `owned`."""
 
     def __reduce__(self):
         return Path.touch, (Path("owned").absolute(),)
 
 
-def planted(file: Path) -> None:
-    """A pickle in the place of a file that is read."""
+def plant(file: Path) -> None:
+    """Write a pickle in the place of a file that is read."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(pickle.dumps(Bomb()))
 
 
-def called(tree: ast.AST) -> set[str]:
-    """What a module calls, as written: `eval`, `torch.load`."""
+def calls(tree: ast.AST) -> set[str]:
+    """The functions that a module calls, as written: `eval`, `torch.load`."""
     return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
 
 
-def imported(tree: ast.AST) -> set[str]:
-    """What a module imports: the modules, and the names from them."""
-    found = set()
+def imports(tree: ast.AST) -> set[str]:
+    """The modules that a module imports, their packages, and the names from them."""
+    names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {alias.name for alias in node.names} | {getattr(node, "module", None) or ""}
-    return {part for name in found for part in (name, name.partition(".")[0])}
+            names |= {alias.name for alias in node.names} | {getattr(node, "module", None) or ""}
+    return {part for name in names for part in (name, name.partition(".")[0])}
 
 
 def keywords(tree: ast.AST) -> set[str]:
-    """The arguments that are given by name, as written: `shell=True`; also those of a dictionary, as `"shell": True`."""
-    found = {
+    """Arguments by name, as `shell=True`, and items of dictionaries, as `"shell": True`."""
+    texts = {
         f"{node.arg}={ast.unparse(node.value)}"
         for node in ast.walk(tree)
         if isinstance(node, ast.keyword)
@@ -80,25 +83,25 @@ def keywords(tree: ast.AST) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Dict):
             pairs = zip(node.keys, node.values, strict=True)
-            found |= {
+            texts |= {
                 f"{key.value}={ast.unparse(value)}"
                 for key, value in pairs
                 if isinstance(key, ast.Constant)
             }
-    return found
+    return texts
 
 
-def test_no_module_runs_text_or_loads_pickles():
+def test_sources_run_no_text_and_load_no_pickles():
     for file in SOURCES:
         tree = ast.parse(file.read_text())
-        assert not called(tree) & (RUNS_CODE | LOADS), file
-        assert not imported(tree) & UNPICKLES, file
+        assert not calls(tree) & (RUNS_CODE | LOADS), file
+        assert not imports(tree) & UNPICKLES, file
         allowing = {text for text in keywords(tree) if text.partition("=")[0] in TRUSTS}
         assert all(text.endswith("=False") for text in allowing), (file, allowing)
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ("import numpy, pickle as p", "pickle"),
         ("from joblib.numpy_pickle import load", "joblib"),
@@ -108,18 +111,16 @@ def test_no_module_runs_text_or_loads_pickles():
         ("load(f, trust_remote_code=yes)", "trust_remote_code=yes"),
     ],
 )
-def test_the_scan_sees(text, found):
+def test_scan_of_sources_sees_calls_imports_and_keywords(text, expected):
     tree = ast.parse(text)
-    assert found in called(tree) | imported(tree) | keywords(tree)
+    assert expected in calls(tree) | imports(tree) | keywords(tree)
 
 
-def test_classes_are_looked_up_by_name_in_one_place():
+def test_sources_look_up_classes_by_name_in_few_places():
     places = {}
     for file in SOURCES:
         tree = ast.parse(file.read_text())
-        if names := LOOKS_UP & (
-            imported(tree) | {name.rpartition(".")[2] for name in called(tree)}
-        ):
+        if names := LOOKS_UP & (imports(tree) | {name.rpartition(".")[2] for name in calls(tree)}):
             places[file.relative_to(ROOT).as_posix()] = names
     assert places == {
         "posext/pe/__init__.py": {"get_class"},
@@ -153,7 +154,7 @@ def received(trained):
     return Path(shutil.copytree(trained, "received"))
 
 
-def test_the_bomb_goes_off():
+def test_bomb_leaves_its_file():
     pickle.loads(pickle.dumps(Bomb()))
     assert Path("owned").exists()
 
@@ -161,12 +162,11 @@ def test_the_bomb_goes_off():
 @pytest.mark.parametrize(
     "name", ["model.safetensors", "run.json", "config.yaml", "curves.csv", "documents.parquet"]
 )
-def test_a_pickle_in_a_run_is_not_loaded_when_it_is_measured_and_plotted(
-    command, received, name, monkeypatch
-):
-    planted(received / name)
+def test_evaluate_and_scripts_load_no_pickle_in_a_run(command, received, name, monkeypatch):
+    plant(received / name)
     code, _, err = command("evaluate", f"run={received}", "tracking.wandb=disabled")
-    assert (code, name in err) == (2, True)
+    assert code == 2
+    assert name in err
     for script in ("compare", "plot_curves", "make_table", "search_longrope"):
         monkeypatch.setattr("sys.argv", [script, str(received)])
         with suppress(SystemExit):
@@ -174,7 +174,7 @@ def test_a_pickle_in_a_run_is_not_loaded_when_it_is_measured_and_plotted(
     assert not Path("owned").exists()
 
 
-def test_a_pickle_among_checkpoints_is_not_loaded(command, small):
+def test_resume_loads_no_pickle_in_a_checkpoint(command, small):
     for name in (
         "model.safetensors",
         "optimizer.safetensors",
@@ -182,22 +182,23 @@ def test_a_pickle_among_checkpoints_is_not_loaded(command, small):
         "optimizer.pt",
         "random_states_0.pkl",
     ):
-        planted(Path("results/runs/mine/checkpoints/step-00000001") / name)
+        plant(Path("results/runs/mine/checkpoints/step-00000001") / name)
     code, _, err = command("train", "+pe=rope", *small, "steps=2", "evaluate=false", "name=mine")
-    assert (code, "damaged checkpoint" in err) == (0, True), err
+    assert code == 0, err
+    assert "damaged checkpoint" in err
     assert not Path("owned").exists()
 
 
 @pytest.mark.parametrize("name", ["text.jsonl", "text.parquet", "text.txt"])
-def test_a_pickle_as_a_corpus_is_refused(name):
-    planted(Path(name))
+def test_documents_refuse_a_pickle_as_a_corpus(name):
+    plant(Path(name))
     with pytest.raises(ValueError, match=name):
         list(documents(DataConfig(source="text", path=name)))
     assert not Path("owned").exists()
 
 
-def test_a_pickle_as_a_tokenizer_is_refused():
-    planted(Path("folder/tokenizer.json"))
+def test_make_tokenizer_refuses_a_pickle():
+    plant(Path("folder/tokenizer.json"))
     with pytest.raises(ValueError, match=r"data\.tokenizer='folder' is neither"):
         make("folder", 300, iter(()))
     assert not Path("owned").exists()
@@ -206,9 +207,9 @@ def test_a_pickle_as_a_tokenizer_is_refused():
 @pytest.mark.parametrize(
     "path", ["pandas", "../folder", "/etc", "folder/inside", "https://host/data", "a/b/c", ""]
 )
-def test_only_an_owner_and_a_name_are_asked_of_the_hub(path):
-    """`pandas` is a loader of datasets that unpickles what lies in the working folder."""
-    planted(Path("train.pkl"))
+def test_documents_ask_the_hub_for_owner_and_name_alone(path):
+    """The loader `pandas` of datasets would unpickle files of the working folder."""
+    plant(Path("train.pkl"))
     Path("folder/inside").mkdir(parents=True)
     with pytest.raises(ValueError, match="is no id on the hub, OWNER/NAME"):
         list(documents(DataConfig(source="hub", path=path)))
@@ -218,7 +219,7 @@ def test_only_an_owner_and_a_name_are_asked_of_the_hub(path):
 @pytest.mark.parametrize(
     "kind", ["../tokenizer", "/etc/passwd2", "a/b/c", "https://host/tokenizer", "~/none", "my.json"]
 )
-def test_what_could_not_be_an_id_is_not_asked_of_the_hub(kind, monkeypatch):
+def test_make_tokenizer_asks_the_hub_for_ids_alone(kind, monkeypatch):
     monkeypatch.setattr(
         "tokenizers.Tokenizer.from_pretrained", lambda kind: pytest.fail(f"asked for {kind}")
     )
@@ -242,22 +243,21 @@ FOREIGN = {
         ("window", "window: {{_target_: {}, name: window, args: [touch, owned]}}"),
         (
             "pe",
-            "pe: {{_target_: posext.pe.layers.Layers, name: irope, layers: [{{pe: rope, _target_: {}}}]}}",
+            "pe: {{_target_: posext.pe.layers.Layers, name: irope, "
+            "layers: [{{pe: rope, _target_: {}}}]}}",
         ),
     ],
     ids=["scheme", "axis", "layer"],
 )
-def test_a_strangers_target_is_refused_though_the_config_allows_it(
-    received, key, value, target, monkeypatch
-):
+def test_load_run_refuses_a_foreign_target(received, key, value, target, monkeypatch):
+    """It does so even if the config names the module among its own_modules."""
     rewrite(received, key, value.format(target))
     rewrite(received, "own_modules", "own_modules: [os, subprocess, posextra]")
     scheme = "from pathlib import Path\nfrom posext.pe.base import *\nPath('owned').touch()\n"
     Path("posextra.py").write_text(scheme + "class Scheme(PositionalEncoding, Axis): pass\n")
     monkeypatch.syspath_prepend(Path.cwd())
-    with pytest.raises(
-        ValueError, match=f"_target_ '{re.escape(target)}' is refused: {FOREIGN[target]}"
-    ):
+    message = f"_target_ '{re.escape(target)}' is refused: {FOREIGN[target]}"
+    with pytest.raises(ValueError, match=message):
         load_run(received).scheme()
     assert not Path("owned").exists()
 
@@ -280,7 +280,7 @@ INTERPOLATIONS = [
         for place in ("data: {{source: text, path: {}}}", "own_modules: [{}]", "steps: {}")
     ],
 )
-def test_a_strangers_interpolation_is_refused(received, place, text, monkeypatch):
+def test_load_run_refuses_an_interpolation(received, place, text, monkeypatch):
     monkeypatch.setenv("SECRET", "hidden")
     rewrite(received, place.partition(":")[0], place.format(f'"{text}"'))
     with pytest.raises(ValueError, match="is refused: it holds an interpolation") as refused:
@@ -291,7 +291,7 @@ def test_a_strangers_interpolation_is_refused(received, place, text, monkeypatch
 @pytest.mark.parametrize(
     "tag", ["!!python/object/apply:os.system [touch owned]", "!!python/name:os.system"]
 )
-def test_a_strangers_python_tag_is_refused(received, tag):
+def test_load_run_refuses_a_python_tag(received, tag):
     rewrite(received, "study", f"study: {tag}")
     with pytest.raises(ValueError, match="is no config of a run: it cannot be read"):
         load_run(received)
@@ -325,7 +325,7 @@ OUTSIDE = [
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_a_name_that_could_leave_the_folder_of_runs_is_refused(name):
+def test_check_refuses_a_name_that_could_leave_the_folder(name):
     with pytest.raises(ValueError, match="name must be at most 200 letters, digits"):
         config(name).check()
 
@@ -338,12 +338,13 @@ def test_a_name_that_could_leave_the_folder_of_runs_is_refused(name):
     ),
     st.text(),
 )
-def test_a_name_that_is_made_lies_within_the_folder_of_runs(typed, model):
-    made = config(None)
-    made.model.name = model
-    made.name = name_of(made, [f"{key}={value}" for key, value in typed])
-    made.check()
-    assert prepare_run(made, write=False).folder.resolve().parent == Path("results/runs").resolve()
+def test_name_of_stays_within_the_folder_of_runs(typed, model):
+    named = config(None)
+    named.model.name = model
+    named.name = name_of(named, [f"{key}={value}" for key, value in typed])
+    named.check()
+    folder = prepare_run(named, write=False).folder
+    assert folder.resolve().parent == Path("results/runs").resolve()
 
 
 def config(name: str | None) -> TrainConfig:

@@ -1,4 +1,4 @@
-"""Two processes are one with twice the hands: the same losses and the same curve, with the same tokens a step."""
+"""Two processes against one: equal losses and curves, with equal tokens a step."""
 
 import json
 import os
@@ -20,11 +20,11 @@ TRAIN = ["-m", "posext.train"]
 FSDP_ON_CPU = [str(Path(__file__).resolve().parents[1] / "helpers" / "fsdp_on_cpu.py")]
 
 
-def launch_two(how: list[str], what: list[str], *arguments: str) -> int:
-    """The exit code of two processes; what they said is shown where a test fails."""
-    command = [sys.executable, "-m", "accelerate.commands.launch", *how]
+def launch_two(options: list[str], program: list[str], *arguments: str) -> int:
+    """Run a program in two processes, print their output, and return the exit code."""
+    launch = [sys.executable, "-m", "accelerate.commands.launch", *options]
     finished = subprocess.run(
-        [*command, "--num_processes", "2", "--main_process_port", "0", *what, *arguments],
+        [*launch, "--num_processes", "2", "--main_process_port", "0", *program, *arguments],
         capture_output=True,
         text=True,
         timeout=240,
@@ -36,21 +36,20 @@ def launch_two(how: list[str], what: list[str], *arguments: str) -> int:
 
 
 def losses(name: str) -> list[tuple]:
-    rows = [
-        json.loads(line)
-        for line in (Path("results/runs") / name / "metrics.jsonl").read_text().splitlines()
-    ]
+    """(step, tokens, loss) of every row of a run's metrics."""
+    lines = (Path("results/runs") / name / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
     return [
         (row["step"], row["tokens"], row.get("loss", row.get("validation_loss"))) for row in rows
     ]
 
 
 def assert_same_run(one: str, other: str) -> None:
-    """Each step once, the same losses, the same targets scored and the same curve, to what the order of sums leaves."""
-    assert [row[:2] for row in losses(one)] == [row[:2] for row in losses(other)]
-    np.testing.assert_allclose(
-        [row[2] for row in losses(one)], [row[2] for row in losses(other)], rtol=2e-5
-    )
+    """Check steps and targets for equality, losses and curves up to the rounding of sums."""
+    *steps, values = zip(*losses(one), strict=True)
+    *other_steps, other_values = zip(*losses(other), strict=True)
+    assert steps == other_steps
+    np.testing.assert_allclose(values, other_values, rtol=2e-5)
     first, second = (curves.read_curves(f"results/runs/{name}/curves.csv") for name in (one, other))
     assert len(first) == len(second) > 0
     np.testing.assert_allclose(first.nll.to_numpy(float), second.nll.to_numpy(float), rtol=1e-4)
@@ -59,26 +58,25 @@ def assert_same_run(one: str, other: str) -> None:
 
 @pytest.fixture
 def stopped(command, monkeypatch):
-    """Train in this process, and be interrupted after the checkpoint of a step."""
+    """Train in this process until the checkpoint of a step."""
 
-    def run(step: int, *typed: str) -> None:
+    def run(last_step: int, *typed: str) -> None:
         save = checkpoint.save
 
-        def saving(folder, done, *rest):
-            save(folder, done, *rest)
-            if done == step:
+        def save_and_stop(folder, step, *rest):
+            save(folder, step, *rest)
+            if step == last_step:
                 raise KeyboardInterrupt
 
         with monkeypatch.context() as patched:
-            patched.setattr(checkpoint, "save", saving)
+            patched.setattr(checkpoint, "save", save_and_stop)
             assert command("train", *typed)[0] == 130
 
     return run
 
 
-def test_two_processes_train_and_measure_as_one_from_the_start_or_from_a_checkpoint(
-    command, small, stopped
-):
+def test_two_processes_train_and_measure_as_one(command, small, stopped):
+    """They do so from the start, and from a checkpoint of one process."""
     typed = [
         "+pe=yarn",
         *small,
@@ -95,7 +93,7 @@ def test_two_processes_train_and_measure_as_one_from_the_start_or_from_a_checkpo
     assert_same_run("one", "first_one_then_two")
 
 
-def test_two_processes_measure_the_same_weights_to_the_last_sum(command, small):
+def test_two_processes_measure_the_same_sums_as_one(command, small):
     assert command("train", "+pe=t5", *small, "name=mine", "evaluation.tokens_per_batch=1")[0] == 0
     stored = Path("results/runs/mine/documents.parquet")
     alone = pd.read_parquet(stored)
@@ -105,7 +103,8 @@ def test_two_processes_measure_the_same_weights_to_the_last_sum(command, small):
 
 
 @pytest.mark.slow
-def test_shared_out_weights_are_saved_whole_and_taken_up_whole(command, small, stopped):
+def test_fsdp_checkpoints_are_whole_and_resume_anywhere(command, small, stopped):
+    """Weights sharded by FSDP and those of one process go on from each other's checkpoints."""
     typed = ["+pe=fire", *small, "steps=10", "validate_every=5", "checkpoint_every=4"]
     assert command("train", *typed, "name=one")[0] == 0
     assert launch_two(FSDP, FSDP_ON_CPU, *typed, "name=shared") == 0

@@ -1,6 +1,7 @@
-"""A run that was stopped and taken up again is the run that was not, bit for bit."""
+"""A resumed run against an uninterrupted one, bit for bit."""
 
 import json
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -10,23 +11,30 @@ from posext import train
 from posext.training import checkpoint
 
 
-def stop_after(monkeypatch, step: int) -> None:
-    """Interrupt training right after the checkpoint of a step was written."""
+def stop_after(monkeypatch, last_step: int) -> None:
+    """Interrupt training right after the checkpoint of a step is written."""
     save = checkpoint.save
 
-    def saving(folder, done, *rest):
-        save(folder, done, *rest)
-        if done == step:
+    def save_and_stop(folder, step, *rest):
+        save(folder, step, *rest)
+        if step == last_step:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(train.checkpoint, "save", saving)
+    monkeypatch.setattr(train.checkpoint, "save", save_and_stop)
 
 
-def rows(name: str) -> list[dict]:
+def metrics(name: str) -> list[dict]:
+    """The rows of a run's metrics, without their speed."""
     lines = (Path("results/runs") / name / "metrics.jsonl").read_text().splitlines()
-    return [
-        {k: v for k, v in json.loads(line).items() if k != "tokens_per_second"} for line in lines
-    ]
+    rows = [json.loads(line) for line in lines]
+    for row in rows:
+        row.pop("tokens_per_second", None)
+    return rows
+
+
+def trained_steps(name: str) -> list[int]:
+    """The steps in a run's metrics that have a training loss, in the order of the file."""
+    return [row["step"] for row in metrics(name) if "loss" in row]
 
 
 @pytest.mark.parametrize(
@@ -48,9 +56,7 @@ def rows(name: str) -> list[dict]:
     ids=" ".join,
 )
 @pytest.mark.parametrize("stop", [5, 8])
-def test_ten_steps_equal_some_then_a_resume_then_the_rest(
-    command, small, monkeypatch, change, stop
-):
+def test_resumed_run_equals_an_uninterrupted_one(command, small, monkeypatch, change, stop):
     typed = [
         *small,
         *change,
@@ -69,16 +75,19 @@ def test_ten_steps_equal_some_then_a_resume_then_the_rest(
         load_file(f"results/runs/{name}/model.safetensors") for name in ("straight", "resumed")
     )
     assert all(resumed[key].equal(value) for key, value in straight.items())
-    assert rows("resumed") == rows("straight")
-    assert [row["step"] for row in rows("resumed") if "loss" in row] == list(range(1, 11))
+    assert metrics("resumed") == metrics("straight")
+    assert trained_steps("resumed") == list(range(1, 11))
 
 
-def test_a_resumed_run_compiles_iff_the_whole_run_would(command, small, monkeypatch):
-    """Compiled and plain code round differently, so the choice must not hang on the steps that are left."""
-    asked = []
-    monkeypatch.setattr(
-        train.device, "should_compile", lambda *question: bool(asked.append(question))
-    )
+def test_resumed_run_compiles_if_the_whole_run_would(command, small, monkeypatch):
+    """Compiled and plain code round differently, so the steps that are left must not decide."""
+    questions = []
+
+    def should_compile(choice, steps):
+        questions.append((choice, steps))
+        return False
+
+    monkeypatch.setattr(train.device, "should_compile", should_compile)
     typed = [
         "+pe=rope",
         *small,
@@ -92,31 +101,30 @@ def test_a_resumed_run_compiles_iff_the_whole_run_would(command, small, monkeypa
         stop_after(patched, 7)
         command("train", *typed)
     command("train", *typed)
-    assert asked == [("auto", 10)] * 2
+    assert questions == [("auto", 10)] * 2
 
 
-def test_rows_after_the_checkpoint_are_written_again_not_twice(command, small, monkeypatch):
+def test_resume_rewrites_metrics_after_the_checkpoint(command, small, monkeypatch):
     typed = ["+pe=rope", *small, "steps=10", "checkpoint_every=3", "evaluate=false", "name=mine"]
+    accumulate = train.accumulate
+    step = count(1)
+
+    def accumulate_until_step_9(*arguments):
+        if next(step) == 9:  # of the eight before, six are in a checkpoint
+            raise KeyboardInterrupt
+        return accumulate(*arguments)
+
     with monkeypatch.context() as patched:
-        calls = iter(range(100))
-
-        def interrupted(*arguments):
-            if next(calls) == 8:  # nine steps, of which six are in a checkpoint
-                raise KeyboardInterrupt
-            return accumulate(*arguments)
-
-        accumulate = train.accumulate
-        patched.setattr(train, "accumulate", interrupted)
+        patched.setattr(train, "accumulate", accumulate_until_step_9)
         assert command("train", *typed)[0] == 130
     with open("results/runs/mine/metrics.jsonl", "a") as file:
-        file.write('{"step": 9, "lo')  # and a line cut short
+        file.write('{"step": 9, "lo')  # a line cut short
     assert command("train", *typed)[0] == 0
-    assert [row["step"] for row in rows("mine") if "loss" in row] == list(range(1, 11))
+    assert trained_steps("mine") == list(range(1, 11))
 
 
-def test_only_the_last_two_checkpoints_stay_and_a_damaged_one_is_passed_over(
-    command, small, monkeypatch, caplog
-):
+def test_resume_skips_a_damaged_checkpoint(command, small, monkeypatch, caplog):
+    """The last two checkpoints are kept while training, and none afterwards."""
     typed = ["+pe=rope", *small, "steps=10", "checkpoint_every=1", "evaluate=false", "name=mine"]
     with monkeypatch.context() as patched:
         stop_after(patched, 6)
@@ -129,18 +137,20 @@ def test_only_the_last_two_checkpoints_stay_and_a_damaged_one_is_passed_over(
     weights.write_bytes(damaged)
     assert command("train", *typed)[0] == 0
     assert "step-00000006: its content does not match" in caplog.text
-    assert [row["step"] for row in rows("mine") if "loss" in row] == list(range(1, 11))
+    assert trained_steps("mine") == list(range(1, 11))
     assert not Path("results/runs/mine/checkpoints").exists()  # a trained run needs none
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(
-    command, small, monkeypatch
-):
+def test_train_stops_at_a_loss_that_is_not_finite(command, small, monkeypatch):
+    """It names the last checkpoint, which is from before that loss."""
     typed = ["+pe=rope", *small, "steps=10", "checkpoint_every=2", "evaluate=false", "name=mine"]
-    accumulate, calls = train.accumulate, iter(range(100))
-    monkeypatch.setattr(
-        train, "accumulate", lambda *a: float("nan") if next(calls) == 5 else accumulate(*a)
-    )
+    accumulate = train.accumulate
+    step = count(1)
+
+    def nan_at_step_6(*arguments):
+        return float("nan") if next(step) == 6 else accumulate(*arguments)
+
+    monkeypatch.setattr(train, "accumulate", nan_at_step_6)
     code, _, err = command("train", *typed)
     assert code == 1
     assert "loss nan" in err

@@ -1,4 +1,4 @@
-"""Windows and index remappings against distances written out pair by pair, in float64."""
+"""Windows and index remappings against a float64 reference over the distance of every pair."""
 
 import math
 
@@ -35,104 +35,103 @@ def rerope(n: int, m: int, length: int) -> float | None:
 
 
 def leaky_rerope(n: int, m: int, length: int) -> float | None:
-    w = L // 2
-    k = max(1.0, (length - 1 - w) / (L - 1 - w))
-    return n - m if n - m < w else w + (n - m - w) / k
+    near = L // 2
+    slowdown = max(1.0, (length - 1 - near) / (L - 1 - near))
+    return n - m if n - m < near else near + (n - m - near) / slowdown
 
 
 def self_extend(n: int, m: int, length: int) -> float | None:
-    w = L // 2
-    group = next(g for g in range(1, length) if (length - 1) // g + w - w // g <= L - 1)
-    return n - m if n - m < w else n // group + w - w // group - m // group
+    near = L // 2
+    group = next(g for g in range(1, length) if (length - 1) // g + near - near // g <= L - 1)
+    return n - m if n - m < near else n // group + near - near // group - m // group
 
 
 def dca(n: int, m: int, length: int) -> float | None:
-    c, s = 12, 10
-    back = n // s - m // s
-    query = {0: n % s, 1: min(s + n % s, c - 1)}.get(back, c - 1)
-    return query - m % s
+    longest = 12
+    chunk = 10
+    chunks_back = n // chunk - m // chunk
+    query = {0: n % chunk, 1: min(chunk + n % chunk, longest - 1)}.get(chunks_back, longest - 1)
+    return query - m % chunk
 
 
 DISTANCES = [window, chunk, sinks, lambda_mask, rerope, leaky_rerope, self_extend, dca]
 
 
 def reference(q, k, v, distance, inv_freq) -> torch.Tensor:
-    """Scores from the distance of every pair: the phase of a rotary pair is distance times frequency."""
+    """Attention by distance: the phase of a rotary pair is its distance times its frequency."""
     q, k, v = (x.double() for x in (q, k, v))
     z_q, z_k = (torch.complex(*x.chunk(2, -1)) for x in (q, k))
     out = torch.zeros_like(q)
     length = q.shape[2]
     for n in range(length):
         seen = {m: d for m in range(n + 1) if (d := distance(n, m, length)) is not None}
-        keys, distances = (
-            list(seen),
-            torch.tensor([float(d) for d in seen.values()], dtype=torch.float64),
-        )
+        keys = list(seen)
+        distances = torch.tensor([float(d) for d in seen.values()], dtype=torch.float64)
         phase = torch.polar(torch.ones(1, dtype=torch.float64), distances[:, None] * inv_freq)
-        scores = (z_q[:, :, n, None] * z_k[:, :, keys].conj() * phase).real.sum(-1) / math.sqrt(
-            q.shape[-1]
-        )
+        products = (z_q[:, :, n, None] * z_k[:, :, keys].conj() * phase).real.sum(-1)
+        scores = products / math.sqrt(q.shape[-1])
         out[:, :, n] = (scores.softmax(-1)[..., None] * v[:, :, keys]).sum(2)
     return out
 
 
 def attended(scheme, length: int) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Random queries, keys and values, and the output of attention on them."""
     generator = torch.Generator().manual_seed(0)
     qkv = [torch.randn(2, 4, length, 16, generator=generator) for _ in range(3)]
     return qkv, attention.attend(*qkv, attention.prepare(scheme.tables(torch.arange(length))))
 
 
-def test_every_window_has_its_distances_here():
-    assert {d.__name__ for d in DISTANCES} | {"full"} == set(names("window"))
+def test_every_window_has_a_reference_in_this_file():
+    assert {distance.__name__ for distance in DISTANCES} | {"full"} == set(names("window"))
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
 @pytest.mark.parametrize("length", [12, 75])
 @pytest.mark.parametrize("limit", [1000, 8])  # all scores at once; a chunk of queries at a time
-def test_every_pair_is_seen_at_its_distance_or_not_at_all(monkeypatch, distance, length, limit):
+def test_window_attention_equals_the_reference(monkeypatch, distance, length, limit):
     monkeypatch.setattr(attention, "DENSE_LENGTH", limit)
     monkeypatch.setattr(attention, "CHUNK", 7)
     scheme = build("rope", **SHAPE, window=distance.__name__)
-    qkv, mine = attended(scheme, length)
+    qkv, out = attended(scheme, length)
     exact = reference(*qkv, distance, scheme.inv_freq(10000.0))
-    torch.testing.assert_close(mine.double(), exact, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(out.double(), exact, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
     "name", ["window", "chunk", "sinks", "lambda_mask", "leaky_rerope", "self_extend"]
 )
-def test_within_the_training_length_nothing_changes(name):
+def test_window_is_full_up_to_the_training_length(name):
     for length in (5, L):
         plain, changed = (
-            attended(build("rope", **SHAPE, window=w), length)[1] for w in ("full", name)
+            attended(build("rope", **SHAPE, window=choice), length)[1] for choice in ("full", name)
         )
         torch.testing.assert_close(plain, changed)
 
 
-@pytest.mark.parametrize("name", [d.__name__ for d in DISTANCES if d not in (window, chunk)])
-def test_no_distance_of_a_remapping_exceeds_what_training_saw(name):
-    distance = globals()[name]
-    reached = max(distance(n, m, 200) or 0 for n in range(200) for m in range(n + 1))
-    assert reached <= (L if name == "lambda_mask" else L - 1)
+REMAPPINGS = [distance for distance in DISTANCES if distance not in (window, chunk)]
 
 
-def test_a_full_window_is_none():
+@pytest.mark.parametrize("distance", REMAPPINGS)
+def test_remapping_keeps_distances_within_the_trained_ones(distance):
+    longest = max(distance(n, m, 200) or 0 for n in range(200) for m in range(n + 1))
+    assert longest <= (L if distance is lambda_mask else L - 1)
+
+
+def test_window_full_leaves_no_key_groups():
     assert build("rope", **SHAPE, window="full").tables(torch.arange(9)).key_groups == ()
 
 
-def test_a_scaling_and_a_remapping_combine():
-    """ReRoPE's one far distance under YaRN's frequencies."""
+def test_rerope_combines_with_yarn():
+    """ReRoPE's distances go with YaRN's frequencies."""
     scheme = build("yarn", **SHAPE, factor=4, window="rerope")
-    qkv, mine = attended(scheme, 40)
+    (q, k, v), out = attended(scheme, 40)
     inv_freq, attention_factor = scheme.frequencies(40)
-    scaled = [x * attention_factor for x in qkv[:2]]
-    torch.testing.assert_close(
-        mine.double(), reference(*scaled, qkv[2], rerope, inv_freq), atol=1e-5, rtol=1e-4
-    )
+    exact = reference(q * attention_factor, k * attention_factor, v, rerope, inv_freq)
+    torch.testing.assert_close(out.double(), exact, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("scheme", ["alibi", "none", "t5", "fox"])
-def test_a_sliding_window_hides_far_keys_under_any_scheme(scheme):
+def test_window_hides_far_keys_under_any_scheme(scheme):
     pe = build(scheme, **SHAPE, window={"name": "window", "size": 5})
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(1, 4, 30, 16, generator=generator) for _ in range(3))
@@ -147,7 +146,7 @@ def test_a_sliding_window_hides_far_keys_under_any_scheme(scheme):
     assert ((after - before)[:, :, :14].abs().amax((0, 1, 3)) > 1e-3).all()
 
 
-def test_what_means_nothing_is_refused():
+def test_build_refuses_senseless_windows():
     with pytest.raises(
         ValueError, match=r"ReRoPE sees keys at other rotary positions.* not one of the family bias"
     ):
