@@ -28,7 +28,7 @@ FORMULAS = {
     "logn in range": ({"in_range": True}, lambda n, length: math.log(n + 1) / math.log(L)),
     "llama4": ({}, lambda n, length: 1 + 0.1 * math.log(1 + (n + 1) // L)),
     "llama4 of 8192": (
-        {"floor": 5, "strength": 0.3},
+        {"floor_scale": 5, "attn_scale": 0.3},
         lambda n, length: 1 + 0.3 * math.log(1 + (n + 1) // 5),
     ),
     "yarn": ({}, lambda n, length: (0.1 * math.log(max(1, length / L)) + 1) ** 2),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from posext.config import DataConfig, ModelConfig, TrainConfig
+from posext.config import ModelConfig, PythonData, TrainConfig
 from posext.model.gpt import GPT, belongs_to_scheme
 from posext.pe import build, names, settings_of
 from posext.runs.run import Run
@@ -20,9 +20,7 @@ ABSOLUTE = [name for name in names() if build(name, **SHAPE).family == "absolute
 
 
 def network(name: str, seed: int = 0) -> GPT:
-    config = TrainConfig(
-        pe=settings_of("pe", name), model=MODEL, data=DataConfig(source="python"), seed=seed
-    )
+    config = TrainConfig(pe=settings_of("pe", name), model=MODEL, data=PythonData(), seed=seed)
     return untrained(Run(Path("nowhere"), config), vocab_size=300)
 
 

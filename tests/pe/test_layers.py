@@ -58,7 +58,7 @@ def test_layers_of_one_scheme_equal_that_scheme(name):
 
 def test_layers_with_windows_hide_what_a_full_layer_sees():
     """A token before the windows of all layers together matters only if one layer is full."""
-    window = {"name": "window", "size": 4}
+    window = {"name": "sliding", "size": 4}
     local = {"pe": "rope", "window": window, "repeat": 2}
     change = {}
     for last_layer in ({"pe": "rope", "window": window}, {"pe": "none"}):
@@ -74,7 +74,7 @@ def test_layers_with_windows_hide_what_a_full_layer_sees():
 
 def test_layers_take_the_modifiers_of_the_run_they_do_not_set():
     layers = [{"pe": "rope", "repeat": 3}, {"pe": "none", "attention_scale": "llama4"}]
-    scheme = build("irope", **SHAPE, attention_scale="logn", layers=layers, window="window")
+    scheme = build("irope", **SHAPE, attention_scale="logn", layers=layers, window="sliding")
     first, *_, last = scheme.layers(4)
     assert type(first.modifiers["attention_scale"]).__name__ == "LogN"
     assert type(last.modifiers["attention_scale"]).__name__ == "Llama4"
@@ -85,7 +85,7 @@ def test_layers_take_the_modifiers_of_the_run_they_do_not_set():
     ("layers", "message"),
     [
         ([], "at least one layer"),
-        ([{"window": "window"}], "names its scheme"),
+        ([{"window": "sliding"}], "names its scheme"),
         ([{"pe": "sinusoidal"}], "cannot stand for one layer"),
         ([{"pe": "rope", "repeat": 0}], "repeat must be a whole number of at least 1"),
         ([{"pe": "rope", "factor": 2}], "unknown setting 'factor' of RoPE"),

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posext.config import DataConfig, ModelConfig, TrainConfig
+from posext.config import HubData, ModelConfig, PythonData, TextData, TrainConfig
 from posext.data.corpus import documents
 from posext.data.tokenizer import make
-from posext.runs.run import load_run, name_of, prepare_run
+from posext.runs.run import load_run, prepare_run, run_name
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(
@@ -193,7 +193,7 @@ def test_resume_loads_no_pickle_in_a_checkpoint(command, small):
 def test_documents_refuse_a_pickle_as_a_corpus(name):
     plant(Path(name))
     with pytest.raises(ValueError, match=name):
-        list(documents(DataConfig(source="text", path=name)))
+        list(documents(TextData(path=name)))
     assert not Path("owned").exists()
 
 
@@ -212,7 +212,7 @@ def test_documents_ask_the_hub_for_owner_and_name_alone(path):
     plant(Path("train.pkl"))
     Path("folder/inside").mkdir(parents=True)
     with pytest.raises(ValueError, match="is no id on the hub, OWNER/NAME"):
-        list(documents(DataConfig(source="hub", path=path)))
+        list(documents(HubData(path=path)))
     assert not Path("owned").exists()
 
 
@@ -341,7 +341,7 @@ def test_check_refuses_a_name_that_could_leave_the_folder(name):
 def test_name_of_stays_within_the_folder_of_runs(typed, model):
     named = config(None)
     named.model.name = model
-    named.name = name_of(named, [f"{key}={value}" for key, value in typed])
+    named.name = run_name(named, [f"{key}={value}" for key, value in typed])
     named.check()
     folder = prepare_run(named, write=False).folder
     assert folder.resolve().parent == Path("results/runs").resolve()
@@ -350,5 +350,5 @@ def test_name_of_stays_within_the_folder_of_runs(typed, model):
 def config(name: str | None) -> TrainConfig:
     model = ModelConfig("tiny", n_layers=1, n_heads=2, d_model=16, d_ff=16, learning_rate=0.1)
     scheme = {"name": "rope", "_target_": "posext.pe.rope.RoPE"}
-    data = DataConfig(source="python")
+    data = PythonData()
     return TrainConfig(pe=scheme, model=model, data=data, learning_rate=0.1, name=name)

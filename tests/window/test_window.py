@@ -12,7 +12,7 @@ L = 16  # original length
 SHAPE = {"head_dim": 16, "n_heads": 4, "d_model": 64, "train_length": L}
 
 
-def window(n: int, m: int, length: int) -> float | None:
+def sliding(n: int, m: int, length: int) -> float | None:
     return n - m if n - m < L else None
 
 
@@ -54,7 +54,7 @@ def dca(n: int, m: int, length: int) -> float | None:
     return query - m % chunk
 
 
-DISTANCES = [window, chunk, sinks, lambda_mask, rerope, leaky_rerope, self_extend, dca]
+DISTANCES = [sliding, chunk, sinks, lambda_mask, rerope, leaky_rerope, self_extend, dca]
 
 
 def reference(q, k, v, distance, inv_freq) -> torch.Tensor:
@@ -98,7 +98,7 @@ def test_window_attention_equals_the_reference(monkeypatch, distance, length, li
 
 
 @pytest.mark.parametrize(
-    "name", ["window", "chunk", "sinks", "lambda_mask", "leaky_rerope", "self_extend"]
+    "name", ["sliding", "chunk", "sinks", "lambda_mask", "leaky_rerope", "self_extend"]
 )
 def test_window_is_full_up_to_the_training_length(name):
     for length in (5, L):
@@ -108,7 +108,7 @@ def test_window_is_full_up_to_the_training_length(name):
         torch.testing.assert_close(plain, changed)
 
 
-REMAPPINGS = [distance for distance in DISTANCES if distance not in (window, chunk)]
+REMAPPINGS = [distance for distance in DISTANCES if distance not in (sliding, chunk)]
 
 
 @pytest.mark.parametrize("distance", REMAPPINGS)
@@ -132,7 +132,7 @@ def test_rerope_combines_with_yarn():
 
 @pytest.mark.parametrize("scheme", ["alibi", "none", "t5", "fox"])
 def test_window_hides_far_keys_under_any_scheme(scheme):
-    pe = build(scheme, **SHAPE, window={"name": "window", "size": 5})
+    pe = build(scheme, **SHAPE, window={"name": "sliding", "size": 5})
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(1, 4, 30, 16, generator=generator) for _ in range(3))
     x = torch.randn(1, 30, 64, generator=generator)
@@ -152,7 +152,7 @@ def test_build_refuses_senseless_windows():
     ):
         build("alibi", **SHAPE, window="rerope")
     with pytest.raises(ValueError, match=r"size must be at least 1 token, not 0"):
-        build("rope", **SHAPE, window={"name": "window", "size": 0})
+        build("rope", **SHAPE, window={"name": "sliding", "size": 0})
     with pytest.raises(ValueError, match="leaves no chunk"):
         build("rope", **SHAPE, window={"name": "dca", "longest": 4, "local": 4})
     with pytest.raises(ValueError, match=r"unknown window 'slide'; choose one of chunk, dca, full"):
