@@ -1,4 +1,7 @@
-"""What people get wrong, and what they are told: one line with the value and the valid ones; nothing is left behind."""
+"""Errors at every entry point: one line names the value and the valid ones, and the exit code is 2.
+
+Nothing is left behind. Each case has the arguments and a part of the message.
+"""
 
 import hashlib
 import json
@@ -15,13 +18,12 @@ import pandas as pd
 import pytest
 
 from posext import evaluate, train
-from posext.cli import schemes as show
+from posext.cli import schemes
 
-FOLDER = Path(__file__).resolve().parents[2] / "scripts"
+SCRIPT_FOLDER = Path(__file__).resolve().parents[2] / "scripts"
 LONG = "a few words that say little " * 100  # 2,800 bytes: enough for every context here
 
-# A tuple for each mistake: what is typed after what makes a run, and what must be said.
-SETTINGS = [
+TRAIN_SETTINGS = [
     ([], "choose a positional encoding: +pe=NAME, one of alibi, "),
     (["+pe=yarnn"], "unknown pe=yarnn; choose one of alibi"),
     (["+pe=../model/tiny"], "unknown pe=../model/tiny; choose one of alibi"),
@@ -53,7 +55,7 @@ SETTINGS = [
     (["+pe=rope", "name=../mine"], "name must be at most 200 letters, digits"),
     (["+pe=rope", f"name={'n' * 300}"], "name must be at most 200 letters, digits"),
 ]
-LENGTHS = [
+TRAIN_LENGTHS = [
     (["+pe=rope", "train_length=0"], "train_length must be at least 2, not 0"),
     (["+pe=rope", "train_length=512"], "a sequence of 512 tokens does not fit tokens_per_step=256"),
     (
@@ -81,13 +83,20 @@ LENGTHS = [
         ["+pe=rope", "evaluation.targets=100"],
         "evaluation.targets=100 exceeds half the shortest context length, 8",
     ),
-    (["+pe=rope", "evaluation.stride=9", "protocols=[sliding]"], "context length 8, not 9"),
+    (
+        ["+pe=rope", "evaluation.stride=9", "protocols=[sliding]"],
+        "a stride must lie between 1 and the context length 8, not 9",
+    ),
     (["+pe=rope", "context_lengths=[16,65536]"], "needs; the longest has "),
     (["+pe=rope", "train_length=4000", "tokens_per_step=4000"], "no document has 4001 tokens"),
+    (
+        ["+pe=rope", "data.path=short.txt", "evaluate=false"],
+        "as a length of 16 needs; the longest has 14",
+    ),
     (["+pe=learned", "pe.max_length=8"], "learned ends at 8, but training goes to 16 tokens"),
     (["+pe=learned", "length=progressive"], "learned ends at 16, but training goes to 64 tokens"),
 ]
-NETWORK = [
+TRAIN_NETWORK = [
     (["+pe=rope", "model.n_heads=5"], "model.n_heads=5 does not divide model.d_model=32"),
     (["+pe=rope", "model.n_heads=32"], "rotary schemes need an even head_dim, not 1"),
     (
@@ -116,9 +125,14 @@ NETWORK = [
         ["+pe=rope", "own_modules=[nowhere]", "pe._target_=nowhere.Own"],
         "_target_ 'nowhere.Own' cannot be found",
     ),
+    (["+pe=rope", "+window=wide"], "unknown window=wide; choose one of chunk, dca"),
+    (["+pe=alibi", "+window=rerope"], "so it needs a rotary scheme, not one of the family bias"),
+    (
+        ["+pe=rope", "+position_ids=pose", "position_ids.multiple=0"],
+        "position_ids.multiple must be at least 1, not 0",
+    ),
 ]
-MORE = [  # of the same kinds
-    (["+pe=rope", "+window=wide"], "unknown window=wide; choose one of dca, full"),
+TRAIN_MORE_SETTINGS = [
     (["+pe=rope", "+attention_scale=big"], "unknown attention_scale=big; choose one of llama4"),
     (["+pe=rope", "+position_ids=odd"], "unknown position_ids=odd; choose one of pose"),
     (["+pe=rope", "+qk_gain=all"], "unknown qk_gain=all; choose one of per_dim"),
@@ -148,36 +162,83 @@ MORE = [  # of the same kinds
     (["+pe=rope", "evaluation.seed=-1"], "evaluation.seed must be at least 0, not -1"),
     (["+pe=rope", "model.n_heads=0"], "model.n_heads must be at least 1, not 0"),
 ]
-AXES = [
-    (["+pe=irope", "pe.layers=[{scheme:rope}]"], "an entry of pe.layers names its scheme, as in {pe: rope}"),
+TRAIN_MODIFIERS = [
+    (
+        ["+pe=irope", "pe.layers=[{scheme:rope}]"],
+        "an entry of pe.layers names its scheme, as in {pe: rope}",
+    ),
     (["+pe=irope", "pe.layers=[{pe:learned}]"], "learned is added to the embeddings"),
-    (["+pe=irope", "pe.layers=[{pe:rope,repeat:0}]"], "repeat must be a whole number of at least 1, not 0"),
-    (["+pe=irope", "pe.layers=[{pe:rope,window:8}]"], "window=8 is neither the name of a choice nor a mapping"),
+    (
+        ["+pe=irope", "pe.layers=[{pe:rope,repeat:0}]"],
+        "repeat must be a whole number of at least 1, not 0",
+    ),
+    (
+        ["+pe=irope", "pe.layers=[{pe:rope,window:8}]"],
+        "window=8 is neither the name of a choice nor a mapping",
+    ),
     (["+pe=alibi", "pe.slopes=[-1]"], "unknown setting pe.slopes; Valid in pe: _target_"),
-    (["+pe=rope", "+window=window", "window.size=0"], "window.size must be at least 1 token, not 0"),
-    (["+pe=rope", "+window=sinks", "window.sinks=-1"], "window.sinks must be at least 1 token, not -1"),
+    (
+        ["+pe=rope", "+window=window", "window.size=0"],
+        "window.size must be at least 1 token, not 0",
+    ),
+    (
+        ["+pe=rope", "+window=sinks", "window.sinks=-1"],
+        "window.sinks must be at least 1 token, not -1",
+    ),
     (["+pe=rope", "+window=rerope", "window.w=0"], "window.w must be at least 1 token, not 0"),
-    (["+pe=rope", "+window=leaky_rerope", "window.k=0"], "window.k must be at least 1, or auto, not 0"),
-    (["+pe=rope", "+window=self_extend", "window.group=0"], "window.group must be at least 1 token, not 0"),
-    (["+pe=rope", "+window=lambda_mask", "window.first=0"], "window.first must be at least 1 token, not 0"),
-    (["+pe=rope", "+window=dca", "window.local=99"], "window.local=99 leaves no chunk of window.longest=12"),
-    (["+pe=alibi", "+window=rerope"], "so it needs a rotary scheme, not one of the family bias"),
-    (["+pe=rope", "+attention_scale=llama4", "attention_scale.floor=0"], "floor must be at least 1"),
-    (["+pe=rope", "+attention_scale=ssmax", "attention_scale.start=-1"], "start must be a number above 0, or auto, not -1"),
-    (["+pe=rope", "+attention_scale=yarn", "attention_scale.factor=0"], "factor must be at least 1, or auto, not 0"),
-    (["+pe=rope", "+position_ids=pose", "position_ids.multiple=nan"], "position_ids.multiple must be at least 1, not nan"),
-    (["+pe=rope", "+position_ids=shape", "position_ids.largest=-1"], "position_ids.largest must be at least 0, not -1"),
-    (["+pe=rope", "+qk_gain=per_pair", "qk_gain.weights=[1]"], "qk_gain.weights has 1 numbers; a head has 4 pairs"),
-    (["+pe=rope", "+qk_gain=per_pair", "qk_gain.weights=[1,1,1,nan]"], "qk_gain.weights must be finite numbers"),
-]  # fmt: skip
-TEXTS = [
+    (
+        ["+pe=rope", "+window=leaky_rerope", "window.k=0"],
+        "window.k must be at least 1, or auto, not 0",
+    ),
+    (
+        ["+pe=rope", "+window=self_extend", "window.group=0"],
+        "window.group must be at least 1 token, not 0",
+    ),
+    (
+        ["+pe=rope", "+window=lambda_mask", "window.first=0"],
+        "window.first must be at least 1 token, not 0",
+    ),
+    (
+        ["+pe=rope", "+window=dca", "window.local=99"],
+        "window.local=99 leaves no chunk of window.longest=12",
+    ),
+    (
+        ["+pe=rope", "+attention_scale=llama4", "attention_scale.floor=0"],
+        "floor must be at least 1",
+    ),
+    (
+        ["+pe=rope", "+attention_scale=ssmax", "attention_scale.start=-1"],
+        "start must be a number above 0, or auto, not -1",
+    ),
+    (
+        ["+pe=rope", "+attention_scale=yarn", "attention_scale.factor=0"],
+        "factor must be at least 1, or auto, not 0",
+    ),
+    (
+        ["+pe=rope", "+position_ids=pose", "position_ids.multiple=nan"],
+        "position_ids.multiple must be at least 1, not nan",
+    ),
+    (
+        ["+pe=rope", "+position_ids=shape", "position_ids.largest=-1"],
+        "position_ids.largest must be at least 0, not -1",
+    ),
+    (
+        ["+pe=rope", "+qk_gain=per_pair", "qk_gain.weights=[1]"],
+        "qk_gain.weights has 1 numbers; a head has 4 pairs",
+    ),
+    (
+        ["+pe=rope", "+qk_gain=per_pair", "qk_gain.weights=[1,1,1,nan]"],
+        "qk_gain.weights must be finite numbers",
+    ),
+]
+TRAIN_DATA = [
     (["data.path=nowhere.txt"], "data.path=nowhere.txt does not exist"),
     (["data.path=empty.txt"], "the 0 documents of empty.txt leave none for validation"),
+    (["data.path=lone"], "the 0 documents of lone leave none for validation"),
     (["data.path=folder"], "data.path=folder holds no .txt, .md, .jsonl, .parquet file"),
     (["data.path=binary.txt"], "binary.txt is not UTF-8 text: invalid start byte at byte 0"),
     (["data.path=zeros.txt"], "zeros.txt is not text: it holds a zero at character 0"),
     (["data.path=latin.txt"], "latin.txt is not UTF-8 text: invalid continuation byte at byte 1"),
-    (["data.path=short.txt"], "as a length of 16 needs; the longest has 14"),
     (["data.path=broken.jsonl"], "broken.jsonl cannot be read as json"),
     (["data.path=broken.parquet"], "broken.parquet cannot be read as parquet"),
     (
@@ -199,6 +260,10 @@ TEXTS = [
     (["data.source=web"], "data.source must be one of python, text, hub, markov, copy, not 'web'"),
     (["data.tokenizer=nowhere.json"], "data.tokenizer='nowhere.json' is neither bpe, bytes"),
     (["data.tokenizer=../nowhere"], "data.tokenizer='../nowhere' is neither bpe, bytes"),
+    (
+        ["data.tokenizer=no/such/tokenizer"],
+        "data.tokenizer='no/such/tokenizer' is neither bpe, bytes",
+    ),
     (["data.tokenizer=binary.txt"], "data.tokenizer='binary.txt' is neither bpe, bytes"),
     (["data.tokenizer=gap.json"], "has ids up to 99, but 3 tokens"),
     (["data.tokenizer=letters"], "data=text does not go with data.tokenizer=letters"),
@@ -206,16 +271,29 @@ TEXTS = [
         ["data.tokenizer=bpe", "data.vocab_size=100"],
         "data.vocab_size must be at least 256, the bytes, not 100",
     ),
+    (["data=markov", "data.tokenizer=bpe"], "data=markov does not go with data.tokenizer=bpe"),
+    (
+        ["data=python", "data.tokenizer=letters"],
+        "data=python does not go with data.tokenizer=letters",
+    ),
+    (["data=markov", "data.documents=0"], "data.documents must be at least 1, not 0"),
+    (["data=markov", "data.seed=-1"], "data.seed must be at least 0, not -1"),
     (["data=markov", "data.symbols=1"], "data.symbols must lie between 2 and 62, not 1"),
-    (["data=markov", "data.order=9"], "data.order must be at most 5 with 5 symbols, not 9"),
+    (["data=copy", "data.symbols=63"], "data.symbols must lie between 2 and 62, not 63"),
+    (["data=markov", "data.vocab_size=7"], "data.vocab_size must be data.symbols=5, not 7"),
+    (["data=markov", "data.order=0"], "data.order must be at least 1, not 0"),
+    (["data=markov", "data.order=6"], "data.order must be at most 5 with 5 symbols, not 6"),
+    (
+        ["data=markov", "data.concentration=0"],
+        "data.concentration must be a number above 0, not 0",
+    ),
     (
         ["data=markov", "data.concentration=nan"],
         "data.concentration must be a number above 0, not nan",
     ),
-    (["data=markov", "data.documents=0"], "data.documents must be at least 1, not 0"),
     (
-        ["data=copy", "data.period_max=1"],
-        "data.period_max must be at least data.period_min=16, not 1",
+        ["data=copy", "data.period_max=15"],
+        "data.period_max must be at least data.period_min=16, not 15",
     ),
     (
         ["data=wikitext103", "data.path=../secrets"],
@@ -262,6 +340,10 @@ EVALUATE = [
     ([ALIBI, "+window=rerope"], "so it needs a rotary scheme, not one of the family bias"),
     ([RUN, "+attention_scale=ssmax"], "do not fit rope+ssmax"),
     (
+        [RUN, "+pe@extend=yarn", "extend.beta_fast=auto", "+attention_scale=logn"],
+        "YaRN has a temperature of its own",
+    ),
+    (
         [LEARNED, "context_lengths=[32,64]"],
         "learned ends at 16, below the shortest context length, 32",
     ),
@@ -304,7 +386,7 @@ SCRIPTS = {
         (["nowhere"], "nowhere is neither the folder of a run nor a file of curves"),
         (
             ["results/runs/rope", "--floor"],
-            "has no floor: it takes a measured run on data=markov or copy",
+            "rope has no floor: it takes a measured run on data=markov or copy",
         ),
     ],
     "collect": [
@@ -319,8 +401,14 @@ SCRIPTS = {
         ),
     ],
     "compare": [
-        (["results/runs/rope"], "nothing to compare: name two curves or more"),
-        (["results/runs/rope", "nowhere"], "nowhere holds no curves"),
+        (
+            ["results/runs/rope"],
+            "nothing to compare: name two curves or more that have a context length in common",
+        ),
+        (
+            ["results/runs/rope", "nowhere"],
+            "nowhere holds no curves; python -m posext.evaluate run=nowhere measures a trained run",
+        ),
         (
             ["results/runs/rope", "--protocol", "exact"],
             "results/runs/rope has no protocol 'exact'; it has 'fixed_target'",
@@ -365,7 +453,7 @@ SCRIPTS = {
         (["results/runs/rope", "--seed", "-1"], "--seed must be at least 0, not -1"),
     ],
 }
-SCHEMES = [
+SHOW_SCHEME = [
     (["show", "rope", "base=1"], "base must be a number above 1, not 1.0"),
     (["show", "rope", "base=large"], "base='large' of RoPE is not float"),
     (
@@ -460,7 +548,7 @@ SCHEMES = [
     ),
     (["show", "irope", "layers=[]"], "pe.layers must name at least one layer"),
 ]
-SHOW = [
+SHOW_COMMAND = [
     (["shwo", "yarn"], "unknown command 'shwo yarn'; there are: show NAME"),
     (["show", "yarnn"], "unknown positional encoding 'yarnn'; choose one of alibi"),
     (
@@ -479,37 +567,54 @@ SHOW = [
 
 
 @pytest.fixture(scope="module")
-def place(small, tmp_path_factory, request):
-    """A folder with three small runs, and with inputs that are wrong in every way; a test must leave it as it was."""
+def place(small, tmp_path_factory):
+    """A folder with three small runs, and with inputs that are wrong in every way."""
     place = tmp_path_factory.mktemp("place")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         for scheme in ("rope", "alibi", "learned"):
-            given = [f"+pe={scheme}", *small, "steps=1", "context_lengths=[16]", f"name={scheme}"]
-            patch.setattr("sys.argv", ["train", *given])
+            settings = [*small, "steps=1", "context_lengths=[16]", f"name={scheme}"]
+            patch.setattr("sys.argv", ["train", f"+pe={scheme}", *settings])
             train.main()
+    write_texts(place)
+    write_tables(place)
+    write_tokenizer(place / "gap.json")
+    write_broken_runs(place / "results/runs/rope", place / "runs")
+    return place
+
+
+def write_texts(place: Path) -> None:
     (place / "empty.txt").write_text("")
+    (place / "lone").mkdir()
+    (place / "lone" / "empty.txt").write_text("")
     (place / "binary.txt").write_bytes(bytes(range(255, -1, -1)) * 8)
     (place / "zeros.txt").write_bytes(bytes(4000))
     (place / "latin.txt").write_bytes(LONG.replace("a", "né").encode("latin-1"))
     (place / "short.txt").write_text("twenty letters in it")
     (place / "folder").mkdir()
     (place / "folder" / "picture.png").write_bytes(bytes(8))
+
+
+def write_tables(place: Path) -> None:
     (place / "broken.jsonl").write_text('{"text": "never clo')
     (place / "broken.parquet").write_bytes(b"PAR1" + bytes(40))
-    (place / "rows.jsonl").write_text(
-        "".join(json.dumps({"text": LONG, "number": 1.5}) + "\n" for _ in range(8))
-    )
+    row = json.dumps({"text": LONG, "number": 1.5}) + "\n"
+    (place / "rows.jsonl").write_text(8 * row)
     pd.DataFrame({"text": [LONG, None, LONG]}).to_parquet(place / "gaps.parquet")
-    gap = {"type": "WordLevel", "vocab": {"a": 0, "few": 1, "words": 99}, "unk_token": "a"}
-    plain = dict.fromkeys(
-        ["truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder"]
-    )
-    (place / "gap.json").write_text(
-        json.dumps({"version": "1.0", "added_tokens": [], **plain, "model": gap})
-    )
-    config = (place / "results/runs/rope/config.yaml").read_text()
-    changed = {
+
+
+def write_tokenizer(file: Path) -> None:
+    """Write a tokenizer of three tokens, of which one has a larger id."""
+    model = {"type": "WordLevel", "vocab": {"a": 0, "few": 1, "words": 99}, "unk_token": "a"}
+    parts = "truncation padding normalizer pre_tokenizer post_processor decoder".split()
+    content = {"version": "1.0", "added_tokens": [], **dict.fromkeys(parts), "model": model}
+    file.write_text(json.dumps(content))
+
+
+def write_broken_runs(run: Path, folder: Path) -> None:
+    """Write copies of a run, each broken in one file."""
+    config = (run / "config.yaml").read_text()
+    configs = {
         "unfinished": config,
         "cut": config.replace("train_length: 16\n", ""),
         "future": config + "dropout: 0.1\n",
@@ -518,44 +623,50 @@ def place(small, tmp_path_factory, request):
         "nameless": config.replace("_target_: posext.pe.rope.RoPE", "scale: 1"),
         **dict.fromkeys(["record", "recordless", "weights", "other"], config),
     }
-    for name, text in changed.items():
-        folder = place / "runs" / name
-        shutil.copytree(place / "results/runs/rope", folder)
-        (folder / "config.yaml").write_text(text)
-    record = (place / "results/runs/rope/run.json").read_text()
-    (place / "runs/unfinished/run.json").unlink()
-    (place / "runs/unfinished/curves.csv").unlink()
-    (place / "runs/record/run.json").write_text(record[:40])
-    (place / "runs/recordless/run.json").write_text("{}")
-    (place / "runs/other/run.json").write_text(
-        json.dumps({**json.loads(record), "data": "0123456789abcdef"})
-    )
-    (place / "runs/weights/model.safetensors").write_bytes(b"weights")
-    return place
+    for name, text in configs.items():
+        shutil.copytree(run, folder / name)
+        (folder / name / "config.yaml").write_text(text)
+    record = (run / "run.json").read_text()
+    (folder / "unfinished/run.json").unlink()
+    (folder / "unfinished/curves.csv").unlink()
+    (folder / "record/run.json").write_text(record[:40])
+    (folder / "recordless/run.json").write_text("{}")
+    other = json.loads(record) | {"data": "0123456789abcdef"}
+    (folder / "other/run.json").write_text(json.dumps(other))
+    (folder / "weights/model.safetensors").write_bytes(b"weights")
 
 
 def files(folder: Path) -> dict[str, str]:
-    """Every folder and file below, with a digest of what it holds."""
-    below = sorted(folder.rglob("*"))
+    """Return every folder and file below, with a digest of its content."""
     return {
-        str(p): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "folder"
-        for p in below
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def corpora(small: list[str]) -> set[str]:
+    """Return the complete corpora in the cache of these settings."""
+    (cache,) = [setting.partition("=")[2] for setting in small if setting.startswith("data.cache=")]
+    return {
+        path.name
+        for path in Path(cache).iterdir()
+        if path.is_dir() and path.suffix != ".unfinished"
     }
 
 
 @pytest.fixture
-def refused(place, monkeypatch, capsys):
-    """Run an entry point there, and check that it ends as it must: with one line that says this."""
+def check_refused(place, monkeypatch, capsys):
+    """Run an entry point in that folder, and check that it ends with one line, as it must."""
 
-    def check(main, typed: list[str], says: str) -> None:
+    def check(main, arguments: list[str], message: str) -> None:
         monkeypatch.chdir(place)
-        monkeypatch.setattr("sys.argv", ["posext", *typed])
+        monkeypatch.setattr("sys.argv", ["posext", *arguments])
         before = files(place)
         capsys.readouterr()
         with pytest.raises(SystemExit) as stopped:
             main()
         err = capsys.readouterr().err
-        assert says in err
+        assert message in err
         assert len(err.splitlines()) == 1, err
         assert err.startswith("posext: ")
         assert stopped.value.code == 2
@@ -564,77 +675,90 @@ def refused(place, monkeypatch, capsys):
     return check
 
 
-def ids(case):
-    return " ".join(case) if isinstance(case, list) else ""
-
-
-@pytest.mark.parametrize(("typed", "says"), SETTINGS + LENGTHS + NETWORK, ids=ids)
-def test_a_run_that_cannot_be_trained_is_refused(refused, small, typed, says):
-    refused(train.main, [*small, *typed], says)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("typed", "says"), AXES + MORE, ids=ids)
-def test_an_axis_or_a_setting_that_cannot_be_is_refused(refused, small, typed, says):
-    refused(train.main, [*small, *typed], says)
-
-
-@pytest.mark.parametrize(("typed", "says"), TEXTS, ids=ids)
-def test_a_corpus_or_tokenizer_that_cannot_be_used_is_refused(refused, small, typed, says):
-    if typed[0].startswith("data="):  # another source, which has its own tokenizer
-        small = [setting for setting in small if not setting.startswith("data.tokenizer")]
-    refused(train.main, ["+pe=rope", *small, "evaluate=false", *typed], says)
-
-
-@pytest.mark.parametrize(("typed", "says"), EVALUATE, ids=ids)
-def test_a_measurement_that_cannot_be_made_is_refused(refused, typed, says):
-    refused(evaluate.main, ["tracking.wandb=disabled", *typed], says)
+def case_id(value):
+    return " ".join(value) if isinstance(value, list) else ""
 
 
 @pytest.mark.parametrize(
-    ("script", "typed", "says"),
-    [(s, *case) for s, cases in SCRIPTS.items() for case in cases],
-    ids=ids,
+    ("arguments", "message"), TRAIN_SETTINGS + TRAIN_LENGTHS + TRAIN_NETWORK, ids=case_id
 )
-def test_a_script_refuses_what_it_cannot_use(refused, script, typed, says):
-    refused(lambda: runpy.run_path(str(FOLDER / f"{script}.py"), run_name="__main__"), typed, says)
+def test_train_refuses_settings(check_refused, small, arguments, message):
+    check_refused(train.main, [*small, *arguments], message)
 
 
-@pytest.mark.parametrize(("typed", "says"), SCHEMES + SHOW, ids=ids)
-def test_what_cannot_be_shown_is_refused(refused, typed, says):
-    refused(show.main, typed, says)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "message"), TRAIN_MORE_SETTINGS + TRAIN_MODIFIERS, ids=case_id
+)
+def test_train_refuses_more_settings_and_modifiers(check_refused, small, arguments, message):
+    check_refused(train.main, [*small, *arguments], message)
 
 
-def test_more_processes_than_sequences_are_refused(refused, small, monkeypatch):
+@pytest.mark.parametrize(("arguments", "message"), TRAIN_DATA, ids=case_id)
+def test_train_refuses_data_and_caches_nothing(
+    check_refused, small, monkeypatch, arguments, message
+):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    before = corpora(small)
+    settings = ["+pe=rope", *small, "evaluate=false"]
+    if arguments[0].startswith("data="):  # another source, which has its own tokenizer
+        settings = [setting for setting in settings if not setting.startswith("data.tokenizer")]
+    check_refused(train.main, [*settings, *arguments], message)
+    assert corpora(small) == before
+
+
+@pytest.mark.parametrize(("arguments", "message"), EVALUATE, ids=case_id)
+def test_evaluate_refuses_runs_and_settings(check_refused, arguments, message):
+    check_refused(evaluate.main, ["tracking.wandb=disabled", *arguments], message)
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        pytest.param(script, arguments, message, id=" ".join([script, *arguments]))
+        for script, cases in SCRIPTS.items()
+        for arguments, message in cases
+    ],
+)
+def test_script_refuses_arguments(check_refused, script, arguments, message):
+    file = SCRIPT_FOLDER / f"{script}.py"
+    check_refused(lambda: runpy.run_path(str(file), run_name="__main__"), arguments, message)
+
+
+@pytest.mark.parametrize(("arguments", "message"), SHOW_SCHEME + SHOW_COMMAND, ids=case_id)
+def test_show_refuses_schemes_and_settings(check_refused, arguments, message):
+    check_refused(schemes.main, arguments, message)
+
+
+def test_train_refuses_more_processes_than_sequences(check_refused, small, monkeypatch):
     many = SimpleNamespace(num_processes=17, is_main_process=True, main_process_first=nullcontext)
     monkeypatch.setattr("posext.train.PartialState", lambda: many)
-    refused(
-        train.main,
-        ["+pe=rope", *small],
-        "17 processes cannot share 16 sequences of 16 tokens a step",
-    )
+    message = "17 processes cannot share 16 sequences of 16 tokens a step"
+    check_refused(train.main, ["+pe=rope", *small], message)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("typed", "says"),
+    ("arguments", "message"),
     [
         (
             ["-m", "posext.train", "+pe=rope", "precision=fp8"],
             "precision must be one of auto, fp32, bf16, not 'fp8'",
         ),
         (["-m", "posext.evaluate", "run=nowhere"], "nowhere is not the folder of a run"),
-        ([str(FOLDER / "plot_curves.py"), "nowhere"], "nowhere is neither"),
-        ([str(FOLDER / "compare.py"), "--seed"], "expected one argument"),
+        ([str(SCRIPT_FOLDER / "plot_curves.py"), "nowhere"], "nowhere is neither"),
+        ([str(SCRIPT_FOLDER / "compare.py"), "--seed"], "expected one argument"),
     ],
 )
-def test_a_command_that_is_refused_exits_with_2(tmp_path, typed, says):
-    environment = {**os.environ, "PYTHONPATH": str(FOLDER.parent)}
-    ended = subprocess.run(
-        [sys.executable, *typed], capture_output=True, text=True, env=environment
+def test_command_in_its_own_process_exits_with_2(tmp_path, arguments, message):
+    finished = subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(SCRIPT_FOLDER.parent)},
     )
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("posext: ")
-    assert says in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr.startswith("posext: ")
+    assert message in finished.stderr
+    assert len(finished.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())

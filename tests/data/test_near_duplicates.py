@@ -1,3 +1,5 @@
+"""Near-copies on one side of the split, and held-out lines that occur in training documents."""
+
 import json
 import random
 
@@ -16,8 +18,8 @@ def text_of(seed: int, count: int = 40) -> str:
     return "".join(f"line {rng.randrange(10**12)} of document {seed}\n" for _ in range(count))
 
 
-def changed(text: str, every: int) -> str:
-    """A near-copy: each so many-th line is another one."""
+def near_copy(text: str, every: int) -> str:
+    """Return a copy of a text with one in `every` lines replaced."""
     kept = text.splitlines()
     return "\n".join(
         f"another line, the {i}-th one here" if i % every == 0 else kept[i]
@@ -26,7 +28,7 @@ def changed(text: str, every: int) -> str:
 
 
 def name_on(side: bool, stem: str) -> str:
-    """A file name that is held out by itself, or is not."""
+    """Return a file name that is held out by its hash, or is not."""
     names = (f"{stem}{i}.txt" for i in range(1000))
     return next(name for name in names if corpus.held_out(name, SHARE) == side)
 
@@ -50,35 +52,36 @@ def sides(folder, **changes) -> dict[str, bool]:
 
 @pytest.fixture
 def folder(tmp_path):
-    """Twenty unrelated files, and one of each side that are near-copies."""
-    made = tmp_path / "corpus"
-    made.mkdir()
+    """Twenty unrelated files, and two near-copies whose names are on different sides."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
     for index in range(20):
-        (made / f"{index}.txt").write_text(text_of(index))
-    (made / name_on(False, "a")).write_text(text_of(100))
-    (made / name_on(True, "b")).write_text(changed(text_of(100), every=4))
-    return made
+        (folder / f"{index}.txt").write_text(text_of(index))
+    (folder / name_on(False, "a")).write_text(text_of(100))
+    (folder / name_on(True, "b")).write_text(near_copy(text_of(100), every=4))
+    return folder
 
 
-def test_documents_puts_near_copies_on_the_side_of_the_first_name(folder):
-    found = sides(folder)
-    assert [found[name_on(False, "a")], found[name_on(True, "b")]] == [False, False]
+def test_documents_splits_near_copies_by_their_first_name(folder):
+    validation = sides(folder)
+    assert not validation[name_on(False, "a")]
+    assert not validation[name_on(True, "b")]
 
 
-def test_documents_puts_near_copies_among_rows_on_one_side(tmp_path):
-    rows = [{"text": changed(text_of(0), every=4) if i % 2 else text_of(0)} for i in range(20)]
+def test_documents_puts_near_copied_rows_on_one_side(tmp_path):
+    rows = [{"text": near_copy(text_of(0), every=4) if i % 2 else text_of(0)} for i in range(20)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert len({corpus.held_out(f"rows.jsonl#{i}", SHARE) for i in range(20)}) == 2
     assert len(set(sides(tmp_path / "rows.jsonl").values())) == 1
 
 
-def test_documents_leaves_unrelated_documents_where_their_names_put_them(folder):
-    found = sides(folder)
+def test_documents_splits_unrelated_documents_by_name(folder):
+    validation = sides(folder)
     for index in range(20):
-        assert found[f"{index}.txt"] == corpus.held_out(f"{index}.txt", SHARE)
+        assert validation[f"{index}.txt"] == corpus.held_out(f"{index}.txt", SHARE)
 
 
-def test_documents_moves_no_other_document_when_a_copy_joins(folder):
+def test_documents_moves_no_other_document_for_a_new_copy(folder):
     before = sides(folder)
     (folder / "zzz.txt").write_text(text_of(3))
     after = sides(folder)
@@ -86,14 +89,14 @@ def test_documents_moves_no_other_document_when_a_copy_joins(folder):
     assert after == before
 
 
-def test_documents_finds_copies_in_the_standard_library_whose_names_lie_apart():
+def test_near_copies_finds_copies_in_the_standard_library():
     config = DataConfig(source="python")
     groups = corpus.near_copies(config)
     assert groups["encodings/cp858.py"] == groups["encodings/cp437.py"]
     assert max(list(groups.values()).count(first) for first in set(groups.values())) < 100
 
 
-def test_documents_does_not_group_a_text_that_is_cut_nor_drawn_ones(tmp_path):
+def test_near_copies_is_empty_for_one_text_and_for_synthetic(tmp_path):
     (tmp_path / "book.txt").write_text("the same line all through the book\n" * 100)
     assert corpus.near_copies(config_of(tmp_path / "book.txt")) == {}
     assert set(sides(tmp_path / "book.txt")) == {"book.txt"}
@@ -103,41 +106,38 @@ def test_documents_does_not_group_a_text_that_is_cut_nor_drawn_ones(tmp_path):
     assert corpus.near_copies(drawn) == {}
 
 
-def test_first_names_do_not_depend_on_the_order_of_documents():
+def test_first_names_is_independent_of_document_order():
     texts = [(f"{i}", text_of(i)) for i in range(8)]
-    texts += [(f"copy of {i}", changed(text_of(i), every=3 + i)) for i in range(4)]
+    texts += [(f"copy of {i}", near_copy(text_of(i), every=3 + i)) for i in range(4)]
     expected = first_names(texts)
     assert expected == {name: f"{i}" for i in range(4) for name in (f"{i}", f"copy of {i}")}
     for seed in range(5):
         assert first_names(random.Random(seed).sample(texts, len(texts))) == expected
 
 
-def test_first_names_join_a_chain_of_copies_under_its_first_name():
+def test_first_names_joins_a_chain_of_copies():
     whole = text_of(0, 100).splitlines()
-    texts = [
-        (name, "\n".join(whole[at : at + 40]))
-        for name, at in zip("fbcdea", range(0, 60, 10), strict=True)
-    ]
+    starts = zip("fbcdea", range(0, 60, 10), strict=True)
+    texts = [(name, "\n".join(whole[start : start + 40])) for name, start in starts]
     assert first_names([texts[0], texts[-1]]) == {}  # the ends share nothing
     assert first_names(texts) == dict.fromkeys("abcdef", "a")
 
 
-def test_first_names_leave_alone_what_shares_few_lines_or_has_none():
+def test_first_names_omits_documents_that_share_few_lines():
     header = text_of(0, 5)
     texts = [(f"{i}", header + text_of(i, 40)) for i in range(1, 5)]
     assert first_names([*texts, ("short", "a\nb\n"), ("shorter", "a\nb\n"), ("empty", "")]) == {}
     assert first_names([]) == {}
 
 
-def test_first_names_of_a_document_longer_than_what_is_signed_at_once(monkeypatch):
+def test_first_names_of_a_document_signed_in_several_parts(monkeypatch):
     monkeypatch.setattr("posext.data.near_duplicates.LINES_AT_ONCE", 7)
-    assert first_names([("a", text_of(0)), ("b", changed(text_of(0), every=3))]) == {
-        "a": "a",
-        "b": "a",
-    }
+    texts = [("a", text_of(0)), ("b", near_copy(text_of(0), every=3))]
+    assert first_names(texts) == {"a": "a", "b": "a"}
 
 
-def test_lines_are_stripped_counted_as_often_as_they_stand_and_the_same_on_all_machines():
+def test_lines_hashes_each_stripped_line_of_enough_letters():
+    """Repeated lines are counted each time, and hashes are the same on all machines."""
     long = "x" * SHORTEST_LINE
     assert len(lines(f"  {long}\n{long}\t\n{long[1:]}   \n")) == 2
     assert set(lines(f"  {long}\n{long}\t\n").tolist()) == {1450814000335998049}
@@ -145,44 +145,48 @@ def test_lines_are_stripped_counted_as_often_as_they_stand_and_the_same_on_all_m
 
 
 def brute_force(config: DataConfig) -> dict[str, float]:
+    """Return the overlap, counted line by line."""
     documents = list(corpus.documents(config))
-    long = {
-        d.name: [s for line in d.text.split("\n") if len(s := line.strip()) >= SHORTEST_LINE]
-        for d in documents
+    lines_by_name = {
+        document.name: [
+            stripped
+            for line in document.text.split("\n")
+            if len(stripped := line.strip()) >= SHORTEST_LINE
+        ]
+        for document in documents
     }
-    training = [line for d in documents if not d.validation for line in long[d.name]]
-    held_out = [long[d.name] for d in documents if d.validation]
-    stand = [sum(line in training for line in document) for document in held_out]
+    training = [line for d in documents if not d.validation for line in lines_by_name[d.name]]
+    held_out = [lines_by_name[d.name] for d in documents if d.validation]
+    shared = [sum(line in training for line in lines) for lines in held_out]
+    over_half = [2 * count > len(lines) for count, lines in zip(shared, held_out, strict=True)]
     return {
-        "lines": round(sum(stand) / sum(map(len, held_out)), 4),
+        "lines": round(sum(shared) / sum(map(len, held_out)), 4),
         "documents": len(held_out),
-        "documents_over_half": sum(
-            2 * count > len(of) for count, of in zip(stand, held_out, strict=True)
-        ),
+        "documents_over_half": sum(over_half),
     }
 
 
-def test_load_records_the_share_that_a_brute_force_count_gives(folder):
-    (folder / name_on(True, "c")).write_text(
-        "".join(text_of(i, 2) for i in range(20))  # of every document little, together all
-    )
-    found = dataset.load_data(config_of(folder), progress=False).overlap
-    assert found == brute_force(config_of(folder))
-    assert found["documents_over_half"] == 1
-    assert found["lines"] > 0
+def test_load_data_records_the_overlap_of_a_brute_force_count(folder):
+    # Two lines of each of twenty documents: in training in all, though little of each.
+    mixture = "".join(text_of(i, 2) for i in range(20))
+    (folder / name_on(True, "c")).write_text(mixture)
+    recorded = dataset.load_data(config_of(folder), progress=False).overlap
+    assert recorded == brute_force(config_of(folder))
+    assert recorded["documents_over_half"] == 1
+    assert recorded["lines"] > 0
 
 
 def test_overlap_in_words_counts_lines_and_documents(folder):
     tokens = dataset.load_data(config_of(folder), progress=False)
-    said = tokens.overlap_in_words()
-    assert f"{tokens.overlap['lines']:.1%} stand in training documents too" in said
-    assert f"in 0 of {tokens.overlap['documents']} documents more than half" in said
+    sentence = tokens.overlap_in_words()
+    assert f"{tokens.overlap['lines']:.1%} stand in training documents too" in sentence
+    assert f"in 0 of {tokens.overlap['documents']} documents more than half" in sentence
 
 
-def test_load_of_a_corpus_without_lines_that_count(tmp_path):
+def test_load_data_records_no_overlap_without_counted_lines(tmp_path):
     (tmp_path / "book.txt").write_text("0123456789\n" * 100)
-    found = dataset.load_data(config_of(tmp_path / "book.txt"), progress=False).overlap
-    assert found == {"lines": 0.0, "documents": 1, "documents_over_half": 0}
+    tokens = dataset.load_data(config_of(tmp_path / "book.txt"), progress=False)
+    assert tokens.overlap == {"lines": 0.0, "documents": 1, "documents_over_half": 0}
 
 
 def test_overlap_of_the_largest_and_the_smallest_hash():
@@ -197,6 +201,6 @@ def test_train_prints_and_records_the_overlap(command, small):
     assert code == 0
     assert "held-out text: of the lines in held-out documents 0.0% stand in training" in out
     with open("results/runs/mine/run.json") as file:
-        found = json.load(file)["held_out_overlap"]
-    assert found["lines"] == 0.0
-    assert found["documents"] > 0
+        recorded = json.load(file)["held_out_overlap"]
+    assert recorded["lines"] == 0.0
+    assert recorded["documents"] > 0

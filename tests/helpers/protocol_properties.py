@@ -1,7 +1,8 @@
-"""What every protocol must hold, as functions of a protocol: they pass on the real ones and catch wrong variants.
+"""Properties of every protocol, which real protocols have and wrong variants lack.
 
-A property is called with the protocol's name, its function from (documents, lengths, settings) to a plan, and how its
-model is read (the identity, but for a mutant), and fails with an AssertionError.
+A property is a function of a protocol's name, its function from (documents, lengths, settings) to a
+plan, and `read`, which changes how a model is read (the identity for a real protocol). It raises
+AssertionError if the protocol lacks it.
 """
 
 import functools
@@ -14,14 +15,12 @@ import torch
 from posext.eval.protocols import ProtocolPlan, ProtocolSettings, measure_protocol
 from posext.eval.scoring import score_windows
 
-VOCABULARY, SIZE, LENGTHS, STRIDE = (
-    11,
-    4,
-    [8, 16, 32, 64],
-    6,
-)  # the stride that stands in for the presets' 256
+VOCABULARY = 11
+SIZE = 4  # targets of a block
+LENGTHS = [8, 16, 32, 64]
+STRIDE = 6  # stands in for the presets' 256
 SETTINGS = ProtocolSettings(train_length=16, size=SIZE, blocks=3)
-rng = np.random.default_rng(0)
+COUNTS = (40, 65, 66, 67, 100, 300, 64)  # tokens of each document
 
 
 class Corpus(NamedTuple):
@@ -39,10 +38,15 @@ class Corpus(NamedTuple):
         return self.tokens[index]
 
 
-COUNTS = (40, 65, 66, 67, 100, 300, 64)
-RANDOM = Corpus([rng.integers(0, VOCABULARY, size=n) for n in COUNTS])
+def random_corpus(counts=COUNTS, symbols=VOCABULARY, seed=0) -> Corpus:
+    """Return documents with so many uniform tokens."""
+    rng = np.random.default_rng(seed)
+    return Corpus([rng.integers(0, symbols, size=count) for count in counts])
+
+
+RANDOM = random_corpus()
 ZEROS = Corpus([np.zeros(n, dtype=np.int64) for n in COUNTS])
-PLACES = Corpus([np.arange(n) for n in COUNTS])  # every token names its place
+PLACES = Corpus([np.arange(n) for n in COUNTS])  # each token is its own index
 KEPT = [index for index, n in enumerate(COUNTS) if n > LENGTHS[-1]]
 
 
@@ -72,14 +76,15 @@ def next_place(tokens):
 
 
 def contexts(name, n, length):
-    """By hand: tokens of context of every label of a document of n tokens that is scored at a context length."""
-    longest, eighth = LENGTHS[-1], max(1, length // 8)
+    """Tokens of context of every scored label of a document of n tokens, counted by hand."""
+    longest = LENGTHS[-1]
+    eighth = max(1, length // 8)
+    slots = 1 + (n - 1 - longest) // SIZE
+    block = [*range(length - SIZE + 1, length + 1)]
     slid = range(length - STRIDE + 1, length + 1)
     return {
-        "fixed_target": [*range(length - SIZE + 1, length + 1)]
-        * min(3, 1 + (n - 1 - longest) // SIZE),
-        "far_copy": [*range(length - SIZE + 1, length + 1)]
-        * min(12, 1 + (n - 1 - longest) // SIZE),
+        "fixed_target": block * min(3, slots),
+        "far_copy": block * min(12, slots),
         "per_position": [*range(1, longest + 1)] * min(3, (n - 1) // longest),
         "nonoverlap": [(label - 1) % length + 1 for label in range(1, n)],
         "alibi": [(label - 1) % length + 1 for label in range(1, n)],
@@ -101,52 +106,46 @@ def targets(plan: ProtocolPlan, length: int) -> list[tuple[int, int]]:
     ]
 
 
-def closed_form(name, make_plan, read):
-    """Tokens of every document, its sum, and the corpus mean, are those of the contexts counted by hand."""
+def groups_by_target(plan: ProtocolPlan, length: int) -> dict[tuple[int, int], str]:
+    groups = [group for w in plan.windows[length] for group in plan.groups(w)]
+    return dict(zip(targets(plan, length), groups, strict=True))
+
+
+def has_counted_contexts(name, make_plan, read):
+    """Tokens and sum of every document, and the mean, are those of contexts counted by hand."""
     sums = measure_protocol(make_plan, read(by_context), ZEROS, LENGTHS, SETTINGS)
     lengths = LENGTHS if name != "per_position" else LENGTHS[-1:]
     assert sorted(set(sums.context_length)) == lengths
     for length in lengths:
         expected = {f"d{d}": contexts(name, COUNTS[d], length) for d in KEPT}
-        at = (
-            sums.loc[sums.context_length == length]
-            .groupby("document")[["nll", "weight", "tokens"]]
-            .sum()
-        )
+        of_length = sums.loc[sums.context_length == length]
+        by_document = of_length.groupby("document")[["nll", "weight", "tokens"]].sum()
         unit = 1 / (length - 1) if name in ("yarn_paper", "longlora") else 1
-        assert {d: n for d, n in at.tokens.items() if n} == {
-            d: len(of) for d, of in expected.items() if of
-        }
-        for document, row in at.iterrows():
+        scored = {document: n for document, n in by_document.tokens.items() if n}
+        assert scored == {document: len(counts) for document, counts in expected.items() if counts}
+        for document, row in by_document.iterrows():
             assert row.nll == pytest.approx(unit * sum(map(cost, expected[document])), rel=1e-5)
-        everything = np.concatenate([[cost(n) for n in of] for of in expected.values()])
-        assert at.nll.sum() / at.weight.sum() == pytest.approx(everything.mean(), rel=1e-5)
+        all_costs = [cost(n) for counts in expected.values() for n in counts]
+        mean = by_document.nll.sum() / by_document.weight.sum()
+        assert mean == pytest.approx(np.mean(all_costs), rel=1e-5)
 
 
-def once(name, make_plan, read):
-    """No label is scored twice."""
+def scores_labels_once(name, make_plan, read):
     plan = make_plan(PLACES, LENGTHS, SETTINGS)
     for length in plan.windows if name != "longlora" else []:
         scored = targets(plan, length)
         assert len(scored) == len(set(scored))
 
 
-def same_at_every_length(name, make_plan, read):
+def scores_the_same_labels_at_every_length(name, make_plan, read):
     """The labels scored, and their groups, do not depend on the context length."""
     plan = make_plan(RANDOM, LENGTHS, SETTINGS)
     if name not in ("yarn_paper", "longlora"):
-        groups = [
-            {
-                t: g
-                for w in windows
-                for t, g in zip(targets(ProtocolPlan({0: [w]}), 0), plan.groups(w), strict=True)
-            }
-            for windows in plan.windows.values()
-        ]
+        groups = [groups_by_target(plan, length) for length in plan.windows]
         assert all(of_length == groups[0] for of_length in groups)
 
 
-def none_left_out(name, make_plan, read):
+def scores_all_labels(name, make_plan, read):
     """The labels scored are all there are; where blocks are drawn, each is in some draw."""
     longest = LENGTHS[-1]
     first = {
@@ -167,16 +166,18 @@ def none_left_out(name, make_plan, read):
         }
 
 
-def label_is_the_next_token(name, make_plan, read):
+def scores_the_next_token(name, make_plan, read):
     """A model that puts all its mass on the token after each input loses nothing."""
     plan = make_plan(PLACES, LENGTHS, SETTINGS)
     for windows in plan.windows.values():
-        assert (
-            max(
-                nll.max() for nll in score_windows(read(next_place), PLACES.document, windows, 4096)
-            )
-            < 1e-6
-        )
+        scored = score_windows(read(next_place), PLACES.document, windows, 4096)
+        assert max(nll.max() for nll in scored) < 1e-6
 
 
-PROPERTIES = [closed_form, once, same_at_every_length, none_left_out, label_is_the_next_token]
+PROPERTIES = [
+    has_counted_contexts,
+    scores_labels_once,
+    scores_the_same_labels_at_every_length,
+    scores_all_labels,
+    scores_the_next_token,
+]
