@@ -74,9 +74,8 @@ def evaluate(
         )
     main = PartialState().is_main_process
     with run_lock(run, main):
-        if main and arguments is not None:
-            record_command(run.folder, "evaluate", arguments)
-        measure_run(run, tokens or dataset.load_data(run.config.data, main), extension)
+        tokens = tokens or dataset.load_data(run.config.data, main)
+        measure_run(run, tokens, extension, arguments=arguments)
     return run
 
 
@@ -179,6 +178,7 @@ def measure_run(
     extension: Extension | None = None,
     plan: EvalPlan | None = None,
     wandb_run: Any = None,
+    arguments: list[str] | None = None,
 ) -> pd.DataFrame:
     """Measure one scheme on a run's weights and write curves, charts and page.
 
@@ -190,6 +190,7 @@ def measure_run(
         extension: The scheme to measure; None for the one of the run.
         plan: The plan of what to measure, if it was made already.
         wandb_run: The wandb run that training left open; it receives the curve and is finished.
+        arguments: What was typed to measure it, for the log of the run's commands.
 
     Returns:
         The rows of curves.csv that were measured; none off the main process.
@@ -235,6 +236,8 @@ def measure_run(
     measured_rows = pd.concat(curve_rows, ignore_index=True)
     if isinstance(corpus, SyntheticData):
         bayes_floor.warn_if_far(measured_rows, corpus.symbols)
+    if arguments is not None:
+        record_command(run.folder, "evaluate", arguments)
     write_outputs(run, measured_rows, pd.concat(retrieval_rows, ignore_index=True), wandb_run)
     cache.drop()
     return measured_rows

@@ -24,7 +24,7 @@ class QKGain(Modifier):
         weights: Fixed gains, one per pair or dimension; None: learned from 1, for every layer.
 
     Raises:
-        PosextError: of="pair" with an odd head_dim, or weights of another number or not finite.
+        PosextError: of="pair" with an odd head_dim, or weights of another number.
     """
 
     paper = "design note"

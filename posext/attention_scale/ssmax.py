@@ -20,9 +20,6 @@ class SSMax(AttentionScale):
     Args:
         shape: Dimensions of the network.
         start: Initial s; "auto": the factor is 1 at the original length.
-
-    Raises:
-        PosextError: start is not above 0, or not finite.
     """
 
     paper = "arXiv:2501.19399"

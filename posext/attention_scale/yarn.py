@@ -19,9 +19,6 @@ class YaRNTemperature(AttentionScale):
     Args:
         shape: Dimensions of the network.
         factor: The factor s; "auto": max(length, trained length) / original length.
-
-    Raises:
-        PosextError: factor is below 1 or not finite.
     """
 
     paper = "arXiv:2309.00071"

@@ -49,14 +49,14 @@ class DataConfig:
 class PythonData(DataConfig):
     """The standard library of the Python that runs."""
 
-    source: Annotated[str, OneOf(("python",))] = "python"
+    source: Annotated[str, OneOf(("python",))] = "python"  # of the documents
 
 
 @dataclass
 class TextData(DataConfig):
     """Local files."""
 
-    source: Annotated[str, OneOf(("text",))] = "text"
+    source: Annotated[str, OneOf(("text",))] = "text"  # of the documents
     path: str | None = None  # a file or folder of .txt, .md, .jsonl or .parquet
     column: str = "text"  # of .jsonl and .parquet
 
@@ -76,7 +76,7 @@ class TextData(DataConfig):
 class HubData(DataConfig):
     """A data set on the hub, with splits train and validation."""
 
-    source: Annotated[str, OneOf(("hub",))] = "hub"
+    source: Annotated[str, OneOf(("hub",))] = "hub"  # of the documents
     path: str | None = None  # its id, OWNER/NAME
     subset: str | None = None  # its configuration
     column: str = "text"  # of the texts
@@ -90,7 +90,7 @@ class HubData(DataConfig):
 class SyntheticData(DataConfig):
     """Documents of a known law, one token a symbol."""
 
-    tokenizer: Annotated[str, OneOf(("letters",))] = "letters"
+    tokenizer: Annotated[str, OneOf(("letters",))] = "letters"  # a token is a symbol
     vocab_size: Count = 5  # the symbols
     recall_share: float = 0.0  # no symbol is rare enough to be a key
     documents: Count = 1100  # number of documents
@@ -114,7 +114,7 @@ class SyntheticData(DataConfig):
 class MarkovData(SyntheticData):
     """Markov chains, each with a transition table of its own."""
 
-    source: Annotated[str, OneOf(("markov",))] = "markov"
+    source: Annotated[str, OneOf(("markov",))] = "markov"  # of the documents
     order: Count = 1  # the number of symbols that determine the next one's distribution
     concentration: Positive = 0.3  # of the symmetric Dirichlet of transition rows
 
@@ -133,7 +133,7 @@ class MarkovData(SyntheticData):
 class CopyData(SyntheticData):
     """Random blocks, each repeated to the end of its document."""
 
-    source: Annotated[str, OneOf(("copy",))] = "copy"
+    source: Annotated[str, OneOf(("copy",))] = "copy"  # of the documents
     vocab_size: Count = 32  # the symbols
     symbols: Annotated[int, Ge(2), Le(len(LETTERS))] = 32  # size of the alphabet
     period_min: Count = 16  # the shortest repeated block, in tokens

@@ -109,6 +109,7 @@ class EvaluationConfig:
 class TrackingConfig:
     """Tracking on wandb; the files in the run's folder are always written."""
 
+    # disabled: none, not even a folder
     wandb: Annotated[str, OneOf(("offline", "online", "disabled"))] = "offline"
     project: str = "posext"  # on wandb
 

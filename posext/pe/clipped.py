@@ -20,9 +20,6 @@ class Clipped(RoPE):
         base: Base of the inverse frequencies.
         share: Share of the pairs that is slowed: 20 of the 64 pairs of head dimension 128 in the
             paper.
-
-    Raises:
-        PosextError: share is not in 0 .. 1.
     """
 
     paper = "arXiv:2602.05258"

@@ -20,9 +20,6 @@ class CoPE(PositionalEncoding):
     Args:
         shape: Dimensions of the network.
         max_position: Length of e; p is clamped to its end.
-
-    Raises:
-        PosextError: max_position is below 2.
     """
 
     paper = "arXiv:2405.18719"

@@ -24,7 +24,7 @@ class DAPE(PositionalEncoding):
         width: Hidden width of the MLP.
 
     Raises:
-        PosextError: width is below 1, or `based_on` has no additive bias.
+        PosextError: `based_on` has no additive bias.
     """
 
     paper = "arXiv:2405.14722"

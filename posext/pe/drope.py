@@ -19,9 +19,6 @@ class DroPE(RoPE):
         base: Base of the inverse frequencies.
         share: Share of the steps without positions, at the end: an eighth of the tokens in the
             paper, for training from scratch.
-
-    Raises:
-        PosextError: share is not in 0 .. 1.
     """
 
     paper = "arXiv:2512.12167"

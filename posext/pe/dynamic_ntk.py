@@ -24,7 +24,7 @@ class DynamicNTK(RoPE):
         hf_factor: The factor f of the "hf" form.
 
     Raises:
-        PosextError: hf_factor is not 1 with semantics="paper", or below 1; or head_dim is 2.
+        PosextError: hf_factor is not 1 with semantics="paper", or head_dim is 2.
     """
 
     paper = "arXiv:2309.00071"

@@ -23,9 +23,6 @@ class FIRE(PositionalEncoding):
         c: Initial value of c.
         threshold: Initial threshold in tokens; "auto": a quarter of the original length, as 512 of
             2,048 in the paper.
-
-    Raises:
-        PosextError: width or threshold is below 1, or c is not finite.
     """
 
     paper = "arXiv:2310.04418"

@@ -17,9 +17,6 @@ class GiraffePower(RoPE):
         shape: Dimensions of the network.
         base: Base of the inverse frequencies.
         power: A free setting in the paper.
-
-    Raises:
-        PosextError: power is below 0 or not finite.
     """
 
     paper = "arXiv:2308.10882"

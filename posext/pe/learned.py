@@ -19,9 +19,6 @@ class Learned(PositionalEncoding):
         max_length: Positions in the table; "auto": the original length.
         std: Initial standard deviation of the vectors; 0.01 in GPT-2's code (Radford et al. 2019),
             beside token embeddings at the network's 0.02.
-
-    Raises:
-        PosextError: max_length is below 1, or std is below 0 or not finite.
     """
 
     paper = "arXiv:1705.03122"

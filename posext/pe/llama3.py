@@ -21,7 +21,7 @@ class Llama3(NTKByParts):
         high_freq_factor: Bound of the short wavelengths.
 
     Raises:
-        PosextError: Unless 0 < low_freq_factor < high_freq_factor.
+        PosextError: Unless low_freq_factor < high_freq_factor.
     """
 
     paper = "arXiv:2407.21783"
@@ -36,9 +36,9 @@ class Llama3(NTKByParts):
         low_freq_factor: Positive = 1.0,
         high_freq_factor: Positive = 4.0,
     ):
-        if not 0 < low_freq_factor < high_freq_factor:
+        if low_freq_factor >= high_freq_factor:
             raise PosextError(
-                "high_freq_factor must exceed low_freq_factor, and both 0: "
+                "high_freq_factor must exceed low_freq_factor: "
                 f"got {high_freq_factor} and {low_freq_factor}"
             )
         super().__init__(

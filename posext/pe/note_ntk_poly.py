@@ -22,9 +22,6 @@ class NoteNTKPoly(RoPE):
         alpha: Height of the polynomial.
         beta: Power of the polynomial.
         denominator: The dimension D.
-
-    Raises:
-        PosextError: alpha or beta is below 0 or not finite.
     """
 
     paper = "design note"

@@ -23,9 +23,6 @@ class NoteRoPEPower(RoPE):
         shape: Dimensions of the network.
         base: Base of the inverse frequencies at alpha = 1.
         alpha: Inverse of the power.
-
-    Raises:
-        PosextError: alpha is not above 0, or not finite.
     """
 
     paper = "design note"

@@ -17,9 +17,6 @@ class NoteUniform(RoPE):
         shape: Dimensions of the network.
         base: Base of the inverse frequencies.
         alpha: The factor.
-
-    Raises:
-        PosextError: alpha is not above 0, or not finite.
     """
 
     paper = "design note"

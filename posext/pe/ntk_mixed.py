@@ -20,9 +20,6 @@ class NTKMixed(ScaledRoPE):
         base: Base of the inverse frequencies.
         factor: The factor s, as in `ScaledRoPE`.
         power: 0.625 in the source; 1 is NTK-RoPE-fixed, 0 is position interpolation.
-
-    Raises:
-        PosextError: power is below 0 or not finite.
     """
 
     paper = "kexue.fm/archives/9706"

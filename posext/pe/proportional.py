@@ -19,9 +19,6 @@ class Proportional(ScaledRoPE):
         base: Base of the inverse frequencies.
         factor: The factor s, as in `ScaledRoPE`.
         share: Share of the pairs that is rotated.
-
-    Raises:
-        PosextError: Unless 0 < share <= 1.
     """
 
     paper = "arXiv:2410.06205"

@@ -22,7 +22,7 @@ class RoPE(PositionalEncoding):
         base: Base of the inverse frequencies.
 
     Raises:
-        PosextError: head_dim is odd, or base is not above 1.
+        PosextError: head_dim is odd.
     """
 
     paper = "arXiv:2104.09864"

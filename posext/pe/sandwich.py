@@ -20,7 +20,7 @@ class Sandwich(PositionalEncoding):
         width: Width of the sinusoidal encodings.
 
     Raises:
-        PosextError: width is odd or below 2.
+        PosextError: width is odd.
     """
 
     paper = "arXiv:2212.10356"

@@ -16,9 +16,6 @@ class ScaledRoPE(RoPE):
             the original length until training goes further, so the scheme is RoPE bit for bit
             there. It is relative to the original length, so that stages of training do not
             compound.
-
-    Raises:
-        PosextError: factor is below 1 or not finite.
     """
 
     rope_at_factor_one = True

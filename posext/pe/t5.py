@@ -23,7 +23,7 @@ class T5(PositionalEncoding):
         max_distance: All distances from this one on, in tokens, share the last bucket.
 
     Raises:
-        PosextError: buckets is below 2, or max_distance is within the exact half.
+        PosextError: max_distance is within the exact half of the buckets.
     """
 
     paper = "arXiv:1910.10683"

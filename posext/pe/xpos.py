@@ -21,9 +21,6 @@ class XPos(RoPE):
         base: Base of the inverse frequencies.
         scale_base: Distance in tokens of one factor zeta; "auto": half the original length, as 512
             at a training length of 1,024 in the paper.
-
-    Raises:
-        PosextError: scale_base is not above 0, or not finite.
     """
 
     paper = "arXiv:2212.10554"

@@ -39,7 +39,7 @@ class YaRN(ScaledRoPE):
         mscale_all_dim: See mscale.
 
     Raises:
-        PosextError: Unless beta_fast > beta_slow > 0, or for settings that would have no effect.
+        PosextError: Unless beta_fast > beta_slow, or for settings that would have no effect.
     """
 
     paper = "arXiv:2309.00071"
@@ -61,12 +61,10 @@ class YaRN(ScaledRoPE):
     ):
         super().__init__(shape, base=base, factor=factor)
         max_rotations = shape.original_length / (2 * math.pi)
-        geometric_mean = math.sqrt(max(beta_slow, 0) * max_rotations)
+        geometric_mean = math.sqrt(beta_slow * max_rotations)
         beta_fast_value = geometric_mean if beta_fast == "auto" else beta_fast
-        if not 0 < beta_slow < beta_fast_value < math.inf:
-            raise PosextError(
-                f"beta_fast must exceed beta_slow, and both 0: got {beta_fast} and {beta_slow}"
-            )
+        if beta_slow >= beta_fast_value:
+            raise PosextError(f"beta_fast must exceed beta_slow: got {beta_fast} and {beta_slow}")
         has_mscale = mscale is not None
         if has_mscale != (mscale_all_dim is not None) or (
             has_mscale and attention_factor != "auto"

@@ -19,9 +19,6 @@ class PoSE(PositionIds):
     Args:
         shape: Dimensions of the network.
         multiple: Range of the positions over the original length.
-
-    Raises:
-        PosextError: multiple is below 1 or not finite.
     """
 
     paper = "arXiv:2309.10400"

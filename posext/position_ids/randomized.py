@@ -19,9 +19,6 @@ class Randomized(PositionIds):
     Args:
         shape: Dimensions of the network.
         multiple: Range of the positions over the original length.
-
-    Raises:
-        PosextError: multiple is below 1 or not finite.
     """
 
     paper = "arXiv:2305.16843"

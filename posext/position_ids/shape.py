@@ -19,9 +19,6 @@ class SHAPE(PositionIds):
     Args:
         shape: Dimensions of the network.
         largest: Largest shift; "auto": the original length.
-
-    Raises:
-        PosextError: largest is negative.
     """
 
     paper = "arXiv:2109.05644"

@@ -16,9 +16,6 @@ class Chunk(Window):
     Args:
         shape: Dimensions of the network.
         size: Tokens in a chunk; "auto": the original length.
-
-    Raises:
-        PosextError: size is below 1.
     """
 
     paper = "Llama 4 (Meta 2025)"

@@ -24,7 +24,7 @@ class DualChunk(Window):
             length.
 
     Raises:
-        PosextError: longest or local is below 1, or local leaves no chunk.
+        PosextError: local leaves no chunk.
     """
 
     paper = "arXiv:2402.17463"

@@ -18,9 +18,6 @@ class LeakyReRoPE(Window):
         w: Exact distances in tokens; "auto": half the original length.
         k: Divisor of the distances beyond w; "auto": the smallest k that keeps all distances of the
             context within the original length, 1 up to that length.
-
-    Raises:
-        PosextError: w or k is below 1.
     """
 
     paper = "kexue.fm/archives/9708"

@@ -17,9 +17,6 @@ class ReRoPE(Window):
     Args:
         shape: Dimensions of the network.
         w: The cap in tokens; "auto": half the original length.
-
-    Raises:
-        PosextError: w is below 1.
     """
 
     paper = "kexue.fm/archives/9708"

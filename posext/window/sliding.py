@@ -17,9 +17,6 @@ class SlidingWindow(Window):
     Args:
         shape: Dimensions of the network.
         size: Keys in the window; "auto": the original length.
-
-    Raises:
-        PosextError: size is below 1.
     """
 
     paper = "arXiv:2004.05150"

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from posext.analysis import curves, excess_loss
+from posext.analysis import curve_table, curves, excess_loss, same_targets
 from posext.report import curve_plot
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,8 +61,8 @@ def test_objective_of_a_missing_file_is_none(tmp_path):
 @pytest.mark.parametrize(
     "compare",
     [
-        curves.refuse_mixed_targets,
-        curves.table,
+        same_targets.refuse_mixed_targets,
+        curve_table.table,
         lambda rows: excess_loss.excess_loss_table(rows, []),
         lambda rows: curve_plot.draw_curves(rows, Path("figure.png")),
     ],
@@ -76,9 +76,9 @@ def test_refuse_mixed_targets_names_curves_and_remedy(compare, differing):
 
 
 def test_refuse_mixed_targets_compares_old_files_by_counts():
-    curves.refuse_mixed_targets(joined(rows_of("rope", targets=""), rows_of("alibi")))
+    same_targets.refuse_mixed_targets(joined(rows_of("rope", targets=""), rows_of("alibi")))
     undefined = rows_of("learned", targets="", documents=np.nan, tokens=np.nan)
-    curves.refuse_mixed_targets(joined(rows_of("rope"), undefined))
+    same_targets.refuse_mixed_targets(joined(rows_of("rope"), undefined))
 
 
 def test_refuse_mixed_targets_allows_targets_of_each_length():
@@ -87,19 +87,19 @@ def test_refuse_mixed_targets_allows_targets_of_each_length():
         rows_of("rope", (n,), protocol="nonoverlap", targets=f"{n}", tokens=float(n))
         for n in (8, 16)
     ]
-    curves.refuse_mixed_targets(joined(*of_lengths))
+    same_targets.refuse_mixed_targets(joined(*of_lengths))
 
 
 def test_refuse_mixed_targets_includes_crop_baselines():
     own, extended = rows_of("rope", targets="bbbb"), rows_of("rope", extend="yarn", factor="16")
     with pytest.raises(ValueError, match="rope of rope and rope → yarn, s = 16 of rope"):
-        curves.table(extended, all_curves=joined(own, extended))
+        curve_table.table(extended, all_curves=joined(own, extended))
 
 
 def test_on_same_targets_omits_a_whole_curve():
     rows = joined(rows_of("rope"), rows_of("alibi", (8, 64), targets="bbbb"))
-    assert set(curves.on_same_targets(rows, rows.iloc[:1]).run) == {"rope"}
-    assert set(curves.latest(rows).run) == {"alibi"}
+    assert set(same_targets.on_same_targets(rows, rows.iloc[:1]).run) == {"rope"}
+    assert set(same_targets.latest(rows).run) == {"alibi"}
 
 
 def test_dedupe_floor_keeps_one_floor_of_the_same_targets():

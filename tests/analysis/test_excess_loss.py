@@ -35,7 +35,7 @@ def test_distances_are_paired_and_shares_are_of_the_gain():
             (bayes_floor.FLOOR, ""): {8: level, 16: level - 0.2},
         }
     )
-    distances = excess_loss.distances(sums, train_length=8)
+    distances = excess_loss.excess_losses(sums, train_length=8)
     near = distances.loc[("", "auto", "p", 16)]
     assert near.distance.value == pytest.approx(0.25, abs=0.005)
     width = near.distance.high - near.distance.low
@@ -57,7 +57,7 @@ def test_excess_loss_cell_of_one_document_has_no_interval():
             (bayes_floor.FLOOR, ""): {8: level, 16: level - 0.2},
         }
     )
-    excess = excess_loss.distances(sums, train_length=8).loc[("", "", "p", 16)]
+    excess = excess_loss.excess_losses(sums, train_length=8).loc[("", "", "p", 16)]
     assert excess_loss.excess_loss_cell(*excess) == "0.200 (no interval)"
 
 

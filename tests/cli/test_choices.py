@@ -34,7 +34,7 @@ def test_evaluate_takes_every_inference_time_choice(command, trained):
     choices += [
         ["attention_scale=logn"],
         ["+pe@extend=yarn", "extend.attention_factor=1", "+attention_scale=logn"],
-        ["+window=window", "window.size=4"],
+        ["+window=sliding", "window.size=4"],
         ["+pe@extend=ntk", "extend.factor=4", "+window=leaky_rerope"],
     ]
     for choice in choices:
@@ -44,7 +44,7 @@ def test_evaluate_takes_every_inference_time_choice(command, trained):
     combined = {
         "logn",
         "yarn(attention_factor=1)+logn",
-        "window(size=4)",
+        "sliding(size=4)",
         "ntk+leaky_rerope",
         "",
     }
@@ -52,7 +52,7 @@ def test_evaluate_takes_every_inference_time_choice(command, trained):
     assert rows.nll.notna().all()
     own, full = (rows[rows.extend == name].set_index("context_length").nll for name in ("", "full"))
     assert own.equals(full)
-    window = rows[rows.extend == "window"].set_index("context_length").nll
+    window = rows[rows.extend == "sliding"].set_index("context_length").nll
     assert window[[8, 16]].to_numpy() == pytest.approx(own[[8, 16]].to_numpy(), rel=1e-6)
     multiplier = rows[rows.extend == "logn"].set_index("context_length").logit_multiplier
     assert multiplier[256] == pytest.approx(math.log(256) / math.log(16))
@@ -66,7 +66,7 @@ def test_evaluate_takes_every_inference_time_choice(command, trained):
         (["+pe=sinusoidal", "+position_ids=shape"], "sinusoidal+shape"),
         (["+pe=yarn", "+position_ids=pose", "position_ids.multiple=4"], "yarn+pose"),
         (["+pe=t5", "+position_ids=randomized"], "t5+randomized"),
-        (["+pe=rope", "+qk_gain=per_dim", "+window=window"], "rope+window+per_dim"),
+        (["+pe=rope", "+qk_gain=per_dim", "+window=sliding"], "rope+sliding+per_dim"),
         (["experiment=note_yarn"], "note_rope_power+yarn+per_pair"),
         (["+pe=rnope_swa", "model.n_layers=4"], "rnope_swa"),
     ],

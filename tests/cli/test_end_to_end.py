@@ -36,6 +36,7 @@ def test_train_writes_the_files_of_a_run(command, small):
     assert code == 0, err
     (folder,) = Path("results/runs").iterdir()
     assert {path.name for path in folder.iterdir()} == {
+        "commands.jsonl",
         "config.yaml",
         "curve.png",
         "curves.csv",

@@ -115,9 +115,9 @@ def test_sweep_finishes_other_jobs_when_one_fails(command, small):
 
 def test_train_measures_a_done_run_again_if_more_is_asked(command, small, monkeypatch):
     measured = []
-    measure = train.evaluate.measure
+    measure = train.evaluate.measure_run
     monkeypatch.setattr(
-        train.evaluate, "measure", lambda *a, **k: measured.append(1) or measure(*a, **k)
+        train.evaluate, "measure_run", lambda *a, **k: measured.append(1) or measure(*a, **k)
     )
     for more, times in (
         ([], 1),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from posext.config import DataConfig
+from posext.config import TextData
 from posext.data import corpus
 
 
@@ -19,7 +19,7 @@ def test_held_out_depends_on_names_alone():
 
 def test_fingerprint_follows_content(tmp_path):
     (tmp_path / "a.txt").write_text("one")
-    config = DataConfig(source="text", path=str(tmp_path))
+    config = TextData(path=str(tmp_path))
     before = corpus.fingerprint(config)
     assert corpus.fingerprint(config) == before
     (tmp_path / "a.txt").write_text("two")
@@ -33,7 +33,7 @@ def test_documents_reads_local_files_of_every_kind(tmp_path):
     rows = [json.dumps({"text": f"row {i}"}) + "\n" for i in range(3)]
     (tmp_path / "c.jsonl").write_text("".join(rows))
     pd.DataFrame({"text": ["cell 0", "cell 1"]}).to_parquet(tmp_path / "d.parquet")
-    config = DataConfig(source="text", path=str(tmp_path))
+    config = TextData(path=str(tmp_path))
     texts = {document.name: document.text for document in corpus.documents(config)}
     assert texts == {
         "a.txt": "text a\nwith lines\n\nand a gap",
@@ -48,7 +48,7 @@ def test_documents_reads_local_files_of_every_kind(tmp_path):
 
 def test_documents_holds_out_the_end_of_a_single_text(tmp_path):
     (tmp_path / "book.txt").write_text("0123456789" * 10)
-    config = DataConfig(source="text", path=str(tmp_path / "book.txt"), validation_share=0.2)
+    config = TextData(path=str(tmp_path / "book.txt"), validation_share=0.2)
     head, tail = corpus.documents(config)
     assert (head.text + tail.text, len(tail.text)) == ("0123456789" * 10, 20)
     assert (head.validation, tail.validation) == (False, True)

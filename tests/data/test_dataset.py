@@ -13,7 +13,7 @@ from conftest import WORDS
 from helpers.splits import split_of
 
 from posext.analysis import curves
-from posext.config import DataConfig, EvaluationConfig
+from posext.config import EvaluationConfig, TextData
 from posext.data import corpus, dataset
 from posext.data.recall.episode import filler
 from posext.eval.curve import make_plan
@@ -25,8 +25,7 @@ LONGEST, ROOM = 64, 16  # the longest of LENGTHS; 4 blocks of 4 targets
 
 @pytest.fixture
 def config(corpus, tmp_path):
-    return DataConfig(
-        source="text",
+    return TextData(
         path=str(corpus),
         tokenizer="bytes",
         validation_share=0.3,
@@ -53,7 +52,7 @@ def load_texts(folder, held_out: list[int], monkeypatch) -> dataset.Data:
         (folder / "texts" / name).write_text(" ".join(rng.choices(WORDS, k=size))[:size])
     monkeypatch.setattr("posext.data.corpus.held_out", lambda name, share: name.startswith("h"))
     settings = {"source": "text", "path": str(folder / "texts"), "tokenizer": "bytes"}
-    return dataset.load_data(DataConfig(**settings, cache=str(folder / "cache")), progress=False)
+    return dataset.load_data(TextData(**settings, cache=str(folder / "cache")), progress=False)
 
 
 def plan_of(tokens: dataset.Data):

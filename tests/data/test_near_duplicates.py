@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from posext.config import DataConfig
+from posext.config import CopyData, DataConfig, PythonData, TextData
 from posext.data import corpus, dataset
 from posext.data.near_duplicates import SHORTEST_LINE, first_names, lines, overlap
 
@@ -40,7 +40,7 @@ def config_of(folder, **changes) -> DataConfig:
         "tokenizer": "bytes",
         "validation_share": SHARE,
     }
-    return DataConfig(**settings | {"cache": str(folder.parent / "cache")} | changes)
+    return TextData(**settings | {"cache": str(folder.parent / "cache")} | changes)
 
 
 def sides(folder, **changes) -> dict[str, bool]:
@@ -90,7 +90,7 @@ def test_documents_moves_no_other_document_for_a_new_copy(folder):
 
 
 def test_near_copies_finds_copies_in_the_standard_library():
-    config = DataConfig(source="python")
+    config = PythonData()
     groups = corpus.near_copies(config)
     assert groups["encodings/cp858.py"] == groups["encodings/cp437.py"]
     assert max(list(groups.values()).count(first) for first in set(groups.values())) < 100
@@ -100,9 +100,7 @@ def test_near_copies_is_empty_for_one_text_and_for_synthetic(tmp_path):
     (tmp_path / "book.txt").write_text("the same line all through the book\n" * 100)
     assert corpus.near_copies(config_of(tmp_path / "book.txt")) == {}
     assert set(sides(tmp_path / "book.txt")) == {"book.txt"}
-    drawn = DataConfig(
-        source="copy", tokenizer="letters", documents=4, document_tokens=40, vocab_size=5
-    )
+    drawn = CopyData(documents=4, document_tokens=40, vocab_size=5)
     assert corpus.near_copies(drawn) == {}
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from posext.config import DataConfig
+from posext.config import TextData
 from posext.data import dataset
 from posext.data.recall.episode import RecallSettings, episode
 from posext.data.recall.mixing import batch
@@ -16,7 +16,7 @@ SETTINGS = RecallSettings(trials=12)
 @pytest.fixture(scope="module")
 def tokens(corpus, tmp_path_factory):
     cache = str(tmp_path_factory.mktemp("cache"))
-    config = DataConfig("text", str(corpus), tokenizer="bytes", validation_share=0.3, cache=cache)
+    config = TextData(path=str(corpus), tokenizer="bytes", validation_share=0.3, cache=cache)
     return dataset.load_data(config, progress=False)
 
 
@@ -45,14 +45,14 @@ def test_episode_is_a_function_of_length_depth_and_index(tokens):
 
 def test_mixing_batch_is_the_plain_batch_without_a_share(tokens):
     plain, plain_origins = tokens.train.batch(0, 5, 32, 6)
-    mixed, mixed_origins = batch(tokens, DataConfig("text"), 0, 5, 32, 6)
+    mixed, mixed_origins = batch(tokens, TextData(), 0, 5, 32, 6)
     assert torch.equal(plain, mixed)
     assert plain_origins == mixed_origins
 
 
 def test_mixing_batch_writes_pairs_twice_into_its_share(tokens):
     plain, _ = tokens.train.batch(0, 5, 64, 400)
-    config = DataConfig("text", recall_share=0.3)
+    config = TextData(recall_share=0.3)
     mixed, _ = batch(tokens, config, 0, 5, 64, 400)
     assert torch.equal(mixed, batch(tokens, config, 0, 5, 64, 400)[0])
     changed = (mixed != plain).any(dim=1)

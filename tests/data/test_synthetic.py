@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from posext.config import DataConfig
+from posext.config import CopyData, DataConfig, MarkovData
 from posext.data import corpus, dataset, synthetic
 
-MARKOV = DataConfig(source="markov", tokenizer="letters", vocab_size=5)
-COPY = DataConfig(source="copy", tokenizer="letters", vocab_size=32, symbols=32)
+MARKOV = MarkovData(vocab_size=5)
+COPY = CopyData(vocab_size=32, symbols=32)
 
 
 def documents(config: DataConfig, **changes) -> np.ndarray:
-    return np.stack(list(synthetic.documents(replace(config, **changes))))
+    return np.stack(list(synthetic.symbol_sequences(replace(config, **changes))))
 
 
 @pytest.mark.parametrize("config", [MARKOV, COPY], ids=["markov", "copy"])

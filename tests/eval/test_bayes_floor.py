@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from posext.analysis import curves
-from posext.config import DataConfig, EvaluationConfig
+from posext.config import CopyData, DataConfig, EvaluationConfig, MarkovData
 from posext.data import dataset, synthetic
 from posext.eval import bayes_floor, curve
 from posext.eval.scoring import score_windows
@@ -38,9 +38,7 @@ def rng():
 
 @pytest.fixture
 def config(tmp_path):
-    return DataConfig(
-        source="markov",
-        tokenizer="letters",
+    return MarkovData(
         vocab_size=3,
         symbols=3,
         concentration=0.5,
@@ -202,7 +200,7 @@ def test_window_nll_of_markov_is_near_the_best_in_hindsight(config):
 
     With concentration 1/2 it is the estimator of Krichevsky and Trofimov, which has this bound.
     """
-    for chain in synthetic.documents(config):
+    for chain in synthetic.symbol_sequences(config):
         pairs = Counter(itertools.pairwise(chain.tolist()))
         visits = Counter(chain[:-1].tolist())
         hindsight = -sum(n * math.log(n / visits[state]) for (state, _), n in pairs.items())
@@ -211,11 +209,12 @@ def test_window_nll_of_markov_is_near_the_best_in_hindsight(config):
 
 
 def test_window_nll_of_copy_falls_from_chance_to_zero():
-    config = DataConfig(
-        source="copy", symbols=32, period_min=8, period_max=64, documents=20, document_tokens=300
-    )
+    config = CopyData(symbols=32, period_min=8, period_max=64, documents=20, document_tokens=300)
     costs = np.stack(
-        [bayes_floor.window_nll(window[100:], config) for window in synthetic.documents(config)]
+        [
+            bayes_floor.window_nll(window[100:], config)
+            for window in synthetic.symbol_sequences(config)
+        ]
     )
     assert costs[:, :8] == pytest.approx(math.log(32))
     assert costs[:, 130:].max() < 1e-9

@@ -16,7 +16,7 @@ from helpers.protocol_properties import (
     uniform,
 )
 
-from posext.eval.protocols import COMPARABLE, PROTOCOLS, measure_protocol, targets
+from posext.eval.protocols import COMPARABLE, PROTOCOLS, measure_protocol, target_digests
 
 TWO_SYMBOLS = random_corpus(counts=[300] * 4, symbols=2, seed=1)  # where much recurs
 
@@ -30,7 +30,7 @@ class Renamed(Corpus):
 def digests(protocol, documents=RANDOM, lengths=LENGTHS, settings=SETTINGS):
     """Return the digests of each group of a protocol, by length."""
     plan = PROTOCOLS[protocol](documents, lengths, settings)
-    return {length: targets(documents, plan, length) for length in plan.windows}
+    return {length: target_digests(documents, plan, length) for length in plan.windows}
 
 
 @pytest.mark.parametrize("protocol", sorted(COMPARABLE))

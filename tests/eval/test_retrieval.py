@@ -9,7 +9,7 @@ import torch
 
 from posext.analysis import curves
 from posext.analysis.retrieval import read_retrieval, with_intervals
-from posext.config import DataConfig
+from posext.config import TextData
 from posext.data import dataset
 from posext.data.recall.episode import RecallSettings
 from posext.eval.retrieval.measure import measure_recall
@@ -21,7 +21,7 @@ SETTINGS = RecallSettings(trials=12)
 @pytest.fixture(scope="module")
 def tokens(corpus, tmp_path_factory):
     cache = str(tmp_path_factory.mktemp("cache"))
-    config = DataConfig("text", str(corpus), tokenizer="bytes", validation_share=0.3, cache=cache)
+    config = TextData(path=str(corpus), tokenizer="bytes", validation_share=0.3, cache=cache)
     return dataset.load_data(config, progress=False)
 
 

@@ -12,11 +12,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from posext.analysis import curves
 from posext.config import (
-    DataConfig,
     EvaluationConfig,
     LengthConfig,
     ModelConfig,
     StageConfig,
+    TextData,
     TrackingConfig,
     TrainConfig,
 )
@@ -42,9 +42,8 @@ def trained(corpus, tmp_path_factory):
         stages = [StageConfig()]
         if grown:
             stages = [StageConfig(1, 0.5), StageConfig(LONGEST // ORIGINAL, 0.5)]
-        data = DataConfig(
-            "text",
-            str(corpus),
+        data = TextData(
+            path=str(corpus),
             tokenizer="bytes",
             cache=str(tmp_path_factory.getbasetemp() / "tokens"),
             validation_share=0.3,

@@ -25,7 +25,7 @@ def test_layers_fit_a_pattern_longer_than_the_network(caplog):
     assert [kind.base for kind in scheme.layers(4)] == [1e4, 1e4, 1e4, 1e6]
     assert caplog.messages == [
         "a pattern of 6 layers is fitted to 4: "
-        "3 x rope(base=10000.0)+window, 1 x rope(base=1000000.0)"
+        "3 x rope(base=10000.0)+sliding, 1 x rope(base=1000000.0)"
     ]
     assert [kind.base for kind in scheme.layers(2)] == [1e4, 1e6]
     assert [kind.base for kind in scheme.layers(8)] == [1e4] * 5 + [1e6] + [1e4] * 2

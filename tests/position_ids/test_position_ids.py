@@ -106,7 +106,12 @@ def test_learned_refuses_drawn_positions_beyond_its_table():
 
 
 def test_position_ids_refuse_ranges_out_of_bounds():
-    with pytest.raises(ValueError, match=r"position_ids.multiple must be at least 1, not 0.5"):
+    with pytest.raises(
+        ValueError, match=r"position_ids.multiple must be a number of at least 1, not 0.5"
+    ):
         build("rope", **SHAPE, position_ids={"name": "pose", "multiple": 0.5})
-    with pytest.raises(ValueError, match=r"position_ids.largest must be at least 0, not -1"):
+    with pytest.raises(
+        ValueError,
+        match=r"position_ids.largest must be a whole number of at least 0, or auto, not -1",
+    ):
         build("rope", **SHAPE, position_ids={"name": "shape", "largest": -1})

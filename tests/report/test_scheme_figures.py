@@ -120,7 +120,7 @@ def test_schemes_show_writes_to_the_working_directory(monkeypatch, capsys, tmp_p
         (["show", "yarm"], "choose one of alibi"),
         (["show", "yarn", "betafast=3"], "factor, beta_fast"),
         (["show", "yarn", "factor"], "KEY=VALUE"),
-        (["show", "yarn", "factor=many"], "is not"),
+        (["show", "yarn", "factor=many"], "factor must be a number"),
         (["show", "yarn", "length=0"], "length=0 is not a whole number of at least 1"),
         (["show", "learned", "length=256"], "defined up to 128 tokens"),
         (["show", "rope", "png=/nowhere/a.png"], "/nowhere/a.png"),

@@ -151,7 +151,9 @@ def test_build_refuses_senseless_windows():
         ValueError, match=r"ReRoPE sees keys at other rotary positions.* not one of the family bias"
     ):
         build("alibi", **SHAPE, window="rerope")
-    with pytest.raises(ValueError, match=r"size must be at least 1 token, not 0"):
+    with pytest.raises(
+        ValueError, match=r"window.size must be a whole number of at least 1, or auto, not 0"
+    ):
         build("rope", **SHAPE, window={"name": "sliding", "size": 0})
     with pytest.raises(ValueError, match="leaves no chunk"):
         build("rope", **SHAPE, window={"name": "dca", "longest": 4, "local": 4})
