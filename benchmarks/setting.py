@@ -20,7 +20,7 @@ from posext.runs.run import Run
 from posext.train import accumulate
 from posext.training import checkpoint
 from posext.training import device as training_device
-from posext.training.optimizer import adamw
+from posext.training.optimizer import make_optimizers, set_learning_rate
 
 
 def compose_config(*overrides: str) -> TrainConfig:
@@ -52,7 +52,8 @@ def training_steps(
     """
     if compiled:
         model.compile_parts()
-    optimizer = adamw(model, config.learning_rate, config.optimizer)
+    (optimizer,) = make_optimizers(model, config.optimizer)
+    set_learning_rate([optimizer], config.learning_rate)
     network, stepper = accelerator.prepare(model.to(accelerator.device), optimizer)
     count = config.tokens_per_step // config.train_length
     done = 0

@@ -32,7 +32,7 @@ from posext.runs.lock import record_failure, run_lock
 from posext.runs.run import Run, claim, commit, prepare_run, run_name
 from posext.training import checkpoint, device
 from posext.training.micro_batches import accumulate, validate
-from posext.training.optimizer import adamw, lr_at
+from posext.training.optimizer import lr_at, make_optimizers, set_learning_rate
 from posext.training.progress import progress_bar, update_bar
 from posext.utils import signals
 from posext.utils.atomic import digest, write_tensors, write_text
@@ -43,14 +43,14 @@ log = logging.getLogger(__name__)
 
 
 class Learner(NamedTuple):
-    """The model and optimizer that training updates, plain and as prepared by accelerate."""
+    """The model and optimizers that training updates, plain and as prepared by accelerate."""
 
     accelerator: Accelerator
     model: GPT
     scheme: PositionalEncoding
-    optimizer: torch.optim.Optimizer
+    optimizers: list[torch.optim.Optimizer]
     network: torch.nn.Module  # the prepared model
-    stepper: Any  # the prepared optimizer
+    steppers: list[Any]  # the prepared optimizers
 
 
 def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda: 0) -> Any:
@@ -73,7 +73,7 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
     learner = make_learner(run, tokens.vocab_size)
     main = learner.accelerator.is_main_process
     checkpoints = run.folder / "checkpoints"
-    start = checkpoint.restore(checkpoints, learner.model, learner.optimizer)
+    start = checkpoint.restore(checkpoints, learner.model, learner.optimizers)
     metrics = wandb_run = None
     if main:
         tokens.tokenizer.save(str(run.folder / "tokenizer.json"))
@@ -112,16 +112,16 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
 
 
 def make_learner(run: Run, vocab_size: int) -> Learner:
-    """Build the untrained model and its optimizer, on the devices of this process."""
+    """Build the untrained model and its optimizers, on the devices of this process."""
     config = run.config
     accelerator = device.accelerator(config.precision)
     model = untrained(run, vocab_size).to(accelerator.device)
     scheme = model.pe
-    optimizer = adamw(model, config.learning_rate, config.optimizer)
+    optimizers = make_optimizers(model, config.optimizer)
     if device.should_compile(config.compile.lower(), config.steps):
         model.compile_parts()
-    network, stepper = accelerator.prepare(model, optimizer)
-    return Learner(accelerator, model, scheme, optimizer, network, stepper)
+    network, *steppers = accelerator.prepare(model, *optimizers)
+    return Learner(accelerator, model, scheme, optimizers, network, steppers)
 
 
 def untrained(run: Run, vocab_size: int) -> GPT:
@@ -143,8 +143,7 @@ def train_step(learner: Learner, run: Run, tokens: dataset.Data, step: int) -> d
     length = run.schedule.length_at(step)
     set_stage(learner.scheme, run, step, rng_key=(config.seed, step))
     learning_rate = lr_at(step, config.steps, config.learning_rate, config.optimizer)
-    for group in learner.stepper.param_groups:
-        group["lr"] = learning_rate
+    set_learning_rate(learner.steppers, learning_rate)
 
     count = tokens_at(config, length) // length
     windows, origins = batch(tokens, config.data, config.seed, step, length, count)
@@ -154,8 +153,9 @@ def train_step(learner: Learner, run: Run, tokens: dataset.Data, step: int) -> d
     norm = float(cast(Tensor, clipped))
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise FloatingPointError(non_finite(run, step, loss, norm, origins))
-    learner.stepper.step()
-    learner.stepper.zero_grad()
+    for stepper in learner.steppers:
+        stepper.step()
+        stepper.zero_grad()
     return {"loss": loss, "learning_rate": learning_rate, "grad_norm": norm}
 
 
@@ -173,7 +173,7 @@ def save_checkpoint(
     """Flush the metrics up to step `done`, then write its checkpoint. Call on every process."""
     if metrics is not None:
         metrics.keep()
-    checkpoint.save(run.folder / "checkpoints", done, learner.model, learner.optimizer)
+    checkpoint.save(run.folder / "checkpoints", done, learner.model, learner.optimizers)
 
 
 def tokens_at(config: TrainConfig, length: int) -> int:

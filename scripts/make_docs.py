@@ -47,8 +47,10 @@ GROUPS = {  # how each is typed, and what it chooses
     "model": ("model=", "the size of the network"),
     "data": ("data=", "the corpus"),
     "length": ("length=", "the lengths that training goes through"),
+    "optimizer": ("optimizer=", "what updates the weights"),
     "experiment": ("experiment=", "a ready set of choices"),
 }
+KINDS: dict[str, type] = {**CORPORA, "muon": config.MuonConfig}  # that have settings of their own
 ROWS_SHOWN = 4  # windows of one length in a drawing
 
 
@@ -85,17 +87,18 @@ def configuration() -> str:
         ("Training, top level", "posext train", "TrainConfig", ""),
         *((f"`{key}`", "both commands", of, f"{key}.") for key, of in parts("TrainConfig")),
         *((f"`data` of source {key}", "both commands", key, "data.") for key in CORPORA),
+        ("`optimizer` of kind muon", "posext train", "muon", "optimizer."),
         ("`length.stages`, each stage", "posext train", "StageConfig", ""),
         ("Measuring, top level", "posext evaluate", "EvaluateConfig", ""),
     ):
         rows = [
             (f"`{prefix}{s.name}`", s.type, s.default, s.meaning or meanings.get(s.name, ""))
-            for s in corpus_settings(name) or known.get(name, [])
-            if not s.section and s.name != "source"
+            for s in own_settings(name) or known.get(name, [])
+            if not s.section and s.name not in ("source", "kind")
         ]
         if not rows:
             continue
-        about = doc(CORPORA.get(name) or getattr(config, name))
+        about = doc(KINDS.get(name) or getattr(config, name))
         command = "`posext train`" if prefix in ("length.", "optimizer.") else command
         head = f"## {title}\n\n" + (f"{about}\n\n" if about else "")
         sections.append(head + table(("setting", "type", "default", "meaning"), rows))
@@ -103,11 +106,11 @@ def configuration() -> str:
     return "\n\n".join([INTRODUCTION, *sections, "## Groups and their choices", *choices]) + "\n"
 
 
-def corpus_settings(source: str) -> list[Setting]:
-    """The fields that one source of documents has beyond those of all; none for another name."""
+def own_settings(kind: str) -> list[Setting]:
+    """The fields that a corpus or optimizer has beyond those of all; none for another name."""
     own: dict[str, Setting] = {}
-    for made in reversed(CORPORA[source].__mro__ if source in CORPORA else ()):
-        if made not in (object, config.DataConfig):
+    for made in reversed(KINDS[kind].__mro__ if kind in KINDS else ()):
+        if made not in (object, config.DataConfig, config.OptimizerConfig):
             own |= {setting.name: setting for setting in settings()[made.__name__]}
     return list(own.values())
 

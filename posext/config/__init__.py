@@ -15,10 +15,12 @@ from posext.config.corpora import (
 )
 from posext.config.names import HEADLINE, MODIFIERS, PROTOCOLS, RETRIEVAL
 from posext.config.settings import (
+    OPTIMIZERS,
     EvaluateConfig,
     EvaluationConfig,
     LengthConfig,
     ModelConfig,
+    MuonConfig,
     OptimizerConfig,
     StageConfig,
     TrackingConfig,
@@ -32,6 +34,7 @@ __all__ = [
     "HUB_ID",
     "LETTERS",
     "MODIFIERS",
+    "OPTIMIZERS",
     "PROTOCOLS",
     "RETRIEVAL",
     "SYNTHETIC_SOURCES",
@@ -43,6 +46,7 @@ __all__ = [
     "LengthConfig",
     "MarkovData",
     "ModelConfig",
+    "MuonConfig",
     "OptimizerConfig",
     "PythonData",
     "StageConfig",

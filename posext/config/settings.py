@@ -56,13 +56,14 @@ class ModelConfig:
 
 @dataclass
 class OptimizerConfig:
-    """AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101).
+    """AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101), and the schedule of learning rates.
 
     Weight decay applies to matrices, not to gains and other vectors.
     """
 
-    beta1: Decay = 0.9  # decay of the mean gradient
-    beta2: Decay = 0.95  # decay of the mean squared gradient
+    kind: Annotated[str, OneOf(("adamw",))] = "adamw"  # of optimizer
+    beta1: Decay = 0.9  # AdamW's decay of the mean gradient
+    beta2: Decay = 0.95  # AdamW's decay of the mean squared gradient
     weight_decay: NonNegative = 0.1  # of matrices
     clip: Positive = 1.0  # largest norm of the full gradient
     # wsd: constant, then linear decay
@@ -70,6 +71,23 @@ class OptimizerConfig:
     warmup_share: Share = 0.05  # of the steps
     decay_share: Share = 0.2  # of the steps, for wsd
     final_share: Share = 0.1  # of the learning rate, at the last step
+
+
+@dataclass
+class MuonConfig(OptimizerConfig):
+    """Muon for the matrices of the blocks, AdamW for the rest.
+
+    Jordan et al. 2024; steps are scaled to the size of AdamW's, so that one learning rate serves
+    both (Liu et al. 2025, arXiv:2502.16982, section 2.2).
+    """
+
+    kind: Annotated[str, OneOf(("muon",))] = "muon"  # of optimizer
+    momentum: Decay = 0.95  # Muon's, with Nesterov's look ahead
+    matrix_learning_rate: Positive = 1.0  # Muon's, as a multiple of learning_rate
+
+
+# by `optimizer.kind`
+OPTIMIZERS = {"adamw": OptimizerConfig, "muon": MuonConfig}
 
 
 @dataclass
@@ -258,3 +276,5 @@ store.store(name="train_schema", node=TrainConfig)
 store.store(name="evaluate_schema", node=EvaluateConfig)
 for source, corpus in CORPORA.items():
     store.store(group="schema/data", name=source, node=corpus)
+for kind, optimizer in OPTIMIZERS.items():
+    store.store(group="schema/optimizer", name=kind, node=optimizer)

@@ -13,21 +13,21 @@ results/runs/NAME/
 import json
 import re
 import subprocess
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from yaml import YAMLError
 
-from posext.config import CORPORA, MODIFIERS, TrainConfig
+from posext.config import MODIFIERS, TrainConfig
 from posext.model.gpt import GPT
 from posext.pe import PositionalEncoding, Shape, from_config
+from posext.runs.stored_config import stored_config, with_types
 from posext.training.schedules import LengthSchedule, schedule
 from posext.utils.atomic import digest, write_text
 from posext.utils.errors import PosextError
@@ -47,8 +47,6 @@ NOT_IN_IDENTITY = {
     "checkpoint_every",
     "own_modules",
 }
-# Keys without a default, which a stored config must have.
-REQUIRED_KEYS = ("pe", "model", "data", "train_length")
 IN_THE_NAME = ("pe", *MODIFIERS, "model", "train_length", "seed", "length")
 
 
@@ -200,7 +198,7 @@ def load_run(folder: Path | str) -> Run:
     if not file.is_file():
         raise PosextError(f"{folder} is not the folder of a run: it has no config.yaml")
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), of_source(stored_config(file)))
+        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), with_types(stored_config(file)))
         config = cast(TrainConfig, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
         raise PosextError(
@@ -214,43 +212,6 @@ def load_run(folder: Path | str) -> Run:
                 f"{file} is no config of a run: {choice} has not both a name and a _target_"
             )
     return Run(folder, config)
-
-
-def stored_config(file: Path) -> DictConfig:
-    """Parse the config.yaml of a run.
-
-    Raises PosextError if it is not a mapping, lacks a required key, or has an interpolation. Runs
-    store resolved configs, so an interpolation was added by hand; resolving it could read files
-    and the environment.
-    """
-    try:
-        stored = cast(DictConfig, OmegaConf.load(file))
-    except (YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
-        raise PosextError(f"{file} is no config of a run: it cannot be read") from error
-    is_mapping = isinstance(stored, DictConfig)
-    lacking = [key for key in REQUIRED_KEYS if not is_mapping or key not in stored]
-    if lacking:
-        raise PosextError(f"{file} is no config of a run: it lacks {', '.join(lacking)}")
-    if "${" in json.dumps(OmegaConf.to_container(stored, resolve=False), default=str):
-        raise PosextError(
-            f"{file} is refused: it holds an interpolation (${{..}}), which no run stores"
-        )
-    return stored
-
-
-def of_source(stored: DictConfig) -> DictConfig:
-    """Give the corpus of a stored config the type of its source.
-
-    Runs made before each source had settings of its own store those of all: they are left out.
-    """
-    section = stored.data
-    source = section.get("source") if isinstance(section, DictConfig) else None
-    if source not in CORPORA:
-        return stored
-    schema = OmegaConf.structured(CORPORA[source])
-    others = {field.name for corpus in CORPORA.values() for field in fields(corpus)} - set(schema)
-    own = {key: value for key, value in section.items() if key not in others}
-    return cast(DictConfig, OmegaConf.merge(stored, {"data": OmegaConf.merge(schema, own)}))
 
 
 def run_name(config: TrainConfig, overrides: list[str]) -> str:

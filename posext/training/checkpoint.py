@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,12 +28,13 @@ from torch.distributed.checkpoint.state_dict import (
 from posext.utils.atomic import digests, synced, write_tensors, write_text
 from posext.utils.errors import PosextError
 
+Optimizers = Sequence[torch.optim.Optimizer]
 KEPT_CHECKPOINTS = 2
 FULL_STATE_DICT = StateDictOptions(full_state_dict=True, cpu_offload=True)
 log = logging.getLogger(__name__)
 
 
-def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def save(folder: Path, step: int, model: nn.Module, optimizers: Optimizers) -> None:
     """Write `folder/step-N`, then delete all but the last two checkpoints.
 
     Call on every process; the main process writes.
@@ -41,10 +43,10 @@ def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optim
         folder: The folder of all checkpoints of a run.
         step: The number of steps done.
         model: The model, sharded or not.
-        optimizer: Its optimizer.
+        optimizers: Its optimizers.
     """
     model_tensors = weights(model)
-    state_tensors = optimizer_tensors(model, optimizer)
+    state_tensors = optimizer_tensors(model, optimizers)
     if PartialState().is_main_process:
         write(folder, step, model_tensors, state_tensors)
 
@@ -68,15 +70,15 @@ def write(
         shutil.rmtree(old)
 
 
-def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Load the newest intact checkpoint into model and optimizer.
+def restore(folder: Path, model: nn.Module, optimizers: Optimizers) -> int:
+    """Load the newest intact checkpoint into model and optimizers.
 
     Damaged ones are skipped with a warning.
 
     Args:
         folder: The folder of all checkpoints of a run.
         model: The model, sharded or not.
-        optimizer: Its optimizer.
+        optimizers: Its optimizers.
 
     Returns:
         The number of steps done; 0 without a checkpoint.
@@ -88,7 +90,7 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
             log.warning("skipping the damaged checkpoint %s: %s", path, error)
             continue
         set_model_state_dict(model, dict[str, Any](model_tensors), options=FULL_STATE_DICT)
-        load_optimizer(model, optimizer, state_tensors)
+        load_optimizers(model, optimizers, state_tensors)
         return step
     return 0
 
@@ -118,15 +120,13 @@ def weights(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.contiguous() for name, tensor in state.items()}
 
 
-def optimizer_tensors(
-    model: nn.Module, optimizer: torch.optim.Optimizer
-) -> dict[str, torch.Tensor]:
-    """Gather the optimizer state by parameter name: "exp_avg.blocks.0.mlp.down.weight".
+def optimizer_tensors(model: nn.Module, optimizers: Optimizers) -> dict[str, torch.Tensor]:
+    """Gather the state of the optimizers by parameter name: "exp_avg.blocks.0.mlp.down.weight".
 
     Call on every process. With sharded weights, the main process gets all of it and the others
     nothing.
     """
-    state = get_optimizer_state_dict(model, optimizer, options=FULL_STATE_DICT).get("state", {})
+    state = get_optimizer_state_dict(model, optimizers, options=FULL_STATE_DICT).get("state", {})
     return {
         f"{key}.{name}": value
         for name, values in cast(dict[str, Any], state).items()
@@ -134,15 +134,15 @@ def optimizer_tensors(
     }
 
 
-def load_optimizer(
-    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
+def load_optimizers(
+    model: nn.Module, optimizers: Optimizers, tensors: dict[str, torch.Tensor]
 ) -> None:
-    """Load tensors named as by `optimizer_tensors` into an optimizer."""
+    """Load tensors named as by `optimizer_tensors` into optimizers."""
     state: dict[str, Any] = {name: {} for name, _ in model.named_parameters()}
     for key, value in tensors.items():
         moment, _, name = key.partition(".")
         state[name][moment] = value
-    groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
+    groups = get_optimizer_state_dict(model, optimizers)["param_groups"]
     set_optimizer_state_dict(
-        model, optimizer, {"state": state, "param_groups": groups}, options=FULL_STATE_DICT
+        model, optimizers, {"state": state, "param_groups": groups}, options=FULL_STATE_DICT
     )

@@ -1,11 +1,12 @@
-"""AdamW's parameter groups, and the learning rate as a pure function of the step."""
+"""The optimizers of a network, and the learning rate as a pure function of the step."""
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import nn
 
-from posext.config import OptimizerConfig
+from posext.config import MuonConfig, OptimizerConfig
 from posext.model.gpt import belongs_to_scheme
 
 
@@ -29,17 +30,50 @@ def lr_at(step: int, steps: int, peak: float, config: OptimizerConfig) -> float:
     return peak * (1 - (1 - config.final_share) * fall)
 
 
-def adamw(model: nn.Module, learning_rate: float, config: OptimizerConfig) -> torch.optim.AdamW:
-    """Return fused AdamW with weight decay on the matrices of the network.
+def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
+    """Return the optimizers of a config, each parameter in one of them.
+
+    `set_learning_rate` sets their learning rates, which are 0 until then.
+    """
+    if not isinstance(config, MuonConfig):
+        return [adamw(model.named_parameters(), config)]
+    matrices = {name: p for name, p in model.named_parameters() if is_block_matrix(name, p)}
+    rest = [(name, p) for name, p in model.named_parameters() if name not in matrices]
+    muon = torch.optim.Muon(
+        list(matrices.values()),
+        lr=0.0,
+        weight_decay=config.weight_decay,
+        momentum=config.momentum,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    muon.param_groups[0]["lr_multiple"] = config.matrix_learning_rate
+    return [adamw(rest, config), muon]
+
+
+def adamw(named: Iterable[tuple[str, nn.Parameter]], config: OptimizerConfig) -> torch.optim.AdamW:
+    """Return fused AdamW with weight decay on the matrices among the parameters of a network.
 
     Gains, and all parameters of the positional scheme, do not decay.
     """
-    named = list(model.named_parameters())
-    decayed = [p for n, p in named if p.ndim >= 2 and not belongs_to_scheme(n)]
-    rest = [p for n, p in named if p.ndim < 2 or belongs_to_scheme(n)]
+    decayed = []
+    rest = []
+    for name, parameter in named:
+        is_decayed = parameter.ndim >= 2 and not belongs_to_scheme(name)
+        (decayed if is_decayed else rest).append(parameter)
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": rest, "weight_decay": 0.0},
     ]
-    betas = (config.beta1, config.beta2)
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, fused=True)
+    return torch.optim.AdamW(groups, lr=0.0, betas=(config.beta1, config.beta2), fused=True)
+
+
+def is_block_matrix(name: str, parameter: nn.Parameter) -> bool:
+    """Return whether a parameter is a matrix of the network between embedding and head."""
+    return name.startswith("blocks.") and parameter.ndim == 2 and not belongs_to_scheme(name)
+
+
+def set_learning_rate(optimizers: Iterable[torch.optim.Optimizer], learning_rate: float) -> None:
+    """Set the learning rate of every group, times the multiple of groups that have one."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * group.get("lr_multiple", 1.0)

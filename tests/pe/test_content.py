@@ -9,7 +9,7 @@ from posext.config import ModelConfig, OptimizerConfig
 from posext.model.gpt import GPT
 from posext.pe import build
 from posext.pe.tables import AttentionTables
-from posext.training.optimizer import adamw
+from posext.training.optimizer import make_optimizers
 
 SHAPE = {"head_dim": 8, "n_heads": 4, "d_model": 32, "train_length": 16}
 CONFIG = ModelConfig(name="test", n_layers=2, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3)
@@ -46,5 +46,6 @@ def test_fox_gates_are_per_layer_and_do_not_decay():
     gates = [name for name in fox.state_dict() if ".order." in name]
     assert len(gates) == 2 * CONFIG.n_layers
     assert all(fox.state_dict()[name].equal(value) for name, value in rope.items())
-    undecayed = {id(p) for p in adamw(fox, 1e-3, OptimizerConfig()).param_groups[1]["params"]}
+    (optimizer,) = make_optimizers(fox, OptimizerConfig())
+    undecayed = {id(p) for p in optimizer.param_groups[1]["params"]}
     assert all(id(dict(fox.named_parameters())[name]) in undecayed for name in gates)

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from posext.config import ModelConfig, OptimizerConfig
 from posext.model.gpt import GPT
 from posext.pe import CONFIGS, build, names
-from posext.training.optimizer import adamw
+from posext.training.optimizer import make_optimizers, set_learning_rate
 
 LENGTH = 32
 STEPS = 50
@@ -42,7 +42,8 @@ def test_loss_falls_within_fifty_steps(name, axes):
     with torch.no_grad():
         untrained = float(model(noise[:, :-1], noise[:, 1:])) / (8 * LENGTH)
     assert untrained == pytest.approx(5.55, abs=0.15)  # ln 256
-    optimizer = adamw(model, 2e-3, OptimizerConfig())
+    (optimizer,) = make_optimizers(model, OptimizerConfig())
+    set_learning_rate([optimizer], 2e-3)
     losses = []
     for step in range(STEPS):
         reached = scheme.effective_length(LENGTH)

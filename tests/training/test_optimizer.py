@@ -1,11 +1,12 @@
 """Learning rates over the steps, and the parameters that decay."""
 
 import pytest
+import torch
 
-from posext.config import ModelConfig, OptimizerConfig
+from posext.config import ModelConfig, MuonConfig, OptimizerConfig
 from posext.model.gpt import GPT
 from posext.pe import build
-from posext.training.optimizer import adamw, lr_at
+from posext.training.optimizer import lr_at, make_optimizers, set_learning_rate
 
 
 def test_lr_at_warms_up_then_falls_along_a_cosine():
@@ -27,13 +28,55 @@ def test_lr_at_of_wsd_is_flat_until_its_decay():
     assert rates[100] == pytest.approx(0.0)
 
 
-def test_adamw_decays_matrices_alone():
+def network(scheme: str) -> GPT:
     config = ModelConfig("test", n_layers=3, n_heads=4, d_model=64, d_ff=96, learning_rate=1e-3)
-    pe = build("learned", head_dim=16, n_heads=4, d_model=64, train_length=128)
-    model = GPT(config, 200, pe).initialize(0).eval()
-    decayed, rest = adamw(model, 1e-3, OptimizerConfig()).param_groups
+    pe = build(scheme, head_dim=16, n_heads=4, d_model=64, train_length=128)
+    return GPT(config, 200, pe).initialize(0).eval()
+
+
+def test_make_optimizers_of_adamw_decay_matrices_alone():
+    model = network("learned")
+    (optimizer,) = make_optimizers(model, OptimizerConfig())
+    decayed, rest = optimizer.param_groups
     assert decayed["weight_decay"] == 0.1
     assert {parameter.ndim for parameter in decayed["params"]} == {2}
     assert rest["weight_decay"] == 0
     assert any(parameter is model.pe.table_TC for parameter in rest["params"])
     assert len(decayed["params"]) + len(rest["params"]) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize("scheme", ["rope", "fire", "cable", "learned"])
+def test_make_optimizers_of_muon_share_out_every_parameter(scheme):
+    model = network(scheme)
+    adamw, muon = make_optimizers(model, MuonConfig())
+    by_muon = {id(parameter) for group in muon.param_groups for parameter in group["params"]}
+    by_adamw = {id(parameter) for group in adamw.param_groups for parameter in group["params"]}
+    assert not by_muon & by_adamw
+    assert by_muon | by_adamw == {id(parameter) for parameter in model.parameters()}
+    blocks = [(block.attention.qkv, block.attention.out) for block in model.blocks]
+    blocks += [(block.mlp.gate_up, block.mlp.down) for block in model.blocks]
+    assert by_muon == {id(linear.weight) for linears in blocks for linear in linears}
+
+
+def test_set_learning_rate_multiplies_that_of_matrices():
+    optimizers = make_optimizers(network("rope"), MuonConfig(matrix_learning_rate=2.5))
+    set_learning_rate(optimizers, 0.01)
+    adamw, muon = optimizers
+    assert [group["lr"] for group in adamw.param_groups] == [0.01, 0.01]
+    assert [group["lr"] for group in muon.param_groups] == [0.025]
+
+
+def test_muon_step_is_near_orthogonal_with_the_size_of_adamw():
+    """Every singular value moves by about the same: 0.2 lr sqrt(rows), as 0.2 lr is the rms."""
+    torch.manual_seed(0)
+    model = network("rope")
+    weight = model.blocks[0].attention.qkv.weight  # (192, 64)
+    before = weight.detach().clone()
+    scales = torch.logspace(0, -1, 64)
+    weight.grad = torch.randn(192, 64) * scales
+    optimizers = make_optimizers(model, MuonConfig(weight_decay=0.0))
+    set_learning_rate(optimizers, 0.01)
+    optimizers[1].step()
+    moved = torch.linalg.svdvals((before - weight.detach()).double()) / (0.2 * 0.01 * 192**0.5)
+    assert 0.6 < moved.min() <= moved.max() < 1.3
+    assert (weight.grad * (before - weight.detach())).sum() > 0

@@ -103,9 +103,11 @@ def test_two_processes_measure_the_same_sums_as_one(command, small):
 
 
 @pytest.mark.slow
-def test_fsdp_checkpoints_are_whole_and_resume_anywhere(command, small, stopped):
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_fsdp_checkpoints_are_whole_and_resume_anywhere(command, small, stopped, optimizer):
     """Weights sharded by FSDP and those of one process go on from each other's checkpoints."""
     typed = ["+pe=fire", *small, "steps=10", "validate_every=5", "checkpoint_every=4"]
+    typed.append(f"optimizer={optimizer}")
     assert command("train", *typed, "name=one")[0] == 0
     assert launch_two(FSDP, FSDP_ON_CPU, *typed, "name=shared") == 0
     assert launch_two(FSDP, FSDP_ON_CPU, "stop-after=4", *typed, "name=first_shared_then_one") != 0

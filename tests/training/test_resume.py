@@ -48,6 +48,7 @@ def trained_steps(name: str) -> list[int]:
             "pe.max_length=32",
         ],
         ["+pe=alibi", "micro_batch_tokens=64", "precision=bf16"],
+        ["+pe=cable", "optimizer=muon"],
         pytest.param(
             ["+pe=t5", "length=progressive", "compile=true", "precision=bf16"],
             marks=pytest.mark.slow,

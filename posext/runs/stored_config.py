@@ -1,0 +1,60 @@
+"""The config.yaml of a run, parsed without resolving, importing or running anything in it."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import cast
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from posext.config import CORPORA, OPTIMIZERS
+from posext.utils.errors import PosextError
+
+# Keys without a default, which a stored config must have.
+REQUIRED_KEYS = ("pe", "model", "data", "train_length")
+DEFAULT_KINDS = {"optimizer": "adamw"}  # of runs made before there were others
+
+
+def stored_config(file: Path) -> DictConfig:
+    """Parse the config.yaml of a run.
+
+    Raises PosextError if it is not a mapping, lacks a required key, or has an interpolation. Runs
+    store resolved configs, so an interpolation was added by hand; resolving it could read files
+    and the environment.
+    """
+    try:
+        stored = cast(DictConfig, OmegaConf.load(file))
+    except (YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
+        raise PosextError(f"{file} is no config of a run: it cannot be read") from error
+    is_mapping = isinstance(stored, DictConfig)
+    lacking = [key for key in REQUIRED_KEYS if not is_mapping or key not in stored]
+    if lacking:
+        raise PosextError(f"{file} is no config of a run: it lacks {', '.join(lacking)}")
+    if "${" in json.dumps(OmegaConf.to_container(stored, resolve=False), default=str):
+        raise PosextError(
+            f"{file} is refused: it holds an interpolation (${{..}}), which no run stores"
+        )
+    return stored
+
+
+def with_types(stored: DictConfig) -> DictConfig:
+    """Give the corpus and the optimizer of a stored config the types of their kinds.
+
+    Runs made before each source had settings of its own store those of all: they are left out.
+    """
+    typed = {}
+    for section, key, choices in (("data", "source", CORPORA), ("optimizer", "kind", OPTIMIZERS)):
+        settings = stored.get(section)
+        kind = (
+            settings.get(key, DEFAULT_KINDS.get(section)) if OmegaConf.is_dict(settings) else None
+        )
+        if kind not in choices:
+            continue
+        schema = OmegaConf.structured(choices[kind])
+        valid = {field.name for choice in choices.values() for field in fields(choice)}
+        others = valid - set(schema)
+        own = {name: value for name, value in settings.items() if name not in others}
+        typed[section] = OmegaConf.merge(schema, own)
+    return cast(DictConfig, OmegaConf.merge(stored, typed))
