@@ -17,9 +17,9 @@ from posext.hf import export
 from posext.model.gpt import GPT
 from posext.pe import CONFIGS, build
 from posext.runs.run import Run
-from posext.train import accumulate
 from posext.training import checkpoint
 from posext.training import device as training_device
+from posext.training.micro_batches import accumulate
 from posext.training.optimizer import make_optimizers, set_learning_rate
 
 

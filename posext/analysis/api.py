@@ -12,7 +12,7 @@ from posext.analysis.statistics import interval
 from posext.config import check_lengths
 from posext.eval.protocols import PROTOCOLS, ProtocolSettings, sums_by_document
 from posext.eval.scoring import score_windows
-from posext.utils.errors import PosextError
+from posext.utils.ranges import Count, checked
 
 MEASURED_COLUMNS = (
     "context_length nll nll_low nll_high perplexity perplexity_low perplexity_high bits_per_byte "
@@ -71,20 +71,17 @@ def measure(
         over documents (nan for one document), bits per byte, documents and tokens scored.
 
     Raises:
-        PosextError: No document is long enough, the lengths do not increase, or the targets do not
-            fit into half the shortest context.
+        PosextError: No document is long enough, or the lengths do not increase.
     """
     lengths = [int(length) for length in context_lengths]
     check_lengths(lengths)
     size = targets if targets is not None else min(64, lengths[0] // 2)
-    if not 1 <= size <= lengths[0] // 2:
-        raise PosextError(
-            "targets must lie between 1 and half the shortest context length, "
-            f"{lengths[0]}, not {size}"
-        )
-    for name, value in (("blocks", blocks), ("tokens_per_batch", tokens_per_batch)):
-        if value < 1:
-            raise PosextError(f"{name} must be at least 1, not {value}")
+    for name, value in (
+        ("targets", size),
+        ("blocks", blocks),
+        ("tokens_per_batch", tokens_per_batch),
+    ):
+        checked(name, value, Count)
     held = TokenDocuments([np.asarray(tokens, dtype=np.int64).reshape(-1) for tokens in documents])
     told = ProtocolSettings(lengths[0], size, blocks, seed, most_documents)
     plan = PROTOCOLS["fixed_target"](held, lengths, told)

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Le
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 from pydantic import BeforeValidator
@@ -111,6 +111,8 @@ class EvaluationConfig:
 
     blocks: Count = 4  # blocks of targets in a document
     targets: Count | None = None  # targets in a block; null: min(64, half the shortest context)
+    # of a window is scored at most, the rest is context alone; longer blocks are cut into pieces
+    scored_share: Annotated[float, Gt(0), Le(0.5)] = 0.5
     documents: Count | None = None  # the most documents; null: all that are long enough
     # null: 4,096 on a CPU, whose caches are small, 65,536 on a GPU
     tokens_per_batch: Count | None = None

@@ -19,7 +19,6 @@ from posext.eval.cache import EvalCache, ScoredWindows
 from posext.eval.scoring import TargetWindow, score_windows
 from posext.pe import PositionalEncoding
 from posext.runs.run import Run
-from posext.utils.errors import PosextError
 from posext.utils.memory import PeakMemory
 from posext.utils.sharding import shard
 
@@ -69,14 +68,9 @@ def make_plan(
         config: Evaluation settings.
 
     Raises:
-        PosextError: The corpus has no such windows, or a block of targets is longer than half the
-            shortest context.
+        PosextError: The corpus has no such windows.
     """
     size = config.targets or min(64, lengths[0] // 2)
-    if size > lengths[0] // 2:
-        raise PosextError(
-            f"evaluation.targets={size} exceeds half the shortest context length, {lengths[0]}"
-        )
     tokens = in_pieces(tokens, lengths[-1], room=config.blocks * size)
     settings = protocols.ProtocolSettings(
         train_length,
@@ -86,6 +80,7 @@ def make_plan(
         config.documents,
         config.stride,
         config.ngram,
+        config.scored_share,
     )
     protocol_plans = {
         name: protocols.PROTOCOLS[name](tokens.validation, lengths, settings)

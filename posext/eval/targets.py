@@ -1,11 +1,11 @@
 """Blocks of target tokens that are the same at every context length.
 
 Pure functions: no files are read or written. Only documents with at least longest + 1 tokens are
-used, the same ones at all lengths. In each document, disjoint blocks of K targets are drawn from a
-generator seeded with (seed, document). At context length L the model reads document[e - L : e] and
-scores the last K of the labels document[e - L + 1 : e + 1]. The context of a target is therefore
-L - K + 1 .. L tokens, and nothing else changes with L. For the term `fixed_target` see
-posext.analysis.curves.
+used, the same ones at all lengths. In each document, disjoint blocks of T targets are drawn from a
+generator seeded with (seed, document). At context length L a block is scored in pieces of
+K = min(T, share L) targets: the model reads document[e - L : e] and scores the last K of the labels
+document[e - L + 1 : e + 1]. The context of a target is therefore L - K + 1 .. L tokens, and nothing
+else changes with L. For the term `fixed_target` see posext.analysis.curves.
 
 Shape suffixes: K targets, N blocks.
 """
@@ -90,6 +90,46 @@ def fixed_targets(
         slots = rng.permutation(last_slot + 1)[:blocks]
         targets += [Target(document, shift + size * int(slot)) for slot in sorted(slots)]
     return targets
+
+
+def piece_size(size: int, share: float, length: int) -> int:
+    """Return the targets that one window of a block scores at a context length.
+
+    Args:
+        size: Targets of a block.
+        share: Largest share of a window that is scored; the rest is context alone.
+        length: Context length in tokens.
+    """
+    return max(1, min(size, int(share * length)))
+
+
+def first_end(lengths: Sequence[int], size: int, share: float) -> int:
+    """Return the smallest end of a block whose windows all start within the document."""
+    ends = []
+    for length in lengths:
+        piece = piece_size(size, share, length)
+        ends.append(length + (size - 1) // piece * piece)
+    return max(ends)
+
+
+def block_windows(target: Target, length: int, size: int, share: float) -> list[TargetWindow]:
+    """Cut a block into the windows that score it at one context length, in order.
+
+    The first window scores what is left over when the others score `piece_size` targets each.
+
+    Args:
+        target: The block.
+        length: Context length in tokens.
+        size: Targets of the block.
+        share: Largest share of a window that is scored.
+    """
+    piece = piece_size(size, share, length)
+    ends = range(target.end, target.end - size, -piece)
+    windows = [
+        TargetWindow(target.document, end, length, min(piece, end - target.end + size))
+        for end in ends
+    ]
+    return windows[::-1]
 
 
 def score(

@@ -86,8 +86,8 @@ TRAIN_LENGTHS = [
         "must start at 1 and never fall, not [2]",
     ),
     (
-        ["+pe=rope", "evaluation.targets=100"],
-        "evaluation.targets=100 exceeds half the shortest context length, 8",
+        ["+pe=rope", "evaluation.scored_share=0.6"],
+        "evaluation.scored_share must be a number above 0 and at most 0.5, not 0.6",
     ),
     (
         ["+pe=rope", "evaluation.stride=9", "protocols=[sliding]"],

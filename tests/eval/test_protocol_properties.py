@@ -43,7 +43,12 @@ def with_targets_of_each_length(make_plan):
     def mutant(documents, lengths, settings):
         plans = {length: make_plan(documents, [length], settings) for length in lengths}
         windows = {length: plan.windows[length] for length, plan in plans.items()}
-        return plans[lengths[-1]]._replace(windows=windows)
+        plan_of = {window: plans[length] for length in lengths for window in windows[length]}
+
+        def groups(window):
+            return plan_of[window].groups(window)
+
+        return plans[lengths[-1]]._replace(windows=windows, groups=groups)
 
     return mutant
 

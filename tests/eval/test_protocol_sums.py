@@ -12,6 +12,7 @@ from helpers.protocol_properties import (
     SETTINGS,
     VOCABULARY,
     Corpus,
+    groups_by_target,
     random_corpus,
     uniform,
 )
@@ -94,3 +95,26 @@ def test_measure_protocol_limits_tokens_of_a_batch():
     )
     assert max(batch * length for batch, length in shapes) == 128
     assert {length for _, length in shapes} == set(LENGTHS)
+
+
+@pytest.mark.parametrize("protocol", ["fixed_target", "far_copy"])
+def test_targets_and_groups_do_not_depend_on_the_cut_into_pieces(protocol):
+    """Blocks of 16 targets are pieces of 2 at the shortest length, and whole at the longest."""
+    documents = random_corpus(counts=(300, 90, 500), symbols=3)
+    settings = replace(SETTINGS, size=16, blocks=2, scored_share=0.25)
+    whole = PROTOCOLS[protocol](documents, LENGTHS[-1:], settings)
+    groups = {}
+    for length in LENGTHS:
+        plan = PROTOCOLS[protocol](documents, sorted({length, 64}), settings)
+        assert max(window.scored for window in plan.windows[length]) == min(16, length // 4)
+        assert target_digests(documents, plan, length) == target_digests(documents, whole, 64)
+        groups[length] = groups_by_target(plan, length)
+    assert len(groups[8]) == sum(window.scored for window in whole.windows[64])
+    assert all(group == groups[64] for group in groups.values())
+
+
+def test_far_copy_in_pieces_has_both_groups():
+    documents = random_corpus(counts=(300, 90, 500), symbols=3)
+    settings = replace(SETTINGS, size=16, blocks=2, scored_share=0.25)
+    plan = PROTOCOLS["far_copy"](documents, LENGTHS, settings)
+    assert set(groups_by_target(plan, 8).values()) == {"far", "rest"}

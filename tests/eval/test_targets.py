@@ -16,7 +16,7 @@ from helpers.protocol_properties import (
 )
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from posext.eval.targets import Target, fixed_targets, score
+from posext.eval.targets import Target, block_windows, first_end, fixed_targets, score
 
 DOCUMENTS = random_corpus(counts=(40, 65, 66, 100, 300, 64)).tokens
 
@@ -153,3 +153,26 @@ def test_fixed_targets_refuse_documents_that_are_too_short():
     message = r"no held-out document has 513 tokens.*the longest has 300"
     with pytest.raises(ValueError, match=message):
         targets_of(longest=512)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.25, 0.1])
+@pytest.mark.parametrize("size", [1, 3, 4, 7, 16, 40])
+def test_block_windows_score_each_target_once_after_enough_context(size, share):
+    lengths = [8, 16, 48]
+    end = first_end(lengths, size, share)
+    starts = []
+    for length in lengths:
+        windows = block_windows(Target(5, end), length, size, share)
+        labels = [index for window in windows for index in range(end + 1)[window.labels]]
+        assert labels == list(range(end - size + 1, end + 1))
+        most = max(1, int(share * length))
+        assert {window.length for window in windows} == {length}
+        assert {window.document for window in windows} == {5}
+        assert max(window.scored for window in windows) == min(size, most)
+        starts += [window.end - window.length for window in windows]
+    assert min(starts) == 0  # no window starts before the document, and no token is wasted
+
+
+def test_block_windows_leave_a_block_whole_where_it_fits():
+    (window,) = block_windows(Target(2, 90), 64, 16, 0.25)
+    assert window == (2, 90, 64, 16, 1.0)

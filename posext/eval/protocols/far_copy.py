@@ -7,10 +7,11 @@ tokens by the likelihoods of a model.
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import groupby
 
 import numpy as np
 
-from posext.eval.protocols.fixed_target import fixed_target
+from posext.eval.protocols.fixed_target import blocks_of, fixed_target
 from posext.eval.protocols.plan import Documents, ProtocolPlan, ProtocolSettings
 from posext.eval.scoring import TargetWindow
 from posext.utils.errors import PosextError
@@ -53,11 +54,19 @@ def far_copy(
     def groups(window: TargetWindow) -> np.ndarray:
         labels = np.arange(window.labels.start, window.labels.stop)
         before = previous_in_document(window.document)[window.labels]
-        in_longest_context = before - settings.ngram >= window.end - longest
+        ends = ends_of_blocks[window.document]
+        block_ends = ends[np.searchsorted(ends, labels)]
+        in_longest_context = before - settings.ngram >= block_ends - longest
         beyond_train_length = labels - before > settings.train_length
         return np.where(in_longest_context & beyond_train_length, "far", "rest")
 
     more_blocks = replace(settings, blocks=BLOCK_MULTIPLIER * settings.blocks)
+    ends_of_blocks: dict[int, np.ndarray] = {
+        document: np.array([block.end for block in blocks])
+        for document, blocks in groupby(
+            blocks_of(documents, lengths, more_blocks), key=lambda block: block.document
+        )
+    }
     return fixed_target(documents, lengths, more_blocks)._replace(groups=groups)
 
 

@@ -3,42 +3,52 @@
 from collections.abc import Sequence
 
 from posext.eval.protocols.plan import Documents, ProtocolPlan, ProtocolSettings, token_counts
-from posext.eval.scoring import TargetWindow
-from posext.eval.targets import fixed_targets
+from posext.eval.targets import Target, block_windows, first_end, fixed_targets
 
 
 def fixed_target(
     documents: Documents, lengths: Sequence[int], settings: ProtocolSettings
 ) -> ProtocolPlan:
-    """Blocks of K targets, each scored after L - K + 1 .. L tokens of context.
+    """Blocks of T targets in pieces of K, each scored after L - K + 1 .. L tokens of context.
 
-    Windows of one block with K = 2, at two context lengths:
+    K is the smaller of T and a share of L. Windows of one block with T = 4 and a share of a half,
+    at two context lengths:
 
-        L = 4        ...##
-        L = 8    .......##
+        L = 4        ..##
+                       ..##
+        L = 8    ....####
 
     Args:
         documents: Held-out documents.
         lengths: Context lengths, increasing.
-        settings: Settings; `size` is K, and up to `blocks` blocks are drawn in a document.
+        settings: Settings; `size` is T, up to `blocks` blocks are drawn in a document, and
+            `scored_share` is the share.
 
     Raises:
         PosextError: No document is long enough.
     """
-    targets = fixed_targets(
+    targets = blocks_of(documents, lengths, settings)
+    return ProtocolPlan(
+        {
+            length: [
+                window
+                for target in targets
+                for window in block_windows(target, length, settings.size, settings.scored_share)
+            ]
+            for length in lengths
+        }
+    )
+
+
+def blocks_of(
+    documents: Documents, lengths: Sequence[int], settings: ProtocolSettings
+) -> list[Target]:
+    """Draw the blocks of targets. Raises PosextError if no document is long enough."""
+    return fixed_targets(
         token_counts(documents),
-        lengths[-1],
+        first_end(lengths, settings.size, settings.scored_share),
         settings.size,
         settings.blocks,
         settings.seed,
         settings.documents,
-    )
-    return ProtocolPlan(
-        {
-            length: [
-                TargetWindow(target.document, target.end, length, settings.size)
-                for target in targets
-            ]
-            for length in lengths
-        }
     )

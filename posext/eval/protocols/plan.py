@@ -36,6 +36,7 @@ class ProtocolSettings:
         documents: Largest number of documents; None uses all that are long enough.
         stride: Stride of `sliding` in tokens; None means an eighth of the context length.
         ngram: Tokens before a target that must recur with it in `far_copy`.
+        scored_share: Largest share of a window that is scored; a block is cut into pieces for it.
     """
 
     train_length: int
@@ -45,6 +46,7 @@ class ProtocolSettings:
     documents: int | None = None
     stride: int | None = None
     ngram: int = 3
+    scored_share: float = 0.5
 
 
 def ungrouped(window: TargetWindow) -> np.ndarray:

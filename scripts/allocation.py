@@ -1,0 +1,126 @@
+"""How to spend the compute of a curve: documents, blocks in a document, targets in a block.
+
+    python scripts/allocation.py RUN OTHER_RUN --out results/allocation/allocation.csv
+
+Measures two trained runs of one corpus under several allocations, in turns, and writes for each the
+seconds of both curves and half the 95 % interval of two paired differences in nats: of the runs at
+a context length, and of a run between its training length and that length. `merit` is the variance
+of the first times the seconds, relative to the first allocation: an interval over documents shrinks
+with the root of their number, so the allocation with the smallest merit gives the narrowest
+interval in a given time.
+"""
+
+import time
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+
+from posext.analysis.document_sums import align_documents
+from posext.analysis.statistics import difference
+from posext.cli import app
+from posext.data.dataset import Data, load_data
+from posext.eval.protocols import PROTOCOLS, ProtocolSettings, measure_protocol
+from posext.runs.run import Run, load_run
+
+
+class Allocation(NamedTuple):
+    """Blocks in a document, targets in a block, and the share of a window that is scored."""
+
+    blocks: int
+    targets: int
+    share: float
+
+
+ALLOCATIONS = [
+    Allocation(4, 32, 0.5),
+    Allocation(1, 32, 0.5),
+    Allocation(2, 64, 0.5),
+    *(
+        Allocation(1, targets, share)
+        for targets, share in product((64, 128, 256, 512), (0.5, 0.25))
+    ),
+    Allocation(2, 256, 0.25),
+]
+
+
+@app.script
+def main() -> None:
+    parser = app.Arguments(description=__doc__)
+    parser.add_argument("runs", nargs=2, type=Path, help="folders of trained runs of one corpus")
+    parser.add_argument("--lengths", nargs="+", type=int, default=[64, 128, 256, 512, 1024, 2048])
+    parser.add_argument("--documents", type=int, default=60)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, required=True, help="the CSV to write")
+    options = parser.parse_args()
+    runs = [load_run(folder) for folder in options.runs]
+    tokens = load_data(runs[0].config.data)
+    models = [run.network(run.config, tokens.vocab_size).eval() for run in runs]
+    rows = []
+    for repeat in range(options.repeats):
+        for allocation in ALLOCATIONS:
+            measured = measure(models, tokens, runs[0], allocation, options)
+            rows += [{"repeat": repeat, **allocation._asdict(), **row} for row in measured]
+    table = summary(pd.DataFrame(rows))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(options.out, index=False)
+    print(table.to_markdown(index=False))
+
+
+def measure(
+    models: list[Any], tokens: Data, run: Run, allocation: Allocation, options: Any
+) -> list[dict[str, Any]]:
+    """Measure both models, and return a row for each context length."""
+    train_length = run.config.train_length
+    settings = ProtocolSettings(
+        train_length,
+        allocation.targets,
+        allocation.blocks,
+        documents=options.documents,
+        scored_share=allocation.share,
+    )
+    begin = time.perf_counter()
+    with torch.inference_mode():
+        sums = [
+            measure_protocol(
+                PROTOCOLS["fixed_target"], model, tokens.validation, options.lengths, settings
+            )
+            for model in models
+        ]
+    seconds = time.perf_counter() - begin
+    by_length = [dict(iter(frame.groupby("context_length"))) for frame in sums]
+    rows = []
+    for length in options.lengths:
+        rows.append(
+            {
+                "context_length": length,
+                "seconds": seconds,
+                "between_runs": half_width(by_length[0][length], by_length[1][length]),
+                "between_lengths": half_width(by_length[0][length], by_length[0][train_length]),
+            }
+        )
+    return rows
+
+
+def half_width(sums: pd.DataFrame, base: pd.DataFrame) -> float:
+    """Half the 95 % interval of a paired difference, in nats a token."""
+    frames = [frame.set_index("document") for frame in (sums, base)]
+    (nll_D, base_D), weight_D = align_documents(frames)
+    estimate = difference(nll_D, base_D, weight_D)
+    return (estimate.high - estimate.low) / 2
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row for each allocation and length: the median of the seconds, and the merit."""
+    key = [*Allocation._fields, "context_length"]
+    table = rows.groupby(key, sort=False, as_index=False).median().drop(columns="repeat")
+    first = table.iloc[: rows.context_length.nunique()].set_index("context_length")
+    variance = table.between_runs**2 * table.seconds
+    base = first.between_runs**2 * first.seconds
+    return table.assign(merit=variance / base.reindex(table.context_length).to_numpy()).round(4)
+
+
+if __name__ == "__main__":
+    main()
