@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 MISSING_PLUGIN = r"Could not (?:find|load) 'hydra/(launcher|sweeper)/(\w+)'"
-MISSING_CHOICE = r"Could not find '([\w@]+)/(.+?)'\s+Available options in .+?:\s+(.+)"
+OPTIONS = r"Available options in .+?:\s+(.+?)\s*(?:Config search path|\Z)"
+MISSING_CHOICE = rf"Could not find '([\w@]+)/(.+?)'\s+{OPTIONS}"
 
 
 class PosextError(ValueError):
