@@ -66,11 +66,12 @@ def train_for(seconds: float) -> float:
     return (time.perf_counter() - begin) / done
 
 
-def benchmark(repeats: int, seconds: float) -> list[report.Row]:
+def benchmark(repeats: int, seconds: float, situations: str) -> list[report.Row]:
     """Tokens a second under both policies in every situation, and their ratio."""
     rows = []
     tokens_per_step = 4096
-    for situation, (runs, neighbours) in SITUATIONS.items():
+    for situation in situations.split(","):
+        runs, neighbours = SITUATIONS[situation]
         cases = {
             policy: partial(seconds_per_step, policy, runs, neighbours, seconds)
             for policy in POLICIES
@@ -93,4 +94,4 @@ if __name__ == "__main__":
     if options.train_for:
         print(train_for(options.train_for))
     else:
-        report.run("neighbours", benchmark, repeats=3, seconds=8.0)
+        report.run("neighbours", benchmark, repeats=3, seconds=8.0, situations=",".join(SITUATIONS))
