@@ -55,18 +55,20 @@ def spread_table(file: Path) -> pd.DataFrame:
 
 
 def known_spread(model: str, scheme: str) -> Spread | None:
-    """Known spread of a scheme at a model size.
+    """Known spread of a scheme at a model size, of the most seeds.
 
     Without one, the largest spread of any scheme at that size; None if there is none.
     """
     rows = spread_table(SPREAD_FILE)
     of_model = rows.loc[rows.model == model]
     of_scheme = of_model.loc[of_model.scheme == scheme]
-    candidates = of_scheme if len(of_scheme) else of_model
-    if not len(candidates):
+    if not len(of_model):
         return None
-    widest = candidates.loc[candidates.sd_nats.idxmax()]
-    return Spread(float(widest.sd_nats), int(widest.seeds))
+    if len(of_scheme):
+        row = of_scheme.sort_values(["seeds", "sd_nats"]).iloc[-1]
+    else:
+        row = of_model.loc[of_model.sd_nats.idxmax()]
+    return Spread(float(row.sd_nats), int(row.seeds))
 
 
 def noise(one: Spread | None, other: Spread | None) -> float:

@@ -33,7 +33,7 @@ TRAIN_SETTINGS = [
     (["+pe=rope", "evaluation.block=4"], "did you mean blocks?"),
     (
         ["+pe=rope", "optimizer.beta3=1"],
-        "unknown setting optimizer.beta3; did you mean beta2? Valid in optimizer: beta1",
+        "unknown setting optimizer.beta3; did you mean beta2? Valid in optimizer: kind",
     ),
     (["+pe=rope", "pe.factor=8"], "unknown setting pe.factor; Valid in pe: _target_, base"),
     (["+pe=rope", "steps"], "missing EQUAL"),

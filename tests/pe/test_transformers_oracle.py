@@ -76,8 +76,9 @@ def test_yarn_equals_transformers(head_dim, base, length, factor, beta_fast, bet
 
 
 @settings(max_examples=60, deadline=None)
-@given(HEAD_DIMS, BASES, LENGTHS, FACTORS, st.floats(0.1, 2), st.floats(2.1, 16))
+@given(HEAD_DIMS, BASES, LENGTHS, FACTORS, st.floats(0.1, 2), st.floats(2.5, 16))
 def test_llama3_equals_transformers(head_dim, base, length, factor, low, high):
+    """The reference rounds to float32, which a ramp multiplies by factor * high / (high - low)."""
     bounds = {"factor": factor, "low_freq_factor": low, "high_freq_factor": high}
     assert_same(
         ours("llama3", head_dim, base, length, length, **bounds),
