@@ -1,8 +1,8 @@
 """Training throughput beside other busy processes, with threads that spin or sleep while they wait.
 
 Threads of OpenMP spin for a while before they sleep. Alone this saves the time of waking up; beside
-other processes it takes the cores from whoever has work. posext sets the passive policy unless the
-environment has another: this is what that costs alone, and what it gains beside others.
+other processes it takes the cores from whoever has work. This is what the passive policy costs
+alone, and what it gains beside others.
 """
 
 import argparse

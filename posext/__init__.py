@@ -1,6 +1,5 @@
 """posext: how positional encodings extrapolate, measured on GPTs trained on short sequences."""
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +8,6 @@ if TYPE_CHECKING:
     from posext.pe import build
     from posext.runs.run import Run, load_run
     from posext.utils.errors import PosextError
-
-# Threads sleep while they wait: spinning takes the cores from whatever else runs on the machine
-# (benchmarks/neighbours.py). OpenMP reads this when torch is first imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __all__ = ["PosextError", "Run", "__version__", "build", "load_run", "measure"]
 __version__ = "0.1.0"
