@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from posext import hf
 from posext.analysis import curves, retrieval
 from posext.cli import app
-from posext.config import RETRIEVAL, EvaluateConfig, SyntheticData, TrainConfig, check_lengths
+from posext.config import RETRIEVAL, EvaluateConfig, TrainConfig, check_lengths
 from posext.data import dataset
 from posext.eval import bayes_floor
 from posext.eval.cache import MEASURING, EvalCache
@@ -234,7 +234,7 @@ def measure_run(
         floor = bayes_floor.measure_floor(plan, corpus)
         curve_rows.append(write_curve(run, plan, "", bayes_floor.FLOOR, *floor))
     measured_rows = pd.concat(curve_rows, ignore_index=True)
-    if isinstance(corpus, SyntheticData):
+    if bayes_floor.has_bayes_floor(corpus):
         bayes_floor.warn_if_far(measured_rows, corpus.symbols)
     if arguments is not None:
         record_command(run.folder, "evaluate", arguments)

@@ -50,7 +50,7 @@ GROUPS = {  # how each is typed, and what it chooses
     "optimizer": ("optimizer=", "what updates the weights"),
     "experiment": ("experiment=", "a ready set of choices"),
 }
-KINDS: dict[str, type] = {**CORPORA, "muon": config.MuonConfig}  # that have settings of their own
+KINDS: dict[str, type] = {**CORPORA, **config.OPTIMIZERS}  # each with settings of its own
 ROWS_SHOWN = 4  # windows of one length in a drawing
 
 
@@ -87,7 +87,7 @@ def configuration() -> str:
         ("Training, top level", "posext train", "TrainConfig", ""),
         *((f"`{key}`", "both commands", of, f"{key}.") for key, of in parts("TrainConfig")),
         *((f"`data` of source {key}", "both commands", key, "data.") for key in CORPORA),
-        ("`optimizer` of kind muon", "posext train", "muon", "optimizer."),
+        *((f"`optimizer` of kind {key}", "", key, "optimizer.") for key in config.OPTIMIZERS),
         ("`length.stages`, each stage", "posext train", "StageConfig", ""),
         ("Measuring, top level", "posext evaluate", "EvaluateConfig", ""),
     ):

@@ -88,6 +88,19 @@ def small(corpus, tmp_path_factory):
 
 
 @pytest.fixture
+def small_markov(small, tmp_path):
+    """The settings of `small` on Markov chains, whose Bayes floor is known."""
+    return [
+        *(setting for setting in small if not setting.startswith(("data=", "data."))),
+        "data=markov",
+        "data.documents=60",
+        "data.document_tokens=300",
+        "data.validation_share=0.3",
+        f"data.cache={tmp_path}/cache",
+    ]
+
+
+@pytest.fixture
 def command(monkeypatch, capsys):
     """Run an entry point in this process; return its exit code, stdout and stderr."""
     from posext import evaluate, train

@@ -10,6 +10,7 @@ Shape suffixes: W tokens of a window, K targets, N windows.
 
 import logging
 import math
+from typing import TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ FLOOR = "floor"  # value of the column `extend` for the Bayes floor of a run's t
 MAX_MISSED_SHARE = 0.2
 
 
-def has_bayes_floor(config: DataConfig) -> bool:
+def has_bayes_floor(config: DataConfig) -> TypeGuard[SyntheticData]:
     """Whether the Bayes floor of a corpus is known."""
     return isinstance(config, SyntheticData)
 

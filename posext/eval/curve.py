@@ -17,6 +17,7 @@ from posext.data import dataset
 from posext.eval import protocols
 from posext.eval.cache import EvalCache, ScoredWindows
 from posext.eval.scoring import TargetWindow, score_windows
+from posext.eval.targets import spare_tokens
 from posext.pe import PositionalEncoding
 from posext.runs.run import Run
 from posext.utils.memory import PeakMemory
@@ -71,7 +72,8 @@ def make_plan(
         PosextError: The corpus has no such windows.
     """
     size = config.targets or min(64, lengths[0] // 2)
-    tokens = in_pieces(tokens, lengths[-1], room=config.blocks * size)
+    spare = spare_tokens(lengths, size, config.scored_share)
+    tokens = in_pieces(tokens, lengths[-1] + spare, room=config.blocks * size)
     settings = protocols.ProtocolSettings(
         train_length,
         size,
@@ -97,11 +99,10 @@ def in_pieces(tokens: dataset.Data, longest: int, room: int) -> dataset.Data:
     if pieces is documents:
         return tokens
     log.warning(
-        "held-out documents with the %d tokens that a context of %d needs: %d; "
+        "held-out documents with the %d tokens that the longest context needs: %d; "
         "they are measured in %d pieces, "
         "so intervals are over pieces of the same text, and say nothing of other texts",
         longest + 1,
-        longest,
         np.count_nonzero(documents.lengths > longest),
         np.count_nonzero(pieces.lengths > longest),
     )

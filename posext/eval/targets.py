@@ -64,6 +64,7 @@ def fixed_targets(
     blocks: int,
     seed: int,
     documents: int | None = None,
+    spare: int = 0,
 ) -> list[Target]:
     """Draw disjoint blocks of targets, each with room for the longest context before its end.
 
@@ -73,7 +74,8 @@ def fixed_targets(
         size: Targets of a block.
         blocks: Largest number of blocks of a document.
         seed: Seed of the draws.
-        documents: Largest number of documents; None uses all with over `longest` tokens.
+        documents: Largest number of documents; None uses all that are long enough.
+        spare: Tokens before the longest context, which the first pieces of a block need.
 
     Returns:
         Blocks in the order of documents and positions.
@@ -82,11 +84,12 @@ def fixed_targets(
         PosextError: No document is long enough.
     """
     targets = []
-    for document in long_documents(lengths, longest, seed, documents):
+    first = longest + spare
+    for document in long_documents(lengths, longest, seed, documents, targets=spare + 1):
         rng = np.random.default_rng([seed, document])
         last = lengths[document] - 1
-        last_slot, spare = divmod(last - longest, size)
-        shift = longest + int(rng.integers(spare + 1))
+        last_slot, rest = divmod(last - first, size)
+        shift = first + int(rng.integers(rest + 1))
         slots = rng.permutation(last_slot + 1)[:blocks]
         targets += [Target(document, shift + size * int(slot)) for slot in sorted(slots)]
     return targets
@@ -103,13 +106,19 @@ def piece_size(size: int, share: float, length: int) -> int:
     return max(1, min(size, int(share * length)))
 
 
-def first_end(lengths: Sequence[int], size: int, share: float) -> int:
-    """Return the smallest end of a block whose windows all start within the document."""
-    ends = []
+def spare_tokens(lengths: Sequence[int], size: int, share: float) -> int:
+    """Return the tokens that the windows of a block need before the longest context of its end.
+
+    Args:
+        lengths: Context lengths, increasing.
+        size: Targets of a block.
+        share: Largest share of a window that is scored.
+    """
+    needed = []
     for length in lengths:
         piece = piece_size(size, share, length)
-        ends.append(length + (size - 1) // piece * piece)
-    return max(ends)
+        needed.append(length + (size - 1) // piece * piece)
+    return max(needed) - lengths[-1]
 
 
 def block_windows(target: Target, length: int, size: int, share: float) -> list[TargetWindow]:

@@ -175,7 +175,7 @@ def instance(config: Mapping[str, Any], shape: Shape, kind: type[Kind], prefix: 
     for typed_key, value in config.items():
         if typed_key in ("_target_", "name"):
             continue
-        key = getattr(cls, "former_settings", {}).get(typed_key, typed_key)
+        key = cls.former_settings.get(typed_key, typed_key)
         if key not in valid_keys:
             raise PosextError(
                 f"unknown setting {key!r} of {cls.__name__}; "

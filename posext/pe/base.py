@@ -89,6 +89,7 @@ class PositionalEncoding(nn.Module):
     paper: ClassVar[str] = ""
     stages: ClassVar[frozenset[str]] = frozenset()
     inherited_settings: ClassVar[tuple[str, ...]] = ()
+    former_settings: ClassVar[dict[str, str]] = {}
 
     family: str = "none"
     relative: bool = True

@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Strict
 from torch import nn
 
 from posext.pe import from_config, modifiers_of, settings_of
@@ -130,7 +131,7 @@ def entry_of(entry: Mapping[str, Any], shape: Shape) -> tuple[PositionalEncoding
     modifiers = modifiers_of(entry)
     not_settings = ("pe", "repeat", *modifiers)
     settings = {key: value for key, value in entry.items() if key not in not_settings}
-    repeat = checked("repeat", entry.get("repeat", 1), Count)
+    repeat = checked("repeat", entry.get("repeat", 1), Annotated[Count, Strict()])
     return from_config({**settings_of("pe", entry["pe"]), **settings}, shape, modifiers), repeat
 
 

@@ -14,7 +14,8 @@ from posext.utils.errors import PosextError
 
 # Keys without a default, which a stored config must have.
 REQUIRED_KEYS = ("pe", "model", "data", "train_length")
-DEFAULT_KINDS = {"optimizer": "adamw"}  # of runs made before there were others
+# Sections of several types: the key that tells which, the types, and that of runs without the key.
+TYPED_SECTIONS = (("data", "source", CORPORA, None), ("optimizer", "kind", OPTIMIZERS, "adamw"))
 
 
 def stored_config(file: Path) -> DictConfig:
@@ -44,17 +45,14 @@ def with_types(stored: DictConfig) -> DictConfig:
 
     Runs made before each source had settings of its own store those of all: they are left out.
     """
-    typed = {}
-    for section, key, choices in (("data", "source", CORPORA), ("optimizer", "kind", OPTIMIZERS)):
+    typed = stored.copy()
+    for section, key, choices, former in TYPED_SECTIONS:
         settings = stored.get(section)
-        kind = (
-            settings.get(key, DEFAULT_KINDS.get(section)) if OmegaConf.is_dict(settings) else None
-        )
-        if kind not in choices:
+        if not OmegaConf.is_dict(settings) or settings.get(key, former) not in choices:
             continue
-        schema = OmegaConf.structured(choices[kind])
+        schema = OmegaConf.structured(choices[settings.get(key, former)])
         valid = {field.name for choice in choices.values() for field in fields(choice)}
         others = valid - set(schema)
         own = {name: value for name, value in settings.items() if name not in others}
         typed[section] = OmegaConf.merge(schema, own)
-    return cast(DictConfig, OmegaConf.merge(stored, typed))
+    return typed

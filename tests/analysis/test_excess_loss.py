@@ -61,17 +61,9 @@ def test_excess_loss_cell_of_one_document_has_no_interval():
     assert excess_loss.excess_loss_cell(*excess) == "0.200 (no interval)"
 
 
-def test_excess_loss_of_run_needs_the_targets_of_the_floor(command, small, tmp_path):
+def test_excess_loss_of_run_needs_the_targets_of_the_floor(command, small_markov):
     """Curves that were measured on other targets than the floor have no distance."""
-    settings = [setting for setting in small if not setting.startswith(("data=", "data."))]
-    settings += [
-        "data=markov",
-        "data.documents=60",
-        "data.document_tokens=300",
-        "data.validation_share=0.3",
-        f"data.cache={tmp_path}/cache",
-    ]
-    assert command("train", "+pe=rope", *settings, "steps=1", "name=mine")[0] == 0
+    assert command("train", "+pe=rope", *small_markov, "steps=1", "name=mine")[0] == 0
     folder = Path("results/runs/mine")
 
     def excess() -> pd.DataFrame:

@@ -170,7 +170,9 @@ def test_make_plan_cuts_a_single_text_into_pieces(tmp_path, monkeypatch, caplog)
     windows = plan.protocols["fixed_target"].windows
     assert len({w.document for w in windows[64]}) == 3000 // 81
     assert len(windows[64]) == 4 * (3000 // 81)
-    assert "65 tokens that a context of 64 needs: 1; they are measured in 37 pieces" in caplog.text
+    assert (
+        "65 tokens that the longest context needs: 1; they are measured in 37 pieces" in caplog.text
+    )
     for protocol_plan in plan.protocols.values():
         for window in (w for of_length in protocol_plan.windows.values() for w in of_length):
             assert window.length <= window.end < plan.tokens.validation.lengths[window.document]

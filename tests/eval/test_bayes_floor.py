@@ -234,16 +234,8 @@ def test_warn_if_far_warns_above_a_fifth_of_the_gain(caplog, loss, warns):
     assert ("above the floor" in caplog.text) == warns
 
 
-def test_train_on_markov_stores_the_floor_beside_its_curve(command, small, tmp_path):
-    settings = [setting for setting in small if not setting.startswith(("data=", "data."))]
-    settings += [
-        "data=markov",
-        "data.documents=60",
-        "data.document_tokens=300",
-        "data.validation_share=0.3",
-        f"data.cache={tmp_path}/cache",
-    ]
-    code, out, err = command("train", "+pe=yarn", *settings, "name=mine")
+def test_train_on_markov_stores_the_floor_beside_its_curve(command, small_markov):
+    code, out, err = command("train", "+pe=yarn", *small_markov, "name=mine")
     assert code == 0, err
     assert "above the floor" in err  # six steps teach nothing
     code, out_again, err = command(

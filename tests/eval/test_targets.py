@@ -16,7 +16,8 @@ from helpers.protocol_properties import (
 )
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from posext.eval.targets import Target, block_windows, first_end, fixed_targets, score
+from posext.eval.targets import Target, block_windows, fixed_targets, score, spare_tokens
+from posext.utils.errors import PosextError
 
 DOCUMENTS = random_corpus(counts=(40, 65, 66, 100, 300, 64)).tokens
 
@@ -159,7 +160,7 @@ def test_fixed_targets_refuse_documents_that_are_too_short():
 @pytest.mark.parametrize("size", [1, 3, 4, 7, 16, 40])
 def test_block_windows_score_each_target_once_after_enough_context(size, share):
     lengths = [8, 16, 48]
-    end = first_end(lengths, size, share)
+    end = lengths[-1] + spare_tokens(lengths, size, share)
     starts = []
     for length in lengths:
         windows = block_windows(Target(5, end), length, size, share)
@@ -171,6 +172,17 @@ def test_block_windows_score_each_target_once_after_enough_context(size, share):
         assert max(window.scored for window in windows) == min(size, most)
         starts += [window.end - window.length for window in windows]
     assert min(starts) == 0  # no window starts before the document, and no token is wasted
+
+
+def test_fixed_targets_leave_spare_tokens_before_the_longest_context():
+    lengths = [len(document) for document in DOCUMENTS]
+    ends = [target.end for target in targets_of(spare=30, blocks=50)]
+    assert 94 <= min(ends) < 100
+    assert {target.document for target in targets_of(spare=30)} == {
+        index for index, length in enumerate(lengths) if length > 94
+    }
+    with pytest.raises(PosextError, match="has 301 tokens, as a context of 64 needs"):
+        targets_of(spare=236)
 
 
 def test_block_windows_leave_a_block_whole_where_it_fits():

@@ -44,3 +44,18 @@ def test_train_and_evaluate_record_what_was_typed(command, small):
     ]
     page = (folder / "report.html").read_text()
     assert "posext.evaluate run=results/runs/mine +pe@extend=yarn extend.factor=4" in page
+
+
+def test_own_corpus_in_a_config_dir_trains_and_is_recorded(command, small, corpus):
+    """The yaml of docs/configuration.md: it names the source it starts from."""
+    Path("conf/data").mkdir(parents=True)
+    defaults = "defaults:\n  - /schema/data@_here_: text\n  - _self_\n"
+    Path("conf/data/mine.yaml").write_text(f"{defaults}path: {corpus}\n")
+    settings = [s for s in small if not s.startswith(("data=", "data.path="))]
+    typed = ["data=mine", *settings, "+pe=rope", "evaluate=false", "name=mine"]
+    code, _, err = command("train", "--config-dir", "conf", *typed)
+    assert code == 0, err
+    (line,) = recorded_commands(Path("results/runs/mine"))
+    folder, *rest = shlex.split(line)[3:]
+    assert Path(folder.removeprefix("--config-dir=")).resolve() == Path("conf").resolve()
+    assert rest == typed

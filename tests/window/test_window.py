@@ -112,7 +112,8 @@ REMAPPINGS = [distance for distance in DISTANCES if distance not in (sliding, ch
 
 
 @pytest.mark.parametrize("distance", REMAPPINGS)
-def test_remapping_keeps_distances_within_the_trained_ones(distance):
+def test_references_of_remappings_keep_to_the_trained_distances(distance):
+    """The references alone; the windows equal them by the test above."""
     longest = max(distance(n, m, 200) or 0 for n in range(200) for m in range(n + 1))
     assert longest <= (L if distance is lambda_mask else L - 1)
 

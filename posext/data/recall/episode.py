@@ -16,6 +16,7 @@ import numpy as np
 from posext.data.dataset import Split
 from posext.data.recall.pool import SIZE, Pool
 from posext.utils.errors import PosextError
+from posext.utils.ranges import Count, checked
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,7 @@ class RecallSettings:
     def __post_init__(self) -> None:
         """Raise PosextError for an invalid setting, naming the value and the valid ones."""
         for name in ("trials", "key", "value", "pairs"):
-            if getattr(self, name) < 1:
-                raise PosextError(f"{name} must be at least 1, not {getattr(self, name)}")
+            checked(name, getattr(self, name), Count)
         if not self.depths or not all(0 <= depth <= 1 for depth in self.depths):
             raise PosextError(f"depths must lie between 0 and 1, not {self.depths}")
         if self.pairs * self.pair + self.key > SIZE:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from posext.eval.protocols.plan import Documents, ProtocolPlan, ProtocolSettings, token_counts
-from posext.eval.targets import Target, block_windows, first_end, fixed_targets
+from posext.eval.targets import Target, block_windows, fixed_targets, spare_tokens
 
 
 def fixed_target(
@@ -46,9 +46,10 @@ def blocks_of(
     """Draw the blocks of targets. Raises PosextError if no document is long enough."""
     return fixed_targets(
         token_counts(documents),
-        first_end(lengths, settings.size, settings.scored_share),
+        lengths[-1],
         settings.size,
         settings.blocks,
         settings.seed,
         settings.documents,
+        spare_tokens(lengths, settings.size, settings.scored_share),
     )
