@@ -3,7 +3,6 @@
 Every scheme runs in a process of its own, through its lengths from the shortest up.
 """
 
-import ctypes
 import gc
 import math
 import subprocess
@@ -32,19 +31,10 @@ def print_peaks(model: str, scheme: str, lengths: list[int], layers: int) -> Non
         # a first call: memory that is loaded once does not belong to a context
         ours.target_nll(tokens_BT[:, :1024], tokens_BT[:, 1 : TARGETS + 1])
         for length in lengths:
-            free_memory()
+            gc.collect()
             with PeakMemory(accelerator.device) as peak:
                 ours.target_nll(tokens_BT[:, :length], tokens_BT[:, -TARGETS:])
             print(peak.bytes, flush=True)
-
-
-def free_memory() -> None:
-    """Return freed memory to the system: an allocator that keeps it would hide the next peak."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    elif sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def benchmark(model: str, schemes: str, lengths: str, layers: int) -> list[report.Row]:

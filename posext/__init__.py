@@ -1,5 +1,6 @@
 """posext: how positional encodings extrapolate, measured on GPTs trained on short sequences."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PosextError", "Run", "__version__", "build", "load_run", "measure"]
 __version__ = "0.1.0"
+
+# OpenMP reads it when torch is imported: threads that wait sleep, and leave the cores to others
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 PLACES = {  # imported when first asked for, as torch takes seconds
     "PosextError": "posext.utils.errors",

@@ -49,6 +49,15 @@ def test_import_posext_loads_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
+@pytest.mark.parametrize(("chosen", "policy"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_import_posext_lets_waiting_threads_sleep(monkeypatch, chosen, policy):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if chosen:
+        monkeypatch.setenv("OMP_WAIT_POLICY", chosen)
+    code = f"import os, posext; assert os.environ['OMP_WAIT_POLICY'] == {policy!r}"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
 def test_measure_of_a_uniform_model_is_the_vocabulary():
     curve = posext.measure(uniform, documents(), [8, 16, 64], bytes_per_token=[2] * VOCABULARY)
     assert curve.context_length.tolist() == [8, 16, 64]
