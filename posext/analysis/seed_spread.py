@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from posext.analysis.statistics import LEVEL, Estimate, verdict
 
@@ -44,7 +44,7 @@ def over_seeds(values: Sequence[float]) -> Seeds:
     mean = float(np.mean(values))
     sd = float(np.std(values, ddof=1))
     count = len(values)
-    half = float(t.ppf((1 + LEVEL) / 2, count - 1)) * sd / count**0.5
+    half = float(stdtrit(count - 1, (1 + LEVEL) / 2)) * sd / count**0.5
     return Seeds(mean, sd, mean - half, mean + half, count)
 
 
@@ -83,7 +83,7 @@ def noise(one: Spread | None, other: Spread | None) -> float:
     if not variance:
         return 0.0
     freedom = variance**2 / (one.sd**4 / (one.seeds - 1) + other.sd**4 / (other.seeds - 1))
-    return float(t.ppf((1 + LEVEL) / 2, freedom)) * variance**0.5
+    return float(stdtrit(freedom, (1 + LEVEL) / 2)) * variance**0.5
 
 
 def verdict_with_seeds(

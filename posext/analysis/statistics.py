@@ -24,7 +24,7 @@ growing lengths on the last axis: (L,) gives a number, and (D, L) one for each d
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.special import ndtri, stdtrit
 
 from posext.utils.errors import PosextError
 
@@ -116,7 +116,7 @@ def bounds(
         return value, np.full(len(levels), value)
     skewness = (influence_D**3 / share_D**2).sum() / (influence_D**2 / share_D).sum() ** 1.5
     effective = 1 / (share_D**2).sum()
-    t_quantiles = t.ppf(1 - levels, max(1.0, effective - 1))
+    t_quantiles = stdtrit(max(1.0, effective - 1), 1 - levels)
     skew = float(np.clip(skewness / documents**0.5, -1, 1))
     return value, value - standard_error * skew_quantiles(t_quantiles, skew)
 
@@ -146,7 +146,7 @@ def wilson(correct: int, trials: int) -> Estimate:
             "trials must be at least 1, correct between 0 and trials"
         )
     share = correct / trials
-    z = float(norm.ppf((1 + LEVEL) / 2))
+    z = float(ndtri((1 + LEVEL) / 2))
     middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z / (1 + z**2 / trials) * (share * (1 - share) / trials + z**2 / (4 * trials**2)) ** 0.5
     low = min(share, max(0.0, middle - half))
