@@ -17,6 +17,9 @@ REQUIRED_KEYS = ("pe", "model", "data", "train_length")
 # Sections of several types: the key that tells which, the types, and that of runs without the key.
 TYPED_SECTIONS = (("data", "source", CORPORA, None), ("optimizer", "kind", OPTIMIZERS, "adamw"))
 
+# Defaults at the time of runs that do not store them.
+FORMER_DEFAULTS = {"evaluation": {"blocks": 4, "targets": None, "scored_share": 0.5}}
+
 
 def stored_config(file: Path) -> DictConfig:
     """Parse the config.yaml of a run.
@@ -44,8 +47,9 @@ def with_types(stored: DictConfig) -> DictConfig:
     """Give the corpus and the optimizer of a stored config the types of their kinds.
 
     Runs made before each source had settings of its own store those of all: they are left out.
+    Settings that a run made before them does not store have the defaults of then.
     """
-    typed = stored.copy()
+    typed = cast(DictConfig, OmegaConf.merge(FORMER_DEFAULTS, stored))
     for section, key, choices, former in TYPED_SECTIONS:
         settings = stored.get(section)
         if not OmegaConf.is_dict(settings) or settings.get(key, former) not in choices:

@@ -54,6 +54,20 @@ def test_load_run_gives_the_optimizer_its_type(stored, kind):
 
 
 @pytest.mark.parametrize(
+    ("stored", "targets_and_share"),
+    [
+        ({}, (4, None, 0.5)),
+        ({"evaluation": {"blocks": 2}}, (2, None, 0.5)),
+        ({"evaluation": {"blocks": 1, "targets": 8, "scored_share": 0.25}}, (1, 8, 0.25)),
+    ],
+)
+def test_load_run_keeps_the_allocation_of_targets(stored, targets_and_share):
+    evaluation = loaded(data={"source": "python"}, **stored).evaluation
+    allocation = (evaluation.blocks, evaluation.targets, evaluation.scored_share)
+    assert allocation == targets_and_share
+
+
+@pytest.mark.parametrize(
     "sections",
     [
         {"data": {"source": "text", "colour": "red"}},
