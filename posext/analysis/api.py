@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 
 from posext.analysis.statistics import interval
-from posext.config import check_lengths
+from posext.config import EvaluationConfig, check_lengths
 from posext.eval.protocols import PROTOCOLS, ProtocolSettings, sums_by_document
 from posext.eval.scoring import score_windows
-from posext.utils.ranges import Count, checked
+from posext.utils.ranges import Count, check_ranges, checked
 
 MEASURED_COLUMNS = (
     "context_length nll nll_low nll_high perplexity perplexity_low perplexity_high bits_per_byte "
@@ -45,7 +45,8 @@ def measure(
     *,
     bytes_per_token: Sequence[int] | np.ndarray | None = None,
     targets: int | None = None,
-    blocks: int = 4,
+    blocks: int = 1,
+    scored_share: float = 0.25,
     seed: int = 0,
     most_documents: int | None = None,
     tokens_per_batch: int = 4096,
@@ -59,8 +60,10 @@ def measure(
         documents: Token ids of each document. Documents longer than the longest context count.
         context_lengths: Context lengths in tokens, increasing.
         bytes_per_token: Bytes of each token of the vocabulary, for bits per byte.
-        targets: Targets in a block; by default the smaller of 64 and half the shortest context.
+        targets: Targets in a block; by default 256, and at most a quarter of the longest context.
         blocks: Disjoint blocks of targets drawn in a document, at most.
+        scored_share: Largest share of a window that is scored, above 0 and at most 0.5; the rest is
+            context alone. A longer block is cut into pieces.
         seed: Seed of the choice of documents and blocks.
         most_documents: Documents measured, at most; by default all.
         tokens_per_batch: Tokens in a forward pass, at most.
@@ -75,15 +78,18 @@ def measure(
     """
     lengths = [int(length) for length in context_lengths]
     check_lengths(lengths)
-    size = targets if targets is not None else min(64, lengths[0] // 2)
-    for name, value in (
-        ("targets", size),
-        ("blocks", blocks),
-        ("tokens_per_batch", tokens_per_batch),
-    ):
-        checked(name, value, Count)
+    checked("tokens_per_batch", tokens_per_batch, Count)
+    allocation = EvaluationConfig(blocks=blocks, targets=targets, scored_share=scored_share)
+    check_ranges(allocation)
     held = TokenDocuments([np.asarray(tokens, dtype=np.int64).reshape(-1) for tokens in documents])
-    told = ProtocolSettings(lengths[0], size, blocks, seed, most_documents)
+    told = ProtocolSettings(
+        lengths[0],
+        allocation.block_size(lengths[-1]),
+        blocks,
+        seed,
+        most_documents,
+        scored_share=scored_share,
+    )
     plan = PROTOCOLS["fixed_target"](held, lengths, told)
     sizes = None if bytes_per_token is None else np.asarray(bytes_per_token)
     rows = []

@@ -109,10 +109,11 @@ class LengthConfig:
 class EvaluationConfig:
     """The measurement of curves."""
 
-    blocks: Count = 4  # blocks of targets in a document
-    targets: Count | None = None  # targets in a block; null: min(64, half the shortest context)
+    blocks: Count = 1  # blocks of targets in a document
+    # targets in a block; null: 256, and at most a quarter of the longest context
+    targets: Count | None = None
     # of a window is scored at most, the rest is context alone; longer blocks are cut into pieces
-    scored_share: Annotated[float, Gt(0), Le(0.5)] = 0.5
+    scored_share: Annotated[float, Gt(0), Le(0.5)] = 0.25
     documents: Count | None = None  # the most documents; null: all that are long enough
     # null: 4,096 on a CPU, whose caches are small, 65,536 on a GPU
     tokens_per_batch: Count | None = None
@@ -123,6 +124,10 @@ class EvaluationConfig:
     trials: Count = 32  # protocols retrieval and passkey: at each length, depth and condition
     # protocol far_copy: tokens before a target that must recur with it
     ngram: Annotated[int, Ge(3)] = 3
+
+    def block_size(self, longest: int) -> int:
+        """Return the targets in a block, given the longest context length."""
+        return self.targets or min(256, max(1, longest // 4))
 
 
 @dataclass

@@ -71,7 +71,7 @@ def make_plan(
     Raises:
         PosextError: The corpus has no such windows.
     """
-    size = config.targets or min(64, lengths[0] // 2)
+    size = config.block_size(lengths[-1])
     spare = spare_tokens(lengths, size, config.scored_share)
     tokens = in_pieces(tokens, lengths[-1] + spare, room=config.blocks * size)
     settings = protocols.ProtocolSettings(

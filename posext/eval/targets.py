@@ -48,8 +48,8 @@ def long_documents(
     selected = [index for index, length in enumerate(lengths) if length >= longest + targets]
     if not selected:
         raise PosextError(
-            f"no held-out document has {longest + targets} tokens, as a context of {longest} "
-            f"needs; the longest has {max(lengths, default=0)}"
+            f"no held-out document has {longest + targets} tokens, as a context of {longest} and "
+            f"its targets need; the longest has {max(lengths, default=0)}"
         )
     if documents is not None and documents < len(selected):
         shuffled = np.random.default_rng(seed).permutation(selected)

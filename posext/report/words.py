@@ -177,8 +177,8 @@ def facts(rows: pd.DataFrame, sources: Sequence[Source]) -> list[tuple[str, str]
         ),
         (
             "Lengths",
-            f"{lengths} tokens. At length L the model reads the L tokens before a block's last "
-            "label, so a target's context is L - K + 1 to L tokens.",
+            f"{lengths} tokens. At length L the model reads the L tokens before the last label of "
+            "a block's piece of K tokens, so a target's context is L - K + 1 to L tokens.",
         ),
         (
             "Crop baseline",
@@ -220,13 +220,20 @@ def facts(rows: pd.DataFrame, sources: Sequence[Source]) -> list[tuple[str, str]
 
 def blocks_text(rows: pd.DataFrame, sources: Sequence[Source]) -> str:
     """The blocks of targets in a document, with their number and size if all runs share them."""
-    shortest = int(rows.context_length.min())
+    shortest, longest = int(rows.context_length.min()), int(rows.context_length.max())
     evaluations = [source.run.config.evaluation for source in sources if source.run]
-    sizes = {evaluation.targets or min(64, shortest // 2) for evaluation in evaluations}
-    blocks = {evaluation.blocks for evaluation in evaluations}
-    if len(sizes) == len(blocks) == 1:
-        return f"Up to {blocks.pop()} blocks of K = {sizes.pop()} tokens in a document"
-    return "Blocks of tokens"
+    allocations = {
+        (evaluation.blocks, evaluation.block_size(longest), evaluation.scored_share)
+        for evaluation in evaluations
+    }
+    if len(allocations) != 1:
+        return "Blocks of tokens"
+    blocks, size, share = allocations.pop()
+    counted = f"Up to {blocks} blocks" if blocks > 1 else "A block"
+    text = f"{counted} of {size} tokens in a document"
+    if size > share * shortest:
+        text += f", read in pieces of at most {share:.0%} of the context length"
+    return text
 
 
 def seeds_text(rows: pd.DataFrame) -> str:

@@ -17,9 +17,6 @@ REQUIRED_KEYS = ("pe", "model", "data", "train_length")
 # Sections of several types: the key that tells which, the types, and that of runs without the key.
 TYPED_SECTIONS = (("data", "source", CORPORA, None), ("optimizer", "kind", OPTIMIZERS, "adamw"))
 
-# Defaults at the time of runs that do not store them.
-FORMER_DEFAULTS = {"evaluation": {"blocks": 4, "targets": None, "scored_share": 0.5}}
-
 
 def stored_config(file: Path) -> DictConfig:
     """Parse the config.yaml of a run.
@@ -47,9 +44,10 @@ def with_types(stored: DictConfig) -> DictConfig:
     """Give the corpus and the optimizer of a stored config the types of their kinds.
 
     Runs made before each source had settings of its own store those of all: they are left out.
-    Settings that a run made before them does not store have the defaults of then.
     """
-    typed = cast(DictConfig, OmegaConf.merge(FORMER_DEFAULTS, stored))
+    typed = stored.copy()
+    if "scored_share" not in stored.get("evaluation", {}):
+        typed["evaluation"] = former_evaluation(stored)
     for section, key, choices, former in TYPED_SECTIONS:
         settings = stored.get(section)
         if not OmegaConf.is_dict(settings) or settings.get(key, former) not in choices:
@@ -60,3 +58,14 @@ def with_types(stored: DictConfig) -> DictConfig:
         own = {name: value for name, value in settings.items() if name not in others}
         typed[section] = OmegaConf.merge(schema, own)
     return typed
+
+
+def former_evaluation(stored: DictConfig) -> DictConfig:
+    """Return the evaluation settings of a run made before `scored_share`, filled in.
+
+    Blocks without a size had 64 targets, and at most half the shortest context.
+    """
+    lengths = stored.get("context_lengths") or [stored.train_length // 2]
+    defaults = {"blocks": 4, "targets": min(64, lengths[0] // 2), "scored_share": 0.5}
+    own = {key: value for key, value in stored.get("evaluation", {}).items() if value is not None}
+    return cast(DictConfig, OmegaConf.merge(defaults, own))

@@ -181,7 +181,9 @@ def test_fixed_targets_leave_spare_tokens_before_the_longest_context():
     assert {target.document for target in targets_of(spare=30)} == {
         index for index, length in enumerate(lengths) if length > 94
     }
-    with pytest.raises(PosextError, match="has 301 tokens, as a context of 64 needs"):
+    with pytest.raises(
+        PosextError, match="has 301 tokens, as a context of 64 and its targets need"
+    ):
         targets_of(spare=236)
 
 

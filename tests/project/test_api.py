@@ -92,7 +92,7 @@ def test_measure_leaves_out_intervals_and_bits_it_cannot_know():
         ([16, 8], {}, "increasing"),
         ([], {}, "increasing"),
         ([8, 400], {}, "the longest has 300"),
-        ([8, 16], {"targets": 0}, "targets must be a whole number of at least 1, not 0"),
+        ([8, 16], {"targets": 0}, "targets must be a whole number of at least 1, or null, not 0"),
         ([8, 16], {"blocks": 0}, "blocks must be a whole number of at least 1, not 0"),
     ],
 )

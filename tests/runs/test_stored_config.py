@@ -56,8 +56,10 @@ def test_load_run_gives_the_optimizer_its_type(stored, kind):
 @pytest.mark.parametrize(
     ("stored", "targets_and_share"),
     [
-        ({}, (4, None, 0.5)),
-        ({"evaluation": {"blocks": 2}}, (2, None, 0.5)),
+        ({}, (4, 4, 0.5)),
+        ({"context_lengths": [32, 64]}, (4, 16, 0.5)),
+        ({"context_lengths": [256, 512], "evaluation": {"targets": None}}, (4, 64, 0.5)),
+        ({"evaluation": {"blocks": 2, "targets": 7}}, (2, 7, 0.5)),
         ({"evaluation": {"blocks": 1, "targets": 8, "scored_share": 0.25}}, (1, 8, 0.25)),
     ],
 )
