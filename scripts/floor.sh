@@ -6,6 +6,7 @@ set -euo pipefail
 export OMP_NUM_THREADS=1
 common=(data=markov model=nano model.n_layers=3 steps=500 tokens_per_step=8192 study=floor
   results=results/runs/floor evaluation.blocks=2 evaluation.targets=32
+  evaluation.scored_share=0.5
   'context_lengths=[128,256,512,1024,2048]' checkpoint_every=100)
 size=data-markov-model.n_layers-3-steps-500-tokens_per_step-8192
 

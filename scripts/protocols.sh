@@ -4,7 +4,8 @@
 set -euo pipefail
 protocols=fixed_target,per_position,sliding,nonoverlap,far_copy,alibi,pi,yarn_paper,longlora
 typed=("protocols=[$protocols]" 'context_lengths=[64,128,256,512,1024,2048]'
-  evaluation.documents=16 tracking.wandb=disabled)
+  evaluation.blocks=4 evaluation.targets=32 evaluation.scored_share=0.5 evaluation.documents=16
+  tracking.wandb=disabled)
 
 runs=(results/runs/{rope,alibi}-tiny-128-seed0)
 for run in "${runs[@]}"; do
