@@ -1,14 +1,14 @@
 """How to spend the compute of a curve: documents, blocks in a document, targets in a block.
 
-    python scripts/allocation.py RUN OTHER_RUN --out results/allocation/allocation.csv
+    python scripts/allocation.py RUN OTHER_RUN --out results/allocation
 
-Measures two trained runs of one corpus under several allocations, in turns, and writes for each the
-seconds of both curves and half the 95 % interval of two paired differences in nats: of the runs at
-a context length, and of a run between its training length and that length. `merit` is the variance
-of the first times the seconds, relative to the first allocation: an interval over documents shrinks
-with the root of their number, so the allocation with the smallest merit gives the narrowest
-interval in a given time. `coverage` is the share of 95 % intervals of the first difference that
-hold its value over all documents, in samples of half as many documents drawn from them.
+Measures two trained runs of one corpus under several allocations, in turns. allocation.csv has for
+each the seconds of both curves and half the 95 % interval of two paired differences in nats: of the
+runs at a context length, and of a run between its training length and that length. `cost` is the
+square of an interval times the seconds, relative to the first allocation: an interval over
+documents shrinks with the root of their number, so it is the relative time for an equal interval.
+`coverage` is the share of 95 % intervals of the first difference that hold its value over all
+documents, in samples of half as many documents drawn from them. table.md has means over lengths.
 """
 
 import time
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--lengths", nargs="+", type=int, default=[64, 128, 256, 512, 1024, 2048])
     parser.add_argument("--documents", type=int, default=60)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out", type=Path, required=True, help="the CSV to write")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the two files")
     options = parser.parse_args()
     runs = [load_run(folder) for folder in options.runs]
     tokens = load_data(runs[0].config.data)
@@ -64,10 +64,11 @@ def main() -> None:
         for allocation in ALLOCATIONS:
             measured = measure(models, tokens, runs[0], allocation, options)
             rows += [{"repeat": repeat, **allocation._asdict(), **row} for row in measured]
-    table = summary(pd.DataFrame(rows))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(options.out, index=False)
-    print(table.to_markdown(index=False))
+    table = by_length(pd.DataFrame(rows))
+    options.out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(options.out / "allocation.csv", index=False)
+    (options.out / "table.md").write_text(over_lengths(table) + "\n")
+    print(options.out)
 
 
 def measure(
@@ -91,16 +92,16 @@ def measure(
             for model in models
         ]
     seconds = time.perf_counter() - begin
-    by_length = [dict(iter(frame.groupby("context_length"))) for frame in sums]
+    sums_of = [dict(iter(frame.groupby("context_length"))) for frame in sums]
     rows = []
     for length in options.lengths:
         rows.append(
             {
                 "context_length": length,
                 "seconds": seconds,
-                "between_runs": half_width(by_length[0][length], by_length[1][length]),
-                "between_lengths": half_width(by_length[0][length], by_length[0][train_length]),
-                "coverage": coverage(by_length[0][length], by_length[1][length]),
+                "between_runs": half_width(sums_of[0][length], sums_of[1][length]),
+                "between_lengths": half_width(sums_of[0][length], sums_of[0][train_length]),
+                "coverage": coverage(sums_of[0][length], sums_of[1][length]),
             }
         )
     return rows
@@ -133,14 +134,41 @@ def paired(sums: pd.DataFrame, base: pd.DataFrame) -> tuple[np.ndarray, np.ndarr
     return nll_D, base_D, weight_D
 
 
-def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row for each allocation and length: the median of the seconds, and the merit."""
+def by_length(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row for each allocation and length: the medians over repeats, and the costs."""
     key = [*Allocation._fields, "context_length"]
     table = rows.groupby(key, sort=False, as_index=False).median().drop(columns="repeat")
     first = table.iloc[: rows.context_length.nunique()].set_index("context_length")
-    variance = table.between_runs**2 * table.seconds
-    base = first.between_runs**2 * first.seconds
-    return table.assign(merit=variance / base.reindex(table.context_length).to_numpy()).round(4)
+    base = first.reindex(table.context_length).reset_index()
+    for difference_of in ("runs", "lengths"):
+        width = f"between_{difference_of}"
+        cost = (table[width] / base[width]) ** 2 * table.seconds / base.seconds
+        table[f"cost_{difference_of}"] = cost
+    return table.round(4)
+
+
+def over_lengths(table: pd.DataFrame) -> str:
+    """A Markdown table: the geometric mean of costs and the mean of all else over lengths."""
+    rows = []
+    for allocation, of in table.groupby(list(Allocation._fields), sort=False):
+        costs = {
+            name: float(np.exp(np.log(of[name].dropna()).mean()))
+            for name in ("cost_runs", "cost_lengths")
+        }
+        rows.append(
+            {
+                **dict(zip(Allocation._fields, allocation, strict=True)),
+                "seconds": round(of.seconds.iloc[0]),
+                "± between runs": f"{of.between_runs.mean():.3f}",
+                "± between lengths": f"{of.between_lengths[of.between_lengths > 0].mean():.3f}",
+                "coverage": f"{of.coverage.mean():.3f}",
+                "lowest": f"{of.coverage.min():.3f}",
+                "highest": f"{of.coverage.max():.3f}",
+                "cost, runs": f"{costs['cost_runs']:.2f}",
+                "cost, lengths": f"{costs['cost_lengths']:.2f}",
+            }
+        )
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 
 
 if __name__ == "__main__":

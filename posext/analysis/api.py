@@ -46,7 +46,7 @@ def measure(
     bytes_per_token: Sequence[int] | np.ndarray | None = None,
     targets: int | None = None,
     blocks: int = 1,
-    scored_share: float = 0.25,
+    scored_share: float = 0.5,
     seed: int = 0,
     most_documents: int | None = None,
     tokens_per_batch: int = 4096,
@@ -60,7 +60,7 @@ def measure(
         documents: Token ids of each document. Documents longer than the longest context count.
         context_lengths: Context lengths in tokens, increasing.
         bytes_per_token: Bytes of each token of the vocabulary, for bits per byte.
-        targets: Targets in a block; by default 256, and at most a quarter of the longest context.
+        targets: Targets in a block; by default 256, and at most half the longest context.
         blocks: Disjoint blocks of targets drawn in a document, at most.
         scored_share: Largest share of a window that is scored, above 0 and at most 0.5; the rest is
             context alone. A longer block is cut into pieces.

@@ -110,10 +110,10 @@ class EvaluationConfig:
     """The measurement of curves."""
 
     blocks: Count = 1  # blocks of targets in a document
-    # targets in a block; null: 256, and at most a quarter of the longest context
+    # targets in a block; null: 256, and at most half the longest context
     targets: Count | None = None
     # of a window is scored at most, the rest is context alone; longer blocks are cut into pieces
-    scored_share: Annotated[float, Gt(0), Le(0.5)] = 0.25
+    scored_share: Annotated[float, Gt(0), Le(0.5)] = 0.5
     documents: Count | None = None  # the most documents; null: all that are long enough
     # null: 4,096 on a CPU, whose caches are small, 65,536 on a GPU
     tokens_per_batch: Count | None = None
@@ -127,7 +127,7 @@ class EvaluationConfig:
 
     def block_size(self, longest: int) -> int:
         """Return the targets in a block, given the longest context length."""
-        return self.targets or min(256, max(1, longest // 4))
+        return self.targets or min(256, max(1, longest // 2))
 
 
 @dataclass

@@ -64,7 +64,7 @@ def test_measure_of_a_uniform_model_is_the_vocabulary():
     assert curve.perplexity.to_numpy() == pytest.approx(VOCABULARY)
     assert curve.bits_per_byte.to_numpy() == pytest.approx(math.log2(VOCABULARY) / 2)
     assert curve.documents.tolist() == [3, 3, 3]
-    assert curve.tokens.tolist() == [3 * 4 * 4] * 3
+    assert curve.tokens.tolist() == [3 * 32] * 3
 
 
 def test_measure_equals_blocks_scored_one_by_one():
