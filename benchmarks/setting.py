@@ -52,9 +52,9 @@ def training_steps(
     """
     if compiled:
         model.compile_parts()
-    (optimizer,) = make_optimizers(model, config.optimizer)
-    set_learning_rate([optimizer], config.learning_rate)
-    network, stepper = accelerator.prepare(model.to(accelerator.device), optimizer)
+    optimizers = make_optimizers(model, config.optimizer, config.learning_rate)
+    set_learning_rate(optimizers, config.learning_rate)
+    network, *steppers = accelerator.prepare(model.to(accelerator.device), *optimizers)
     count = config.tokens_per_step // config.train_length
     done = 0
 
@@ -65,8 +65,9 @@ def training_steps(
             windows, _ = tokens.train.batch(config.seed, done, config.train_length, count)
             accumulate(network, windows, config.micro_batch_tokens, accelerator)
             accelerator.clip_grad_norm_(network.parameters(), config.optimizer.clip)
-            stepper.step()
-            stepper.zero_grad()
+            for stepper in steppers:
+                stepper.step()
+                stepper.zero_grad()
             done += 1
         wait(accelerator.device)
         return (time.perf_counter() - begin) / number

@@ -117,7 +117,7 @@ def make_learner(run: Run, vocab_size: int) -> Learner:
     accelerator = device.accelerator(config.precision)
     model = untrained(run, vocab_size).to(accelerator.device)
     scheme = model.pe
-    optimizers = make_optimizers(model, config.optimizer)
+    optimizers = make_optimizers(model, config.optimizer, config.learning_rate)
     if device.should_compile(config.compile.lower(), config.steps):
         model.compile_parts()
     network, *steppers = accelerator.prepare(model, *optimizers)

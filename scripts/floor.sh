@@ -4,11 +4,12 @@
 # typed again it resumes.
 set -euo pipefail
 export OMP_NUM_THREADS=1
-common=(data=markov model=nano model.n_layers=3 steps=500 tokens_per_step=8192 study=floor
+common=(data=markov model=nano model.n_layers=3 optimizer=adamw steps=500 tokens_per_step=8192
+  study=floor
   results=results/runs/floor evaluation.blocks=2 evaluation.targets=32
   evaluation.scored_share=0.5
   'context_lengths=[128,256,512,1024,2048]' checkpoint_every=100)
-size=data-markov-model.n_layers-3-steps-500-tokens_per_step-8192
+size=data-markov-model.n_layers-3-optimizer-adamw-steps-500-tokens_per_step-8192
 
 python -m posext.train -m "${common[@]}" hydra/launcher=joblib hydra.launcher.n_jobs=2 \
   +pe=rope,alibi,none,fox seed=0,1,2

@@ -1,10 +1,11 @@
-"""Losses by scheme, initial scale and learning rate, over seeds.
+"""Losses by scheme, settings, optimizer and learning rate, over seeds.
 
     python scripts/learning_rates.py results/runs/learning_rates/* --out results/learning_rates
 
 Writes rates.csv, a row for each run, and table.md, a row for each setting over its seeds.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,15 @@ from posext.config import HEADLINE
 from posext.runs import tracking
 from posext.runs.run import Run, load_run
 
-SETTING = ["model", "scheme", "settings", "learning_rate"]
+SETTING = [
+    "model",
+    "scheme",
+    "settings",
+    "optimizer",
+    "learning_rate",
+    "steps",
+    "tokens_per_step",
+]
 
 
 @app.script
@@ -40,13 +49,22 @@ def losses(run: Run) -> dict[str, object]:
     own = table.loc[(table.extend == "") & (table.protocol == HEADLINE)]
     rows = tracking.read_metrics(run.folder / "metrics.jsonl")
     validation = [row["validation_loss"] for row in rows if "validation_loss" in row]
-    scales = {key: value for key, value in run.config.pe.items() if key.endswith("std")}
+    config = run.config
+    settings = {key: value for key, value in config.pe.items() if key.endswith("std")}
+    default = asdict(type(config.optimizer)())
+    chosen = asdict(config.optimizer)
+    settings |= {key: value for key, value in chosen.items() if value != default[key]}
+    if config.precision == "fp32":
+        settings["precision"] = config.precision
     return {
-        "model": run.config.model.name,
-        "scheme": run.config.title(),
-        "settings": ", ".join(f"{key}={value}" for key, value in scales.items()),
-        "learning_rate": run.config.learning_rate,
-        "seed": run.config.seed,
+        "model": config.model.name,
+        "scheme": config.title(),
+        "settings": ", ".join(f"{key}={value}" for key, value in settings.items()),
+        "optimizer": config.optimizer.kind,
+        "learning_rate": config.learning_rate,
+        "steps": config.steps,
+        "tokens_per_step": config.tokens_per_step,
+        "seed": config.seed,
         "validation_loss": validation[-1],
         **{f"nll_{length}": nll for length, nll in zip(own.context_length, own.nll, strict=True)},
     }
@@ -63,8 +81,11 @@ def over_seeds(rates: pd.DataFrame) -> str:
 
 
 def spread(values: np.ndarray) -> str:
-    """Mean and standard deviation; empty if the scheme is undefined."""
-    return "" if np.isnan(values).any() else f"{values.mean():.3f} ±{values.std(ddof=1):.3f}"
+    """Mean and standard deviation over seeds, if several; empty if the scheme is undefined."""
+    if np.isnan(values).any():
+        return ""
+    deviation = f" ±{values.std(ddof=1):.3f}" if len(values) > 1 else ""
+    return f"{values.mean():.3f}{deviation}"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 # RoPE differ. Two runs side by side, about an hour and a half on 2 cores; typed again it resumes.
 set -euo pipefail
 export OMP_NUM_THREADS=1
-common=(model=nano train_length=64 steps=600 tokens_per_step=2048 study=learning_rates
+common=(model=nano optimizer=adamw train_length=64 steps=600 tokens_per_step=2048
+  study=learning_rates
   tracking.wandb=disabled results=results/runs/learning_rates
   evaluation.blocks=2 evaluation.targets=16 evaluation.scored_share=0.5 evaluation.documents=64
   'context_lengths=[32,64,128,256,512,1024]')

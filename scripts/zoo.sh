@@ -5,8 +5,8 @@
 # come those that are put on the weights of the RoPE runs.
 set -euo pipefail
 export OMP_NUM_THREADS=1
-size=steps-600-tokens_per_step-2048
-common=(model=nano train_length=64 steps=600 tokens_per_step=2048 study=zoo
+size=optimizer-adamw-steps-600-tokens_per_step-2048
+common=(model=nano optimizer=adamw train_length=64 steps=600 tokens_per_step=2048 study=zoo
   results=results/runs/zoo evaluation.blocks=2 evaluation.targets=16 evaluation.scored_share=0.5
   evaluation.documents=64 checkpoint_every=1000
   tracking.wandb=disabled 'context_lengths=[32,64,128,256,512,1024]')

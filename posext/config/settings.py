@@ -77,13 +77,13 @@ class OptimizerConfig:
 class MuonConfig(OptimizerConfig):
     """Muon for the matrices of the blocks, AdamW for the rest.
 
-    Jordan et al. 2024; steps are scaled to the size of AdamW's, so that one learning rate serves
-    both (Liu et al. 2025, arXiv:2502.16982, section 2.2).
+    Jordan et al. 2024, https://kellerjordan.github.io/posts/muon: a step turns a matrix of r rows
+    and c columns by sqrt(max(1, r / c)) times its learning rate, in spectral norm.
     """
 
     kind: Annotated[str, OneOf(("muon",))] = "muon"  # of optimizer
     momentum: Decay = 0.95  # Muon's, with Nesterov's look ahead
-    matrix_learning_rate: Positive = 1.0  # Muon's, as a multiple of learning_rate
+    matrix_learning_rate: Positive = 0.02  # Muon's highest; learning_rate is that of the rest
 
 
 # by `optimizer.kind`
@@ -155,7 +155,7 @@ class TrainConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     train_length: AtLeastTwo = 128  # tokens; with a length schedule, those of its first stage
-    steps: Count = 1000  # of the optimizer
+    steps: Count = 700  # of the optimizer
     tokens_per_step: Count = 4096  # over all processes and micro-batches
     micro_batch_tokens: Count = 16384  # the most tokens in one forward pass of one process
     learning_rate: Positive = MISSING  # the highest; the default is that of the model's size

@@ -30,10 +30,16 @@ def lr_at(step: int, steps: int, peak: float, config: OptimizerConfig) -> float:
     return peak * (1 - (1 - config.final_share) * fall)
 
 
-def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
+def make_optimizers(
+    model: nn.Module, config: OptimizerConfig, peak: float
+) -> list[torch.optim.Optimizer]:
     """Return the optimizers of a config, each parameter in one of them.
 
-    `set_learning_rate` sets their learning rates, which are 0 until then.
+    Args:
+        model: The network.
+        config: The kind of optimizer and its settings.
+        peak: The highest learning rate of the run; `set_learning_rate` keeps those of several
+            optimizers in proportion. They are 0 until then.
     """
     if not isinstance(config, MuonConfig):
         return [adamw(model.named_parameters(), config)]
@@ -44,9 +50,9 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
         lr=0.0,
         weight_decay=config.weight_decay,
         momentum=config.momentum,
-        adjust_lr_fn="match_rms_adamw",
+        adjust_lr_fn="original",
     )
-    muon.param_groups[0]["lr_multiple"] = config.matrix_learning_rate
+    muon.param_groups[0]["lr_multiple"] = config.matrix_learning_rate / peak
     return [adamw(rest, config), muon]
 
 

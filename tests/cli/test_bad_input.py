@@ -93,7 +93,7 @@ TRAIN_LENGTHS = [
         ["+pe=rope", "evaluation.stride=9", "protocols=[sliding]"],
         "a stride must lie between 1 and the context length 8, not 9",
     ),
-    (["+pe=rope", "context_lengths=[16,65536]"], "needs; the longest has "),
+    (["+pe=rope", "context_lengths=[16,65536]"], "its targets need; the longest has "),
     (["+pe=rope", "train_length=4000", "tokens_per_step=4000"], "no document has 4001 tokens"),
     (
         ["+pe=rope", "data.path=short.txt", "evaluate=false"],

@@ -56,7 +56,7 @@ def load_texts(folder, held_out: list[int], monkeypatch) -> dataset.Data:
 
 
 def plan_of(tokens: dataset.Data):
-    return make_plan(tokens, LENGTHS, PROTOCOLS, 16, EvaluationConfig(targets=4))
+    return make_plan(tokens, LENGTHS, PROTOCOLS, 16, EvaluationConfig(blocks=4, targets=4))
 
 
 def test_load_data_keeps_every_token_of_every_document(config):

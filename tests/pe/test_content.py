@@ -46,6 +46,6 @@ def test_fox_gates_are_per_layer_and_do_not_decay():
     gates = [name for name in fox.state_dict() if ".order." in name]
     assert len(gates) == 2 * CONFIG.n_layers
     assert all(fox.state_dict()[name].equal(value) for name, value in rope.items())
-    (optimizer,) = make_optimizers(fox, OptimizerConfig())
+    (optimizer,) = make_optimizers(fox, OptimizerConfig(), 1e-3)
     undecayed = {id(p) for p in optimizer.param_groups[1]["params"]}
     assert all(id(dict(fox.named_parameters())[name]) in undecayed for name in gates)

@@ -42,7 +42,7 @@ def test_loss_falls_within_fifty_steps(name, axes):
     with torch.no_grad():
         untrained = float(model(noise[:, :-1], noise[:, 1:])) / (8 * LENGTH)
     assert untrained == pytest.approx(5.55, abs=0.15)  # ln 256
-    (optimizer,) = make_optimizers(model, OptimizerConfig())
+    (optimizer,) = make_optimizers(model, OptimizerConfig(), 2e-3)
     set_learning_rate([optimizer], 2e-3)
     losses = []
     for step in range(STEPS):
