@@ -19,6 +19,7 @@ from posext.pe import CONFIGS
 
 GB = 1e9
 RESULTS = Path(__file__).resolve().parent.parent / "results"
+BENCHMARK = RESULTS / "benchmarks" / "2026-11-25.csv"
 STATE_BYTES = 16  # per parameter: weight, gradient and AdamW's two moments in float32
 # Per token, layer and unit of width, in 16 bits with fused attention: Korthikanti et al. 2022,
 # arXiv:2205.05198, equation 2.
@@ -123,6 +124,12 @@ def measured(zoo: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(lengths["longest"]).rename(columns=lambda length: f"at {length:,}")
 
 
+def tokens_per_second(benchmark: Path) -> float:
+    """Measured training speed of `tiny` at 128 tokens."""
+    rows = pd.read_csv(benchmark)
+    return rows.loc[(rows.case == "tiny, ours") & (rows.quantity == "training"), "value"].item()
+
+
 def load_model_config(name: str) -> ModelConfig:
     settings = OmegaConf.to_container(OmegaConf.load(CONFIGS / "model" / f"{name}.yaml"))
     return ModelConfig(**cast(dict[str, Any], settings))
@@ -149,21 +156,16 @@ def main() -> None:
         "--contexts",
         type=int,
         default=256,
-        help="contexts of a point; default: 64 documents of 4 blocks",
+        help="contexts of a point; default: 256 documents of a block",
     )
     arguments = parser.parse_args()
     names = ("tiny", "small", "base")
     models = {name: load_model_config(name) for name in names}
-    quickstart = curves.read_curves(RESULTS / "quickstart" / "curves.csv")
-    rope = quickstart.loc[(quickstart.scheme == "rope") & (quickstart.extend == "")]
-    laptop = (
-        forward(models["tiny"], int(rope.context_length.max()))
-        * rope.set_index("context_length").tokens_per_second.iloc[-1]
-    )
+    laptop = 3 * forward(models["tiny"], 128, arguments.vocab) * tokens_per_second(BENCHMARK)
     gpu = arguments.gpu * arguments.utilization
     speeds = {"2 cores": laptop, "a GPU": gpu, "8 GPUs": 8 * gpu}
     print(
-        f"2 cores: {laptop:.2g} FLOP/s, from tokens per second in results/quickstart; "
+        f"2 cores: {laptop:.2g} FLOP/s, from the training of tiny in {BENCHMARK.name}; "
         f"a GPU: {gpu:.2g}, assumed\n"
     )
     print(

@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
 # The study in results/quickstart: schemes at the default size, three seeds each, and YaRN trained
-# in stages, on the same targets. About two and a half hours on 2 cores; started again, it goes on
-# where it stopped, and `bash scripts/quickstart.sh 0` does one seed. linear, ntk and yarn are
-# rope's weights, extended.
+# in stages, on the same targets. linear, ntk and yarn are rope's weights, extended. Two runs side by
+# side, about an hour and a half on 2 cores; typed again it goes on where it stopped, and
+# `bash scripts/quickstart.sh 0` trains one seed.
 set -euo pipefail
-lengths='context_lengths=[64,128,256,512,1024,2048]'
+export OMP_NUM_THREADS=1
+seeds=${*:-0 1 2}
+train() {
+  python -m posext.train -m study=quickstart tracking.wandb=disabled \
+    'context_lengths=[64,128,256,512,1024,2048]' "seed=${seeds// /,}" \
+    hydra/launcher=joblib hydra.launcher.n_jobs=2 "$@"
+}
 
-for seed in ${*:-0 1 2}; do
-  for pe in rope none sinusoidal alibi; do
-    python -m posext.train "+pe=$pe" "seed=$seed" study=quickstart "$lengths"
-  done
-  python -m posext.train +pe=yarn length=progressive "seed=$seed" study=quickstart "$lengths"
+train +pe=rope,none,alibi,sinusoidal
+train +pe=yarn length=progressive
+for seed in $seeds; do
   python -m posext.evaluate -m "run=results/runs/rope-tiny-128-seed$seed" +pe@extend=linear,ntk,yarn
 done
 
