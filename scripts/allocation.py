@@ -149,26 +149,22 @@ def by_length(rows: pd.DataFrame) -> pd.DataFrame:
 
 def over_lengths(table: pd.DataFrame) -> str:
     """A Markdown table: the geometric mean of costs and the mean of all else over lengths."""
-    rows = []
-    for allocation, of in table.groupby(list(Allocation._fields), sort=False):
-        costs = {
-            name: float(np.exp(np.log(of[name].dropna()).mean()))
-            for name in ("cost_runs", "cost_lengths")
-        }
-        rows.append(
-            {
-                **dict(zip(Allocation._fields, allocation, strict=True)),
-                "seconds": round(of.seconds.iloc[0]),
-                "± between runs": f"{of.between_runs.mean():.3f}",
-                "± between lengths": f"{of.between_lengths[of.between_lengths > 0].mean():.3f}",
-                "coverage": f"{of.coverage.mean():.3f}",
-                "lowest": f"{of.coverage.min():.3f}",
-                "highest": f"{of.coverage.max():.3f}",
-                "cost, runs": f"{costs['cost_runs']:.2f}",
-                "cost, lengths": f"{costs['cost_lengths']:.2f}",
-            }
-        )
-    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+    summary = table.groupby(list(Allocation._fields), sort=False, as_index=False).agg(
+        seconds=("seconds", "first"),
+        between_runs=("between_runs", "mean"),
+        between_lengths=("between_lengths", lambda widths: widths[widths > 0].mean()),
+        coverage=("coverage", "mean"),
+        lowest=("coverage", "min"),
+        highest=("coverage", "max"),
+        cost_runs=("cost_runs", geometric_mean),
+        cost_lengths=("cost_lengths", geometric_mean),
+    )
+    return summary.round(3).to_markdown(index=False)
+
+
+def geometric_mean(costs: pd.Series) -> float:
+    """The mean of ratios, without those that are undefined."""
+    return float(np.exp(np.log(costs.dropna()).mean()))
 
 
 if __name__ == "__main__":
