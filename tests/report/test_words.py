@@ -3,8 +3,14 @@
 import html
 import math
 import re
+from types import SimpleNamespace
 
+import pandas as pd
+import pytest
 from helpers.pages import rows_of, written_page
+
+from posext.config import EvaluationConfig
+from posext.report import words
 
 
 def answer_of(text: str) -> str:
@@ -57,3 +63,23 @@ def test_answer_calls_usable_only_what_all_seeds_reach():
         for seed, loss_at_512 in enumerate((2.5, 2.6))
     ]
     assert "Usable furthest, to 256 tokens: “rope”." in answer_of(written_page(*runs))
+
+
+@pytest.mark.parametrize(
+    ("allocation", "text"),
+    [
+        ({}, "A block of 256 tokens in a document, read in pieces of at most 50%"),
+        ({"blocks": 4, "targets": 32}, "Up to 4 blocks of 32 tokens in a document"),
+    ],
+)
+def test_blocks_text_names_the_allocation_that_runs_share(allocation, text):
+    rows = pd.DataFrame({"context_length": [64, 1024]})
+    sources = [SimpleNamespace(run=None), source(**allocation), source(**allocation)]
+    assert words.blocks_text(rows, sources).startswith(text)
+    assert ("pieces" in words.blocks_text(rows, sources)) == ("pieces" in text)
+    assert words.blocks_text(rows, [*sources, source(blocks=7)]) == "Blocks of tokens"
+
+
+def source(**allocation):
+    config = SimpleNamespace(evaluation=EvaluationConfig(**allocation))
+    return SimpleNamespace(run=SimpleNamespace(config=config))
