@@ -158,7 +158,8 @@ class TrainConfig:
     steps: Count = 700  # of the optimizer
     tokens_per_step: Count = 4096  # over all processes and micro-batches
     micro_batch_tokens: Count = 16384  # the most tokens in one forward pass of one process
-    learning_rate: Positive = MISSING  # the highest; the default is that of the model's size
+    # the highest, of all that Muon does not train; the default is that of the model's size
+    learning_rate: Positive = MISSING
     seed: Natural = 0  # of weights and batches
     precision: Precision = "auto"  # auto: bf16 if the hardware supports it
     # auto: if the run is long enough to repay it; OmegaConf reads false as the text False
