@@ -12,7 +12,7 @@ def benchmark(repeats: int, model: str) -> list[report.Row]:
     accelerator = bf16()
     cases = {}
     for optimizer in ("adamw", "muon"):
-        config = compose_config(f"model={model}", "precision=bf16", f"optimizer={optimizer}")
+        config = compose_config(f"model={model}", "precision=bf16", optimizer=optimizer)
         tokens = dataset.load_data(config.data, progress=False)
         steps = training_steps(
             config, tokens, network(config, tokens.vocab_size, "rope"), accelerator

@@ -23,10 +23,10 @@ from posext.training.micro_batches import accumulate
 from posext.training.optimizer import make_optimizers, set_learning_rate
 
 
-def compose_config(*overrides: str) -> TrainConfig:
-    """The config of a training command with these overrides."""
+def compose_config(*overrides: str, optimizer: str = "adamw") -> TrainConfig:
+    """The config of a training command with these overrides; AdamW, as the Trainer has it."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        composed = compose("train", list(overrides))
+        composed = compose("train", [f"optimizer={optimizer}", *overrides])
     composed.pe = {"name": "none", "_target_": ""}
     return OmegaConf.to_object(composed)
 
