@@ -14,7 +14,7 @@ from tabulate import tabulate
 
 from posext.analysis import curves
 from posext.cli import app
-from posext.config import HEADLINE
+from posext.config import HEADLINE, TrainConfig
 from posext.runs import tracking
 from posext.runs.run import Run, load_run
 
@@ -54,7 +54,7 @@ def losses(run: Run) -> dict[str, object]:
     default = asdict(type(config.optimizer)())
     chosen = asdict(config.optimizer)
     settings |= {key: value for key, value in chosen.items() if value != default[key]}
-    if config.precision == "fp32":
+    if config.precision != TrainConfig.precision:
         settings["precision"] = config.precision
     return {
         "model": config.model.name,

@@ -77,7 +77,7 @@ class OptimizerConfig:
 class MuonConfig(OptimizerConfig):
     """Muon for the matrices of the blocks, AdamW for the rest.
 
-    Jordan et al. 2024, https://kellerjordan.github.io/posts/muon: a step turns a matrix of r rows
+    Jordan et al. 2024, https://kellerjordan.github.io/posts/muon: a step moves a matrix of r rows
     and c columns by sqrt(max(1, r / c)) times its learning rate, in spectral norm.
     """
 
