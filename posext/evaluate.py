@@ -5,6 +5,7 @@ python -m posext.evaluate model=hf model.path=FOLDER_OR_ID [+pe@extend=yarn exte
 """
 
 import dataclasses
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -20,9 +21,12 @@ from posext.eval import bayes_floor
 from posext.eval.cache import MEASURING, EvalCache
 from posext.eval.curve import EvalPlan, context_lengths, measure_curve, plan_of
 from posext.eval.retrieval.grid import measure_retrieval
+from posext.eval.variants import variants
 from posext.report.write import write_curve, write_outputs, write_retrieval
 from posext.runs.command_log import record_command
+from posext.runs.inheritance import with_settings_of_weights
 from posext.runs.lock import run_lock
+from posext.runs.naming import kept_folder
 from posext.runs.run import Run
 from posext.training import device
 from posext.utils.errors import PosextError
@@ -110,7 +114,10 @@ def named_run(config: EvaluateConfig, given: dict[str, str]) -> tuple[Run, datas
                 f"{misplaced[0]} goes with a checkpoint ({CHECKPOINT}); "
                 f"run={config.run} has its own"
             )
-        return hf.open_run(config.run), None
+        folder = Path(config.run)
+        if config.checkpoint is not None:
+            folder = kept_folder(folder, config.checkpoint)
+        return hf.open_run(folder), None
     if (chosen := given.get("model", "hf")) != "hf":
         raise PosextError(
             f"model={chosen} is a network to train; measure run=results/runs/NAME, or {CHECKPOINT}"
@@ -141,12 +148,8 @@ def extended(run: Run, config: EvaluateConfig, given: dict[str, str]) -> Extensi
     changes = {group: settings for group, settings in chosen.items() if settings is not None}
     trained = run.scheme()
     if config.extend is not None:
-        inherited = {
-            key: run.config.pe[key]
-            for key in trained.inherited_settings
-            if key in config.extend and f"extend.{key}" not in given
-        }
-        changes = {"pe": {**config.extend, **inherited}, **changes}
+        own = {key.removeprefix("extend.") for key in given if key.startswith("extend.")}
+        changes = {"pe": with_settings_of_weights(config.extend, run, own), **changes}
     if not changes:
         return None
     replaced = dataclasses.replace(run.config, **changes)
@@ -182,7 +185,7 @@ def measure_run(
 ) -> pd.DataFrame:
     """Measure one scheme on a run's weights and write curves, charts and page.
 
-    A scheme whose factor is `auto` is measured twice: with a matched and with a fixed factor.
+    Variants of a scheme are measured with it: see `posext.eval.variants`.
 
     Args:
         run: A trained run.
@@ -213,7 +216,8 @@ def measure_run(
     )
     curve_rows = []
     retrieval_rows = []
-    for config in configs_to_measure(extension.config if extension else run.config, plan):
+    measured_config = extension.config if extension else run.config
+    for config in variants(run, measured_config, plan.lengths[-1]):
         model = run.network(config, plan.tokens.vocab_size).to(accelerator.device).eval()
         sums, costs = measure_curve(model, plan, config, accelerator, cache)
         answers = measure_retrieval(
@@ -225,7 +229,7 @@ def measure_run(
             curve_rows.append(rows)
             factor = rows.factor.iloc[0]
             retrieval_rows.append(
-                write_retrieval(run.folder, answers, name, factor, run.schedule.longest, run.name)
+                write_retrieval(run.folder, answers, name, factor, run.trained_length, run.name)
             )
     if not accelerator.is_main_process:
         return pd.DataFrame(columns=curves.COLUMNS)
@@ -253,9 +257,8 @@ def extension_name(run: Run, config: TrainConfig, extension: Extension | None) -
 def is_measured(run: Run) -> bool:
     """Return whether curves.csv has all that `measure_run` would write; a sweep skips it then."""
     rows = curves.read_curves(run.folder / "curves.csv")
-    extensions = {""}
-    if run.config.pe.get("factor") == "auto":
-        extensions.add(run.config.pe["name"])
+    measured = variants(run, run.config, context_lengths(run)[-1])
+    extensions = {extension_name(run, config, None) for config in measured}
     if bayes_floor.has_bayes_floor(run.config.data):
         extensions.add(bayes_floor.FLOOR)
     return (
@@ -265,17 +268,6 @@ def is_measured(run: Run) -> bool:
         and not retrieval.due(run.folder, run.config.protocols)
         and set(context_lengths(run)) <= set(rows.context_length)
     )
-
-
-def configs_to_measure(config: TrainConfig, plan: EvalPlan) -> list[TrainConfig]:
-    """Return the config and, if its factor is `auto`, a second one with a fixed factor.
-
-    The fixed factor is the one that the longest context needs.
-    """
-    if config.pe.get("factor") != "auto":
-        return [config]
-    fixed = {**config.pe, "factor": max(1.0, plan.lengths[-1] / config.train_length)}
-    return [config, dataclasses.replace(config, pe=fixed)]
 
 
 def run_evaluation(composed: DictConfig) -> None:

@@ -10,10 +10,11 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, NamedTuple, cast
+from pathlib import Path
+from typing import Any, cast
 
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import PartialState
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -24,33 +25,23 @@ from posext.config import TrainConfig
 from posext.data import dataset
 from posext.data.recall.mixing import batch
 from posext.eval.curve import EvalPlan, plan_of
-from posext.model.gpt import GPT
-from posext.pe import PositionalEncoding
 from posext.runs import tracking
 from posext.runs.command_log import record_command
+from posext.runs.inheritance import inherit
+from posext.runs.learner import Learner, make_learner, set_stage
 from posext.runs.lock import record_failure, run_lock
-from posext.runs.run import Run, claim, commit, prepare_run, run_name
+from posext.runs.naming import run_name
+from posext.runs.parent import check_parent
+from posext.runs.run import OPTIMIZER, Run, claim, commit, prepare_run
 from posext.training import checkpoint, device
 from posext.training.micro_batches import accumulate, validate
-from posext.training.optimizer import lr_at, make_optimizers, set_learning_rate
+from posext.training.optimizer import lr_at, set_learning_rate
 from posext.training.progress import progress_bar, update_bar
 from posext.utils import signals
 from posext.utils.atomic import digest, write_tensors, write_text
 from posext.utils.errors import PosextError
-from posext.utils.rng import torch_stream
 
 log = logging.getLogger(__name__)
-
-
-class Learner(NamedTuple):
-    """The model and optimizers that training updates, plain and as prepared by accelerate."""
-
-    accelerator: Accelerator
-    model: GPT
-    scheme: PositionalEncoding
-    optimizers: list[torch.optim.Optimizer]
-    network: torch.nn.Module  # the prepared model
-    steppers: list[Any]  # the prepared optimizers
 
 
 def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda: 0) -> Any:
@@ -70,68 +61,46 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
     """
     config = run.config
     lengths = run.schedule
-    learner = make_learner(run, tokens.vocab_size)
+    last = run.last_step
+    learner, start = make_learner(run, tokens.vocab_size)
     main = learner.accelerator.is_main_process
-    checkpoints = run.folder / "checkpoints"
-    start = checkpoint.restore(checkpoints, learner.model, learner.optimizers)
     metrics = wandb_run = None
     if main:
         tokens.tokenizer.save(str(run.folder / "tokenizer.json"))
         metrics = tracking.Metrics(run.folder / "metrics.jsonl", start)
         wandb_run = tracking.start(run)
-    seen = sum(tokens_at(config, lengths.length_at(step)) for step in range(start))
-    bar = progress_bar(run.name, config.steps, start, shown=main)
+    seen = sum(run.tokens_at(step) for step in range(start))
+    bar = progress_bar(run.name, last, start, shown=main)
 
-    for step in range(start, config.steps):
+    for step in range(start, last):
         begin = time.perf_counter()
         step_metrics = train_step(learner, run, tokens, step)
         done = step + 1
         length = lengths.length_at(step)
-        seen += tokens_at(config, length)
-        rate = tokens_at(config, length) / (time.perf_counter() - begin)
+        seen += run.tokens_at(step)
+        rate = run.tokens_at(step) / (time.perf_counter() - begin)
         counts = {"step": done, "tokens": seen, "length": length}
         rows = [counts | step_metrics | {"tokens_per_second": round(rate)}]
-        if done % config.validate_every == 0 or done == config.steps:
+        if done % config.validate_every == 0 or done == last:
             set_stage(learner.scheme, run, step, rng_key=None)
             loss = validate(learner.network, tokens.validation, length, learner.accelerator)
             rows.append(counts | {"validation_loss": loss})
         tracking.write_rows(metrics, wandb_run, rows)
         signal = device.gather_signal(stop_asked(), learner.accelerator)
-        if done < config.steps and (signal or done % config.checkpoint_every == 0):
+        if config.keep_every and done < last and done % config.keep_every == 0:
+            keep(run, learner, tokens, done)
+        if done < last and (signal or done % config.checkpoint_every == 0):
             save_checkpoint(run, done, learner, metrics)
             if signal:
-                raise signals.Stop(signal, f"after step {done} of {config.steps}, which is saved")
+                raise signals.Stop(signal, f"after step {done} of {last}, which is saved")
         update_bar(bar, step_metrics["loss"], length, rate)
 
     bar.close()
-    weights = checkpoint.weights(learner.model)
+    write_trained(run.folder, run, learner, tokens, last)
     if main:
-        finish(run, learner.model, weights, tokens)
+        shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
     learner.accelerator.wait_for_everyone()
     return wandb_run
-
-
-def make_learner(run: Run, vocab_size: int) -> Learner:
-    """Build the untrained model and its optimizers, on the devices of this process."""
-    config = run.config
-    accelerator = device.accelerator(config.precision)
-    model = untrained(run, vocab_size).to(accelerator.device)
-    scheme = model.pe
-    optimizers = make_optimizers(model, config.optimizer, config.learning_rate)
-    if device.should_compile(config.compile.lower(), config.steps):
-        model.compile_parts()
-    network, *steppers = accelerator.prepare(model, *optimizers)
-    return Learner(accelerator, model, scheme, optimizers, network, steppers)
-
-
-def untrained(run: Run, vocab_size: int) -> GPT:
-    """Build the network at initialization; with one seed, all schemes start from the same network.
-
-    The network and the learned parts of a scheme are drawn from separate random streams.
-    """
-    with torch_stream(run.config.seed, "scheme"):
-        model = GPT(run.config.model, vocab_size, run.scheme())
-    return model.initialize(run.config.seed)
 
 
 def train_step(learner: Learner, run: Run, tokens: dataset.Data, step: int) -> dict[str, Any]:
@@ -141,12 +110,13 @@ def train_step(learner: Learner, run: Run, tokens: dataset.Data, step: int) -> d
     """
     config = run.config
     length = run.schedule.length_at(step)
-    set_stage(learner.scheme, run, step, rng_key=(config.seed, step))
-    learning_rate = lr_at(step, config.steps, config.learning_rate, config.optimizer)
+    data_step = run.data_step(step)
+    set_stage(learner.scheme, run, step, rng_key=(config.seed, data_step))
+    learning_rate = lr_at(step, run.last_step, config.learning_rate, config.optimizer)
     set_learning_rate(learner.steppers, learning_rate)
 
-    count = tokens_at(config, length) // length
-    windows, origins = batch(tokens, config.data, config.seed, step, length, count)
+    count = run.tokens_at(step) // length
+    windows, origins = batch(tokens, config.data, config.seed, data_step, length, count)
     loss = accumulate(learner.network, windows, config.micro_batch_tokens, learner.accelerator)
     parameters = learner.network.parameters()
     clipped = learner.accelerator.clip_grad_norm_(parameters, config.optimizer.clip)
@@ -159,14 +129,6 @@ def train_step(learner: Learner, run: Run, tokens: dataset.Data, step: int) -> d
     return {"loss": loss, "learning_rate": learning_rate, "grad_norm": norm}
 
 
-def set_stage(
-    scheme: PositionalEncoding, run: Run, step: int, rng_key: tuple[int, int] | None
-) -> None:
-    """Tell a scheme the length reached and the progress at a step, and (seed, step) for draws."""
-    reached = scheme.effective_length(run.schedule.trained_length_at(step))
-    scheme.set_progress(trained_length=reached, progress=step / run.config.steps, rng_key=rng_key)
-
-
 def save_checkpoint(
     run: Run, done: int, learner: Learner, metrics: tracking.Metrics | None
 ) -> None:
@@ -174,11 +136,6 @@ def save_checkpoint(
     if metrics is not None:
         metrics.keep()
     checkpoint.save(run.folder / "checkpoints", done, learner.model, learner.optimizers)
-
-
-def tokens_at(config: TrainConfig, length: int) -> int:
-    """Return the tokens of an optimizer step: whole sequences within `tokens_per_step`."""
-    return config.tokens_per_step // length * length
 
 
 def non_finite(run: Run, step: int, loss: float, norm: float, origins: list[str]) -> str:
@@ -191,23 +148,46 @@ def non_finite(run: Run, step: int, loss: float, norm: float, origins: list[str]
     )
 
 
-def finish(run: Run, model: GPT, weights: dict[str, Tensor], tokens: dataset.Data) -> None:
-    """Write the weights, then run.json, which marks the run as trained; drop its checkpoints."""
-    write_tensors(run.folder / "model.safetensors", weights)
+def keep(run: Run, learner: Learner, tokens: dataset.Data, done: int) -> None:
+    """Keep the weights and optimizer of a step, as a trained run of its own. Every process."""
+    folder = run.folder / "kept" / f"{run.name}-step-{done}"
+    if learner.accelerator.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("config.yaml", "tokenizer.json"):
+            write_text(folder / name, (run.folder / name).read_text())
+    write_trained(folder, run, learner, tokens, done)
+
+
+def write_trained(
+    folder: Path, run: Run, learner: Learner, tokens: dataset.Data, done: int
+) -> None:
+    """Write what training leaves after `done` steps. Call on every process.
+
+    With keep_every, the optimizer is written too. run.json, which marks the weights as trained, is
+    last.
+    """
+    weights = checkpoint.weights(learner.model)
+    optimizer = None
+    if run.config.keep_every:
+        optimizer = checkpoint.optimizer_tensors(learner.model, learner.optimizers)
+    if not learner.accelerator.is_main_process:
+        return
+    write_tensors(folder / "model.safetensors", weights)
+    if optimizer is not None:
+        write_tensors(folder / OPTIMIZER, optimizer)
     metadata = {
-        "steps": run.config.steps,
-        "parameters": model.n_parameters(),
-        "original_length": run.config.train_length,
-        "trained_length": run.schedule.longest,
-        "scheme": model.pe.describe(),
+        "steps": done,
+        "parameters": learner.model.n_parameters(),
+        "original_length": run.original_length,
+        "trained_length": run.schedule.trained_length_at(done - 1),
+        "scheme": learner.scheme.describe(),
         "data": tokens.fingerprint,
         "held_out_overlap": tokens.overlap,
-        "weights": {"sha256": digest(run.folder / "model.safetensors")},
+        "weights": {"sha256": digest(folder / "model.safetensors")},
         "commit": commit(),
         "torch": torch.__version__,
     }
-    write_text(run.folder / "run.json", json.dumps(metadata, indent=2) + "\n")
-    shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
+    write_text(folder / "run.json", json.dumps(metadata, indent=2) + "\n")
 
 
 def load_corpus(run: Run, processes: int, progress: bool) -> tuple[dataset.Data, EvalPlan | None]:
@@ -236,6 +216,8 @@ def load_corpus(run: Run, processes: int, progress: bool) -> tuple[dataset.Data,
     tokens = dataset.load_data(run.config.data, progress)
     for split in (tokens.train, tokens.validation):
         split.batch(0, 0, lengths.longest, 1)
+    if run.config.init.path is not None and not run.trained:
+        check_parent(run, tokens)
     plan = plan_of(run, tokens) if run.config.evaluate else None
     return tokens, plan
 
@@ -246,6 +228,8 @@ def run_training(composed: DictConfig) -> float | None:
     Returns the objective of a search, the loss at the longest context; None without evaluation.
     """
     config: TrainConfig = app.typed(composed)
+    if config.init.path is not None:
+        config = inherit(config, app.chosen())
     config.check()
     config.name = config.name or run_name(config, app.overrides())
     state = PartialState()

@@ -52,7 +52,7 @@ class Scorer:
         self.model = GPT(run.config.model, tokens.vocab_size, self.scheme).eval()
         self.model.load_state_dict(run.weights())
         self.split = tokens.train
-        self.length = round(factor * run.config.train_length)
+        self.length = round(factor * run.original_length)
         self.size = max(1, self.length // 4)
 
     def windows(self, count: int, seed: int) -> list[Target]:

@@ -30,6 +30,7 @@ COLUMNS = [
     "study",
     "run",
     "scheme",
+    "lineage",
     "extend",
     "factor",
     "model",
@@ -58,6 +59,8 @@ TEXT_COLUMNS = [
     "study",
     "run",
     "scheme",
+    "lineage",
+    "lineage",
     "extend",
     "factor",
     "model",
@@ -75,12 +78,13 @@ TARGET_COLUMNS = ["targets", "documents", "tokens"]  # they identify the targets
 EXTENSION = ["extend", "factor"]
 CURVE_IN_FOLDER = [*EXTENSION, "protocol"]
 RETRIEVAL_CURVE = ["task", *EXTENSION]
-SCHEME_OVER_SEEDS = ["scheme", *EXTENSION, "original_length", "trained_length"]
+SCHEME_OVER_SEEDS = ["scheme", "lineage", *EXTENSION, "original_length", "trained_length"]
 CURVE_OVER_SEEDS = ["study", *SCHEME_OVER_SEEDS, "protocol", "group"]
 CURVE_OF_RUN = [
     "study",
     "run",
     "scheme",
+    "lineage",
     *EXTENSION,
     "original_length",
     "trained_length",
@@ -111,6 +115,7 @@ def read_curves(path: Path | str) -> pd.DataFrame:
         )
     if "trained_length" not in curves:
         curves = curves.rename(columns=FORMER_NAMES)
+    curves = curves.assign(**{name: "" for name in TEXT_COLUMNS if name not in curves})
     return curves.reindex(columns=COLUMNS).fillna(dict.fromkeys(TEXT_COLUMNS, ""))
 
 
@@ -217,13 +222,16 @@ def dedupe_floor(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def curve_label(row: Any) -> str:
-    """Label of a curve: scheme, extension, last training length, factor, and other protocol."""
+    """Label of a curve: scheme, extension, last training length, factor, and other protocol.
+
+    The lineage of a continued run stands in place of its scheme.
+    """
     if row.extend == FLOOR:
         return FLOOR
-    label = row.scheme
+    label = row.lineage or row.scheme
     if row.extend and row.extend != row.scheme:
         label += f" → {row.extend}"
-    if row.trained_length > row.original_length:
+    if row.trained_length > row.original_length and not row.lineage:
         label += f", trained to {row.trained_length}"
     label += factor_suffix(row.factor)
     if row.protocol != HEADLINE:

@@ -118,7 +118,7 @@ def excess_loss_of_run(measured: run.Run) -> pd.DataFrame:
     kept = on_same_targets(rows, rows.loc[rows.extend == FLOOR])
     kept_curves = pd.MultiIndex.from_frame(kept.loc[:, CURVE_IN_FOLDER])
     is_kept = pd.MultiIndex.from_frame(sums.loc[:, CURVE_IN_FOLDER]).isin(kept_curves)
-    return excess_losses(sums.loc[is_kept], measured.schedule.longest)
+    return excess_losses(sums.loc[is_kept], measured.trained_length)
 
 
 def excess_loss_cell(distance: Estimate, share: Estimate) -> str:

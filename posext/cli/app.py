@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -20,7 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from posext.config import MODIFIERS
-from posext.pe import CONFIGS, allow, names
+from posext.pe import CONFIGS, allow, choice_file, names
+from posext.runs.run import flat
 from posext.utils import signals
 from posext.utils.errors import PosextError, explain
 
@@ -52,7 +53,7 @@ def entry(config_name: str, job: Callable[[DictConfig], Any]) -> None:
         job: a function of the composed config.
     """
     log_warnings_once()
-    sys.argv[1:] = with_pluses(sys.argv[1:])
+    sys.argv[1:] = in_full(sys.argv[1:])
     wants_traceback = os.environ.get(FULL_ERROR, "0") != "0"
 
     def run_job(composed: DictConfig) -> Any:
@@ -79,10 +80,14 @@ def entry(config_name: str, job: Callable[[DictConfig], Any]) -> None:
             sys.exit(130)
 
 
-def with_pluses(arguments: list[str]) -> list[str]:
-    """Add the plus that Hydra wants for a group without a default: pe=rope becomes +pe=rope."""
+def in_full(arguments: list[str]) -> list[str]:
+    """Write the short forms of overrides as Hydra wants them.
+
+    A group without a default takes a plus: pe=rope becomes +pe=rope. init=FOLDER becomes
+    init.path=FOLDER.
+    """
     choice = re.compile(rf"^((?:{GROUPS_WITH_PLUS})(?:@\w+)?=)")
-    return [choice.sub(r"+\1", argument) for argument in arguments]
+    return [re.sub("^init=", "init.path=", choice.sub(r"+\1", argument)) for argument in arguments]
 
 
 @contextmanager
@@ -197,7 +202,10 @@ def typed(composed: DictConfig) -> Any:
     Raises PosextError if no scheme was chosen, or a choice does not exist.
     """
     if OmegaConf.is_missing(composed, "pe"):
-        raise PosextError(f"{CHOOSE_SCHEME} {', '.join(names())}")
+        if "init" in composed and composed.init.path is not None:
+            composed.pe = None  # the parent's
+        else:
+            raise PosextError(f"{CHOOSE_SCHEME} {', '.join(names())}")
     choices = HydraConfig.get().runtime.choices
     is_training = "run" not in composed
     if is_training and (choices.get("model") == "hf" or composed.model.path):
@@ -254,3 +262,18 @@ def given() -> dict[str, str]:
     """The dotted keys that the user typed, with their values."""
     pairs = (override.lstrip("+~").partition("=") for override in overrides())
     return {key: value for key, _, value in pairs}
+
+
+def chosen() -> set[str]:
+    """The groups and dotted keys that the user chose: typed, or in a typed experiment."""
+    return set(given()) | experiment_keys(HydraConfig.get().runtime.choices.get("experiment"))
+
+
+def experiment_keys(name: str | None) -> set[str]:
+    """The groups and dotted keys that an experiment sets; none without a name."""
+    if name is None:
+        return set()
+    file = choice_file("experiment", name)
+    settings = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file)))
+    groups = [next(iter(each)) for each in settings.pop("defaults", []) if isinstance(each, dict)]
+    return {group.removeprefix("override ").strip("/ ") for group in groups} | set(flat(settings))

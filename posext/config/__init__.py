@@ -1,5 +1,6 @@
 """The settings of posext: their names, types, ranges and defaults."""
 
+from posext.config.continuation import InitConfig
 from posext.config.corpora import (
     CORPORA,
     HUB_ID,
@@ -43,6 +44,7 @@ __all__ = [
     "EvaluateConfig",
     "EvaluationConfig",
     "HubData",
+    "InitConfig",
     "LengthConfig",
     "MarkovData",
     "ModelConfig",

@@ -12,6 +12,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 from pydantic import BeforeValidator
 
+from posext.config.continuation import InitConfig
 from posext.config.corpora import CORPORA, DataConfig
 from posext.config.names import MODIFIERS, PROTOCOLS, RETRIEVAL
 from posext.utils.errors import PosextError
@@ -152,9 +153,12 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     length: LengthConfig = field(default_factory=LengthConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    init: InitConfig = field(default_factory=InitConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     train_length: AtLeastTwo = 128  # tokens; with a length schedule, those of its first stage
+    # tokens, from which schemes count; null: train_length, or that of the parent (init=)
+    original_length: Annotated[int, Ge(2)] | None = None
     steps: Count = 700  # of the optimizer
     tokens_per_step: Count = 4096  # over all processes and micro-batches
     micro_batch_tokens: Count = 16384  # the most tokens in one forward pass of one process
@@ -171,6 +175,7 @@ class TrainConfig:
     protocols: list[Protocol] = field(default_factory=lambda: ["fixed_target"])
     validate_every: Count = 200  # steps
     checkpoint_every: Count = 200  # steps
+    keep_every: Count | None = None  # steps; keep weights and optimizer of these steps and the last
     name: str | None = None  # of the run's folder; null: made from the config
     study: str = "default"  # groups runs in tables and on wandb
     results: str = "results/runs"  # parent folder of the runs
@@ -256,6 +261,7 @@ class EvaluateConfig:
     """
 
     run: str | None = None  # the folder of a finished run
+    checkpoint: Count | None = None  # a step of the run that its keep_every kept; null: the end
     model: Any = MISSING  # instead of a run: model=hf model.path=FOLDER_OR_ID
     data: DataConfig = field(default_factory=DataConfig)  # with model=hf only, as the next two
     train_length: int | None = None  # null: as in the checkpoint's config

@@ -124,10 +124,13 @@ def load_scored(file: Path) -> ScoredWindows | None:
 def same_rotation(
     one: PositionalEncoding | None, other: PositionalEncoding | None, length: int
 ) -> bool:
-    """Whether two schemes of one class, without parameters, have equal rotations at a length."""
-    if one is None or other is None:
+    """Whether two schemes without parameters act alike at a length, by equal rotations.
+
+    They are of one class, or both do nothing but rotate.
+    """
+    if one is None or other is None or one.state_dict() or other.state_dict():
         return False
-    if type(one) is not type(other) or one.state_dict() or other.state_dict():
+    if type(one) is not type(other) and not (only_rotates(one) and only_rotates(other)):
         return False
     rotation = one.rotation(one.positions(length), length)
     other_rotation = other.rotation(other.positions(length), length)
@@ -135,3 +138,9 @@ def same_rotation(
         return False
     pairs = zip(rotation[:2], other_rotation[:2], strict=True)
     return all(torch.equal(tensor, other_tensor) for tensor, other_tensor in pairs)
+
+
+def only_rotates(scheme: PositionalEncoding) -> bool:
+    """Whether a scheme acts on the network by the same rotation in every layer, and else not."""
+    others = ("layers", "embed", "bias", "make_layer_module", "tables", "positions")
+    return all(getattr(type(scheme), name) is getattr(PositionalEncoding, name) for name in others)

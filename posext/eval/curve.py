@@ -113,7 +113,7 @@ def plan_of(run: Run, tokens: dataset.Data) -> EvalPlan:
     """Evaluation plan of a run, from its config."""
     config = run.config
     return make_plan(
-        tokens, context_lengths(run), config.protocols, run.schedule.longest, config.evaluation
+        tokens, context_lengths(run), config.protocols, run.trained_length, config.evaluation
     )
 
 
@@ -124,9 +124,9 @@ def context_lengths(run: Run) -> list[int]:
     """
     if run.config.context_lengths:
         return run.config.context_lengths
-    lengths = [max(2, run.config.train_length // 2)]
-    while lengths[-1] < MAX_LENGTH_MULTIPLE * run.schedule.longest:
-        lengths.append(run.config.train_length * 2 ** (len(lengths) - 1))
+    lengths = [max(2, run.original_length // 2)]
+    while lengths[-1] < MAX_LENGTH_MULTIPLE * run.trained_length:
+        lengths.append(run.original_length * 2 ** (len(lengths) - 1))
     return lengths
 
 

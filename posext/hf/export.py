@@ -158,7 +158,7 @@ def export(run: Run, folder: Path, length: int | None = None) -> LlamaForCausalL
     ours.pe.set_progress(trained_length=longest)
     theirs = LlamaForCausalLM(llama_config(run, ours)).eval()
     theirs.load_state_dict(to_llama(state, run.config.model.n_layers))
-    lengths = sorted({run.config.train_length, longest})
+    lengths = sorted({run.original_length, longest})
     check_same_logits(ours, theirs, lengths, run.config.title())
     theirs.save_pretrained(folder)
     tokenizer = Tokenizer.from_file(str(run.folder / "tokenizer.json"))

@@ -99,9 +99,13 @@ def settings_of(group: str, name: str) -> dict[str, Any]:
     if name not in names(group):
         title = "positional encoding" if group == "pe" else group
         raise PosextError(f"unknown {title} {name!r}; choose one of {', '.join(names(group))}")
-    file = next(f for folder in FOLDERS if (f := folder / group / f"{name}.yaml").is_file())
-    settings = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file)))
-    return {"name": name, **settings}
+    settings = OmegaConf.to_container(OmegaConf.load(choice_file(group, name)))
+    return {"name": name, **cast(dict[str, Any], settings)}
+
+
+def choice_file(group: str, name: str) -> Path:
+    """Return the yaml file of a choice that exists."""
+    return next(f for folder in FOLDERS if (f := folder / group / f"{name}.yaml").is_file())
 
 
 def modifiers_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

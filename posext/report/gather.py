@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from posext.analysis import comparison, curves, document_sums, retrieval, same_targets
+from posext.analysis.baselines import curves_of_parent
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.protocols import COMPARABLE
 from posext.runs.run import Run, load_run
@@ -85,7 +86,7 @@ def select_same_targets(sources: Sequence[Source]) -> tuple[list[Source], list[s
     """Select the curves that can stand on one page.
 
     One run may have been measured on other targets before: its curves on the latest targets are
-    kept. Several runs are kept whole.
+    kept, and its parent's are put beside them. Several runs are kept whole.
 
     Returns:
         The sources, and a sentence that names the curves left out.
@@ -99,10 +100,18 @@ def select_same_targets(sources: Sequence[Source]) -> tuple[list[Source], list[s
         latest = same_targets.latest(all_rows)
         left_out = same_targets.left_out(all_rows, latest)
         sentences = [f"{left_out[0].upper()}{left_out[1:]}."] if left_out else []
-        return [replace(sources[0], rows=latest)], sentences
+        return [replace(sources[0], rows=latest), *parents(sources[0].run, latest)], sentences
     same_targets.refuse_mixed_targets(rows)
     refuse_mixed_corpora(sources, rows)
     return list(sources), []
+
+
+def parents(run: Run | None, rows: pd.DataFrame) -> list[Source]:
+    """The parent of a continued run with its curves on the same targets; empty without any."""
+    if run is None:
+        return []
+    baselines = curves_of_parent(run, rows)
+    return [open_source(Path(str(run.config.init.path)), baselines)] if len(baselines) else []
 
 
 def refuse_mixed_corpora(sources: Sequence[Source], rows: pd.DataFrame) -> None:

@@ -141,7 +141,8 @@ def mean_and_band(
 
 def style_key(row: Any) -> tuple[Any, ...]:
     """The key under which curves share a color: a scheme with all its factors."""
-    return (row.scheme, row.extend or row.scheme, row.original_length, row.trained_length)
+    scheme = (row.lineage or row.scheme, row.extend or row.scheme)
+    return (*scheme, row.original_length, row.trained_length)
 
 
 def has_fixed_factor(row: Any) -> bool:

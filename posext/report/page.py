@@ -63,11 +63,11 @@ def page_content(sources: Sequence[Source]) -> dict[str, Any]:
     """Everything that the template shows, as plain data."""
     if not sources:
         raise PosextError("none of these holds curves")
+    runs = pd.concat([source.rows.run for source in sources]).drop_duplicates().tolist()
     sources, notes = gather.select_same_targets(sources)
     rows = pd.concat([source.rows for source in sources], ignore_index=True)
     styles = Styles(rows)
     headline = rows.loc[rows.protocol == HEADLINE]
-    runs = rows.run.drop_duplicates().tolist()
     content: dict[str, Any] = {
         "title": runs[0] if len(runs) == 1 else f"{len(runs)} runs compared",
         "about": subtitle(rows),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from posext.analysis import curve_table, curves, document_sums, retrieval, same_targets
+from posext.analysis.baselines import curves_of_parent
 from posext.config import HEADLINE
 from posext.eval import protocols
 from posext.eval.bayes_floor import FLOOR
@@ -42,12 +43,13 @@ def write_curve(
         "study": run.config.study,
         "run": run.name,
         "scheme": run.config.title(),
+        "lineage": run.lineage,
         "extend": extend,
         "factor": factor if isinstance(factor, str) else f"{factor:g}",
         "model": run.config.model.name,
         "parameters": run.metadata()["parameters"],
-        "original_length": run.config.train_length,
-        "trained_length": run.schedule.longest,
+        "original_length": run.original_length,
+        "trained_length": run.trained_length,
         "seed": run.config.seed,
         "commit": commit(),
     }
@@ -128,7 +130,8 @@ def write_outputs(run: Run, measured: pd.DataFrame, answers: pd.DataFrame, wandb
     """Write a run's chart and page, mirror them on wandb, and print the new tables.
 
     Args:
-        run: the measured run; chart and page show all its curves on the latest targets.
+        run: the measured run; chart and page show all its curves on the latest targets, and
+            those of its parent.
         measured: the new rows of curves.csv.
         answers: the new rows of retrieval.csv.
         wandb_run: the wandb run of the training, if it is still open.
@@ -140,6 +143,8 @@ def write_outputs(run: Run, measured: pd.DataFrame, answers: pd.DataFrame, wandb
     if left_out := same_targets.left_out(stored_curves, latest_curves):
         log.warning("%s", left_out)
     chart = run.folder / "curve.png"
+    baselines = curves_of_parent(run, latest_curves)
+    latest_curves = pd.concat([baselines, latest_curves], ignore_index=True)
     curve_plot.draw_curves(latest_curves, chart, title=run.name)
     page_file = page.write_page([run.folder], run.folder / "report.html")
     for extend, factor, curve in measured_curves(measured):

@@ -4,6 +4,8 @@ results/runs/NAME/
     config.yaml, commands.jsonl, metrics.jsonl, tokenizer.json, wandb/
     checkpoints/                            until trained
     model.safetensors, run.json             once trained
+    optimizer.safetensors                   beside them with keep_every
+    kept/NAME-step-N/                       a run of its own, after N steps, with keep_every
     measuring/                              until measured
     curves.csv, documents.parquet, curve.png, report.html
     run.lock                                held by the process that works on the run
@@ -11,7 +13,6 @@ results/runs/NAME/
 """
 
 import json
-import re
 import subprocess
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -24,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from posext.config import MODIFIERS, TrainConfig
+from posext.config import TrainConfig
 from posext.model.gpt import GPT
 from posext.pe import PositionalEncoding, Shape, from_config
 from posext.runs.stored_config import stored_config, with_types
@@ -45,9 +46,10 @@ NOT_IN_IDENTITY = {
     "tracking",
     "validate_every",
     "checkpoint_every",
+    "keep_every",
     "own_modules",
 }
-IN_THE_NAME = ("pe", *MODIFIERS, "model", "train_length", "seed", "length")
+OPTIMIZER = "optimizer.safetensors"  # the state of the optimizer at the end of training
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,69 @@ class Run:
     @property
     def schedule(self) -> LengthSchedule:
         """The training length at every step."""
-        return schedule(self.config.length, self.config.train_length, self.config.steps)
+        return schedule(self.config.length, self.config.train_length, self.last_step)
+
+    @property
+    def original_length(self) -> int:
+        """The length that factors and schemes count from: that of the first ancestor's start."""
+        return self.config.original_length or self.config.train_length
+
+    @property
+    def first_step(self) -> int:
+        """The number of steps before the first: the parent's, if its optimizer goes on."""
+        return self.config.init.steps if self.config.init.optimizer else 0
+
+    @property
+    def last_step(self) -> int:
+        """The number of steps at the end of training."""
+        return self.first_step + self.config.steps
+
+    @property
+    def steps_done(self) -> int:
+        """The number of steps behind the weights of a trained run; fewer than all if kept early."""
+        return self.metadata().get("steps", self.last_step)
+
+    @property
+    def trained_length(self) -> int:
+        """The longest training length, so far if the weights were kept early."""
+        if not self.trained:
+            return self.schedule.longest
+        return self.schedule.trained_length_at(self.steps_done - 1)
+
+    @property
+    def effective_length(self) -> int:
+        """The largest position + 1 that training met; more than its length under PoSE."""
+        return self.scheme().effective_length(self.trained_length)
+
+    @property
+    def tokens_in_all(self) -> int:
+        """The tokens that the weights have seen, those of all ancestors included."""
+        own = (self.tokens_at(step) for step in range(self.first_step, self.steps_done))
+        return self.config.init.tokens + sum(own)
+
+    @property
+    def lineage(self) -> str:
+        """How the weights came about, such as `rope → yarn, +100 steps at 512`.
+
+        Empty for weights that were trained from scratch to the end.
+        """
+        init = self.config.init
+        if init.path is None:
+            early = self.trained and self.steps_done < self.last_step
+            return f"{self.config.title()}, {self.steps_done} steps" if early else ""
+        steps = (self.steps_done if self.trained else self.last_step) - self.first_step
+        longest = self.trained_length
+        unit = "step" if steps == 1 else "steps"
+        return f"{init.lineage} → {self.config.title()}, +{steps} {unit} at {longest}"
+
+    def tokens_at(self, step: int) -> int:
+        """Return the tokens of an optimizer step: whole sequences within `tokens_per_step`."""
+        length = self.schedule.length_at(step)
+        return self.config.tokens_per_step // length * length
+
+    def data_step(self, step: int) -> int:
+        """Return the number of a step in the stream of batches, which ancestors began."""
+        return step if self.config.init.optimizer else self.config.init.steps + step
 
     @property
     def trained(self) -> bool:
@@ -108,7 +172,7 @@ class Run:
         """
         config = config or self.config
         model = self.config.model
-        shape = Shape(model.head_dim(), model.n_heads, model.d_model, self.config.train_length)
+        shape = Shape(model.head_dim(), model.n_heads, model.d_model, self.original_length)
         return from_config(config.pe, shape, config.modifiers())
 
     def network(self, config: TrainConfig, vocab_size: int) -> Any:
@@ -117,7 +181,10 @@ class Run:
         Raises PosextError if they do not fit.
         """
         scheme = self.scheme(config)
-        scheme.set_progress(trained_length=scheme.effective_length(self.schedule.longest))
+        scheme.set_progress(
+            trained_length=scheme.effective_length(self.trained_length),
+            progress=self.steps_done / self.last_step,
+        )
         model = GPT(self.config.model, vocab_size, scheme)
         try:
             model.load_state_dict(self.weights())
@@ -212,26 +279,6 @@ def load_run(folder: Path | str) -> Run:
                 f"{file} is no config of a run: {choice} has not both a name and a _target_"
             )
     return Run(folder, config)
-
-
-def run_name(config: TrainConfig, overrides: list[str]) -> str:
-    """Return a run's name: scheme, model, length and seed, then the other overrides.
-
-    Overrides that do not change the weights are left out.
-    """
-    longest = schedule(config.length, config.train_length, config.steps).longest
-    length = str(config.train_length)
-    if longest > config.train_length:
-        length += f"to{longest}"
-    extra = []
-    for override in sorted(overrides):
-        key, _, value = override.lstrip("+~").partition("=")
-        ignored = key in IN_THE_NAME or key.split(".")[0] in NOT_IN_IDENTITY
-        if not ignored and key != "data.cache":
-            # the last component of a path
-            extra.append(f"{key.removeprefix('pe.')}-{Path(value).name}")
-    parts = [config.title(), config.model.name, length, f"seed{config.seed}", *extra]
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))[:200]
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:

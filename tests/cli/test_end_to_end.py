@@ -57,7 +57,11 @@ def test_train_writes_the_files_of_a_run(command, small):
 
     rows = rows_of(folder)
     assert list(rows.columns) == curves.COLUMNS
-    assert sorted(set(zip(rows.extend, rows.factor, strict=True))) == [("", "auto"), ("yarn", "16")]
+    assert sorted(set(zip(rows.extend, rows.factor, strict=True))) == [
+        ("", "auto"),
+        ("rope", ""),
+        ("yarn", "16"),
+    ]
     for _, of_factor in rows.groupby("factor"):
         assert of_factor.context_length.tolist() == [8, 16, 32, 64, 128, 256]
     assert (rows.nll_low <= rows.nll).all()
@@ -121,14 +125,14 @@ def test_evaluate_extends_rope_weights_under_other_schemes(command, small):
 
 
 def test_train_measures_a_length_of_two_factors_once(command, small, monkeypatch):
-    """The matched factor and the fixed one are equal at the longest context."""
+    """The matched factor is the fixed one at the longest context, and none up to training's."""
     measured = []
     measure_windows = curve.measure_windows
     monkeypatch.setattr(
         curve, "measure_windows", lambda *a: measured.append(a[2][0].length) or measure_windows(*a)
     )
     command("train", "+pe=ntk", *small, "name=mine")
-    assert measured == [8, 16, 32, 64, 128, 256, 8, 16, 32, 64, 128]
+    assert measured == [8, 16, 32, 64, 128, 256, 8, 16, 32, 64, 128, 32, 64, 128, 256]
     rows = rows_of(MINE).set_index(["factor", "context_length"])
     assert rows.nll[("auto", 256)] == rows.nll[("16", 256)]
     assert rows.nll[("auto", 128)] != rows.nll[("16", 128)]

@@ -244,7 +244,7 @@ def test_train_on_markov_stores_the_floor_beside_its_curve(command, small_markov
     assert code == 0, err
     assert out.count("\nfloor ") == out_again.count("\nfloor ") == 1
     rows = curves.read_curves("results/runs/mine/curves.csv")
-    extended = [("yarn", "16"), ("ntk", "auto"), ("ntk", "16")]
+    extended = [("yarn", "16"), ("rope", ""), ("ntk", "auto"), ("ntk", "16")]
     measured = Counter(zip(rows.extend, rows.factor, strict=True))
     assert measured == Counter(6 * [("", "auto"), ("floor", ""), *extended])
     floor = rows[rows.extend == "floor"].set_index("context_length").nll
@@ -262,4 +262,4 @@ def test_train_on_markov_stores_the_floor_beside_its_curve(command, small_markov
     assert float(cells[4].split("±")[0]) == pytest.approx(as_trained[16] - floor[16], abs=6e-4)
     assert "%" in cells[5]
     assert "%" not in cells[4]
-    assert table.count("\n") == 2 + 4
+    assert table.count("\n") == 2 + 5

@@ -110,7 +110,11 @@ def test_train_adds_retrieval_to_a_run_that_is_done(command, small):
     assert code == 0, err
     assert "exact answers" in out
     rows = read_retrieval(folder / "retrieval.csv")
-    assert set(zip(rows.extend, rows.factor, strict=True)) == {("", "auto"), ("yarn", "16")}
+    assert set(zip(rows.extend, rows.factor, strict=True)) == {
+        ("", "auto"),
+        ("yarn", "16"),
+        ("rope", ""),
+    }
     assert set(rows.loc[rows.task == "retrieval"].context_length) == {16, 32, 256}
     # The text of the passkey task alone has 200 bytes.
     assert set(rows.loc[rows.task == "passkey"].context_length) == {256}

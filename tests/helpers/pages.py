@@ -24,6 +24,7 @@ def rows_of(scheme: str, nll: list[float], run: str | None = None, **changes) ->
         study="s",
         run=run or f"{scheme}-run",
         scheme=scheme,
+        lineage="",
         extend="",
         factor="",
         model="tiny",

@@ -11,8 +11,8 @@ import torch
 from posext.config import ModelConfig, PythonData, TrainConfig
 from posext.model.gpt import GPT, belongs_to_scheme
 from posext.pe import build, names, settings_of
+from posext.runs.learner import untrained
 from posext.runs.run import Run
-from posext.train import untrained
 
 MODEL = ModelConfig(name="test", n_layers=2, n_heads=4, d_model=64, d_ff=64, learning_rate=1e-3)
 SHAPE = {"head_dim": 16, "n_heads": 4, "d_model": 64, "train_length": 32}

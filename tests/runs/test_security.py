@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from posext.config import HubData, ModelConfig, PythonData, TextData, TrainConfig
 from posext.data.corpus import documents
 from posext.data.tokenizer import make
-from posext.runs.run import load_run, prepare_run, run_name
+from posext.runs.naming import run_name
+from posext.runs.run import load_run, prepare_run
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(

@@ -1,0 +1,27 @@
+"""The settings of a run that continues another."""
+
+from dataclasses import dataclass
+
+from posext.utils.ranges import Count, Natural, Positive, PositiveShare
+
+
+@dataclass
+class InitConfig:
+    """The weights that training starts from: random, or those of a finished run, its parent.
+
+    Settings that are not chosen are the parent's: see `posext.runs.parent`.
+    """
+
+    path: str | None = None  # folder of the parent; null: random weights. init=FOLDER sets it
+    checkpoint: Count | None = None  # a step of the parent that its keep_every kept; null: the end
+    # go on with the parent's optimizer, schedule and count of steps, as one longer training
+    optimizer: bool = False
+    # the defaults of train_length, steps and learning_rate, in terms of the parent's
+    length_multiple: Count = 1
+    steps_share: PositiveShare = 0.15
+    learning_rate_share: Positive = 0.3
+    # recorded from the parent, not to be set
+    weights: str = ""  # SHA-256 of its file
+    lineage: str = ""  # how they came about
+    steps: Natural = 0  # of its training and that of its ancestors
+    tokens: Natural = 0  # seen in those steps

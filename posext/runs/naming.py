@@ -1,0 +1,49 @@
+"""Names of run folders, and of the checkpoints that a run keeps."""
+
+import re
+from pathlib import Path
+
+from posext.config import MODIFIERS, TrainConfig
+from posext.runs.run import NOT_IN_IDENTITY
+from posext.training.schedules import schedule
+from posext.utils.errors import PosextError
+
+IN_THE_NAME = ("pe", *MODIFIERS, "model", "train_length", "seed", "length")
+
+
+def run_name(config: TrainConfig, overrides: list[str]) -> str:
+    """Return a run's name: scheme, model, length and seed, then the other overrides.
+
+    Overrides that do not change the weights are left out.
+    """
+    longest = schedule(config.length, config.train_length, config.steps).longest
+    length = str(config.train_length)
+    if longest > config.train_length:
+        length += f"to{longest}"
+    extra = []
+    for override in sorted(overrides):
+        key, _, value = override.lstrip("+~").partition("=")
+        ignored = key in IN_THE_NAME or key.split(".")[0] in NOT_IN_IDENTITY
+        if key == "init.path":
+            extra.append(f"from-{Path(value).name}")
+        elif not ignored and key != "data.cache":
+            # the last component of a path
+            extra.append(f"{key.removeprefix('pe.')}-{Path(value).name}")
+    parts = [config.title(), config.model.name, length, f"seed{config.seed}", *extra]
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))[:200]
+
+
+def kept_folder(folder: Path, step: int) -> Path:
+    """Return the folder in which a run keeps its weights of a step.
+
+    Raises PosextError if it does not keep that step, naming those that it keeps.
+    """
+    name = folder.resolve().name
+    kept = folder / "kept" / f"{name}-step-{step}"
+    if not (kept / "run.json").is_file():
+        steps = sorted(int(path.name.rpartition("-")[2]) for path in (folder / "kept").glob("*"))
+        raise PosextError(
+            f"{folder} keeps no checkpoint of step {step}: it keeps "
+            f"{', '.join(map(str, steps)) or 'none (keep_every=STEPS keeps some)'}"
+        )
+    return kept
