@@ -22,7 +22,7 @@ from posext.eval.cache import MEASURING, EvalCache
 from posext.eval.curve import EvalPlan, context_lengths, measure_curve, plan_of
 from posext.eval.retrieval.grid import measure_retrieval
 from posext.eval.variants import variants
-from posext.report.write import write_curve, write_outputs, write_retrieval
+from posext.report.write import factor_text, write_curve, write_outputs, write_retrieval
 from posext.runs.command_log import record_command
 from posext.runs.inheritance import with_settings_of_weights
 from posext.runs.lock import run_lock
@@ -225,20 +225,19 @@ def measure_run(
         )
         if accelerator.is_main_process:
             name = extension_name(run, config, extension)
-            rows = write_curve(run, plan, config.pe.get("factor", ""), name, sums, costs)
-            curve_rows.append(rows)
-            factor = rows.factor.iloc[0]
+            factor = factor_text(config.pe.get("factor", ""))
+            curve_rows.append(write_curve(run, plan, factor, name, sums, costs))
             retrieval_rows.append(
                 write_retrieval(run.folder, answers, name, factor, run.trained_length, run.name)
             )
     if not accelerator.is_main_process:
         return pd.DataFrame(columns=curves.COLUMNS)
     corpus = run.config.data
-    if bayes_floor.has_bayes_floor(corpus):
+    if bayes_floor.has_bayes_floor(corpus) and plan.protocols:
         floor = bayes_floor.measure_floor(plan, corpus)
         curve_rows.append(write_curve(run, plan, "", bayes_floor.FLOOR, *floor))
     measured_rows = pd.concat(curve_rows, ignore_index=True)
-    if bayes_floor.has_bayes_floor(corpus):
+    if bayes_floor.has_bayes_floor(corpus) and plan.protocols:
         bayes_floor.warn_if_far(measured_rows, corpus.symbols)
     if arguments is not None:
         record_command(run.folder, "evaluate", arguments)
@@ -261,6 +260,8 @@ def is_measured(run: Run) -> bool:
     extensions = {extension_name(run, config, None) for config in measured}
     if bayes_floor.has_bayes_floor(run.config.data):
         extensions.add(bayes_floor.FLOOR)
+    if not set(run.config.protocols) - set(RETRIEVAL):
+        return not retrieval.due(run.folder, run.config.protocols)
     return (
         not (run.folder / MEASURING).exists()
         and extensions <= set(rows.extend)

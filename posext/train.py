@@ -18,7 +18,7 @@ from accelerate import PartialState
 from omegaconf import DictConfig
 from torch import Tensor
 
-from posext import evaluate
+from posext import evaluate, hf
 from posext.analysis import curves
 from posext.cli import app
 from posext.config import TrainConfig
@@ -27,7 +27,6 @@ from posext.data.recall.mixing import batch
 from posext.eval.curve import EvalPlan, plan_of
 from posext.runs import tracking
 from posext.runs.command_log import record_command
-from posext.runs.inheritance import inherit
 from posext.runs.learner import Learner, make_learner, set_stage
 from posext.runs.lock import record_failure, run_lock
 from posext.runs.naming import run_name
@@ -38,7 +37,7 @@ from posext.training.micro_batches import accumulate, validate
 from posext.training.optimizer import lr_at, set_learning_rate
 from posext.training.progress import progress_bar, update_bar
 from posext.utils import signals
-from posext.utils.atomic import digest, write_tensors, write_text
+from posext.utils.atomic import write_tensors, write_text
 from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
@@ -62,7 +61,9 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
     config = run.config
     lengths = run.schedule
     last = run.last_step
-    learner, start = make_learner(run, tokens.vocab_size)
+    parent = hf.open_parent(config) if config.init.optimizer else None
+    state = parent.folder / OPTIMIZER if parent else None
+    learner, start = make_learner(run, hf.starting_network(run, tokens.vocab_size), state)
     main = learner.accelerator.is_main_process
     metrics = wandb_run = None
     if main:
@@ -172,7 +173,7 @@ def write_trained(
         optimizer = checkpoint.optimizer_tensors(learner.model, learner.optimizers)
     if not learner.accelerator.is_main_process:
         return
-    write_tensors(folder / "model.safetensors", weights)
+    version = hf.write_weights(run, folder, weights)
     if optimizer is not None:
         write_tensors(folder / OPTIMIZER, optimizer)
     metadata = {
@@ -183,7 +184,7 @@ def write_trained(
         "scheme": learner.scheme.describe(),
         "data": tokens.fingerprint,
         "held_out_overlap": tokens.overlap,
-        "weights": {"sha256": digest(folder / "model.safetensors")},
+        "weights": {"sha256": version},
         "commit": commit(),
         "torch": torch.__version__,
     }
@@ -217,7 +218,7 @@ def load_corpus(run: Run, processes: int, progress: bool) -> tuple[dataset.Data,
     for split in (tokens.train, tokens.validation):
         split.batch(0, 0, lengths.longest, 1)
     if run.config.init.path is not None and not run.trained:
-        check_parent(run, tokens)
+        check_parent(run, hf.open_parent(run.config), tokens)
     plan = plan_of(run, tokens) if run.config.evaluate else None
     return tokens, plan
 
@@ -229,12 +230,12 @@ def run_training(composed: DictConfig) -> float | None:
     """
     config: TrainConfig = app.typed(composed)
     if config.init.path is not None:
-        config = inherit(config, app.chosen())
+        config = hf.inherit(config, app.chosen())
     config.check()
     config.name = config.name or run_name(config, app.overrides())
     state = PartialState()
     main = state.is_main_process
-    run = prepare_run(config, write=False)
+    run = hf.as_run(prepare_run(config, write=False))
     if not run.trained or measurement_due(run):
         complete(run, state, app.arguments())
     elif main:

@@ -40,6 +40,7 @@ COLUMNS = [
     "seed",
     "protocol",
     "group",
+    "bos",
     "context_length",
     "logit_multiplier",
     "nll",
@@ -66,6 +67,7 @@ TEXT_COLUMNS = [
     "model",
     "protocol",
     "group",
+    "bos",
     "targets",
     "commit",
 ]

@@ -210,7 +210,7 @@ def typed(composed: DictConfig) -> Any:
     is_training = "run" not in composed
     if is_training and (choices.get("model") == "hf" or composed.model.path):
         raise PosextError(
-            "a checkpoint is measured, not trained: "
+            "a checkpoint is trained further with init=FOLDER_OR_ID, and measured with "
             "posext.evaluate model=hf model.path=FOLDER_OR_ID"
         )
     sources = HydraConfig.get().runtime.config_sources

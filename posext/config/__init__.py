@@ -15,14 +15,12 @@ from posext.config.corpora import (
     TextData,
 )
 from posext.config.names import HEADLINE, MODIFIERS, PROTOCOLS, RETRIEVAL
+from posext.config.optimizers import OPTIMIZERS, MuonConfig, OptimizerConfig
 from posext.config.settings import (
-    OPTIMIZERS,
     EvaluateConfig,
     EvaluationConfig,
     LengthConfig,
     ModelConfig,
-    MuonConfig,
-    OptimizerConfig,
     StageConfig,
     TrackingConfig,
     TrainConfig,

@@ -7,15 +7,20 @@ from posext.utils.ranges import Count, Natural, Positive, PositiveShare
 
 @dataclass
 class InitConfig:
-    """The weights that training starts from: random, or those of a finished run, its parent.
+    """The weights that training starts from: random, or those of its parent.
+
+    The parent is a finished run, or a checkpoint of transformers.
 
     Settings that are not chosen are the parent's: see `posext.runs.parent`.
     """
 
-    path: str | None = None  # folder of the parent; null: random weights. init=FOLDER sets it
+    # folder of the parent, or its id on the hub; null: random weights. init=FOLDER sets it
+    path: str | None = None
     checkpoint: Count | None = None  # a step of the parent that its keep_every kept; null: the end
     # go on with the parent's optimizer, schedule and count of steps, as one longer training
     optimizer: bool = False
+    # compute the activations of a checkpoint's layers again in the backward pass, to save memory
+    gradient_checkpointing: bool = False
     # the defaults of train_length, steps and learning_rate, in terms of the parent's
     length_multiple: Count = 1
     steps_share: PositiveShare = 0.15

@@ -15,17 +15,15 @@ from pydantic import BeforeValidator
 from posext.config.continuation import InitConfig
 from posext.config.corpora import CORPORA, DataConfig
 from posext.config.names import MODIFIERS, PROTOCOLS, RETRIEVAL
+from posext.config.optimizers import OPTIMIZERS, OptimizerConfig
 from posext.utils.errors import PosextError
 from posext.utils.ranges import (
     AtLeastTwo,
     Count,
-    Decay,
     Natural,
-    NonNegative,
     OneOf,
     Positive,
     PositiveShare,
-    Share,
     check_ranges,
     checked,
 )
@@ -53,42 +51,6 @@ class ModelConfig:
                 f"model.n_heads={self.n_heads} does not divide model.d_model={self.d_model}"
             )
         return self.d_model // self.n_heads
-
-
-@dataclass
-class OptimizerConfig:
-    """AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101), and the schedule of learning rates.
-
-    Weight decay applies to matrices, not to gains and other vectors.
-    """
-
-    kind: Annotated[str, OneOf(("adamw",))] = "adamw"  # of optimizer
-    beta1: Decay = 0.9  # AdamW's decay of the mean gradient
-    beta2: Decay = 0.95  # AdamW's decay of the mean squared gradient
-    weight_decay: NonNegative = 0.1  # of matrices
-    clip: Positive = 1.0  # largest norm of the full gradient
-    # wsd: constant, then linear decay
-    schedule: Annotated[str, OneOf(("cosine", "wsd"))] = "cosine"
-    warmup_share: Share = 0.05  # of the steps
-    decay_share: Share = 0.2  # of the steps, for wsd
-    final_share: Share = 0.1  # of the learning rate, at the last step
-
-
-@dataclass
-class MuonConfig(OptimizerConfig):
-    """Muon for the matrices of the blocks, AdamW for the rest.
-
-    Jordan et al. 2024, https://kellerjordan.github.io/posts/muon: a step moves a matrix of r rows
-    and c columns by sqrt(max(1, r / c)) times its learning rate, in spectral norm.
-    """
-
-    kind: Annotated[str, OneOf(("muon",))] = "muon"  # of optimizer
-    momentum: Decay = 0.95  # Muon's, with Nesterov's look ahead
-    matrix_learning_rate: Positive = 0.02  # Muon's highest; learning_rate is that of the rest
-
-
-# by `optimizer.kind`
-OPTIMIZERS = {"adamw": OptimizerConfig, "muon": MuonConfig}
 
 
 @dataclass
@@ -123,6 +85,9 @@ class EvaluationConfig:
     # protocol sliding: tokens between windows; null: an eighth of the context length
     stride: Count | None = None
     trials: Count = 32  # protocols retrieval and passkey: at each length, depth and condition
+    # a checkpoint's start-of-text token, in place of the first token of a window: none; window;
+    # auto: if its tokenizer puts one before a text
+    bos: Annotated[str, OneOf(("auto", "none", "window"))] = "auto"
     # protocol far_copy: tokens before a target that must recur with it
     ngram: Annotated[int, Ge(3)] = 3
 
@@ -182,6 +147,11 @@ class TrainConfig:
     # modules outside posext whose schemes may run
     own_modules: list[str] = field(default_factory=list)
 
+    @property
+    def is_trained_here(self) -> bool:
+        """Whether posext trains the weights; else they are a checkpoint's, as they are."""
+        return self.model.path is None or self.init.path is not None
+
     def modifiers(self) -> dict[str, dict[str, Any]]:
         """Return the settings of the chosen modifiers, by group."""
         chosen = {group: getattr(self, group) for group in MODIFIERS}
@@ -196,7 +166,7 @@ class TrainConfig:
 
         The types of all settings are checked earlier, by OmegaConf.
         """
-        if self.model.path is None:
+        if self.is_trained_here:
             check_ranges(self)
         else:
             self.check_measurement()
@@ -205,7 +175,7 @@ class TrainConfig:
         self.check_stages()
         self.check_name()
         check_lengths(self.context_lengths)
-        if self.model.path is None:
+        if self.is_trained_here:
             self.check_trainable()
 
     def check_measurement(self) -> None:
@@ -215,11 +185,10 @@ class TrainConfig:
             check_ranges(getattr(self, section), f"{section}.")
 
     def check_protocols(self) -> None:
-        """Raise PosextError for no protocol that makes a curve."""
-        if not set(PROTOCOLS) & set(self.protocols):
-            raise PosextError(
-                f"protocols must name at least one of {', '.join(PROTOCOLS)}, not {self.protocols}"
-            )
+        """Raise PosextError for no protocol."""
+        if not self.protocols:
+            valid = ", ".join((*PROTOCOLS, *RETRIEVAL))
+            raise PosextError(f"protocols must name at least one of {valid}, not {self.protocols}")
 
     def check_stages(self) -> None:
         """Raise PosextError for an invalid length schedule."""
@@ -244,7 +213,8 @@ class TrainConfig:
 
     def check_trainable(self) -> None:
         """Raise PosextError for an invalid setting of a network to train."""
-        self.model.head_dim()
+        if self.model.path is None:
+            self.model.head_dim()
         longest = self.train_length * self.length.stages[-1].multiple
         if longest > self.tokens_per_step:
             raise PosextError(

@@ -13,12 +13,15 @@ from typing import Any, cast
 
 import transformers
 from accelerate import PartialState
+from tokenizers import Tokenizer
 
 from posext.config import DataConfig, EvaluateConfig, ModelConfig, SyntheticData, TrainConfig
 from posext.data import dataset, tokenizer
 from posext.data.dataset import MIN_DOCUMENTS
+from posext.data.tokenizer import loaded
 from posext.hf import load
 from posext.hf.network import CheckpointPositions, Network, checkpoint_positions, rope_parameters
+from posext.hf.start_token import StartToken, start_token
 from posext.pe import PositionalEncoding, from_config
 from posext.pe.rope import RoPE
 from posext.runs.run import Run, claim, commit
@@ -49,11 +52,44 @@ class Checkpoint(Run):
 
     @property
     def path(self) -> str:
+        """Where the weights lie."""
         return str(self.config.model.path)
+
+    @property
+    def weights_version(self) -> str:
+        return load.weights_version(self.path, load.load_config(self.path))
+
+    @property
+    def tokenizer_setting(self) -> str:
+        return str(self.config.model.path)
+
+    def has_tokenizer(self, tokenizer: Tokenizer) -> bool:
+        return loaded(self.tokenizer_setting).to_str() == tokenizer.to_str()
 
     @cached_property
     def own_scheme(self) -> CheckpointPositions:
-        return checkpoint_positions(load.load_skeleton(self.path), self.config.train_length)
+        skeleton = load.load_skeleton(str(self.config.model.path))
+        return checkpoint_positions(skeleton, self.original_length)
+
+    @cached_property
+    def bos(self) -> StartToken | None:
+        """The start-of-text token of its measurements.
+
+        Raises PosextError if it is asked for, and the corpus has another tokenizer.
+        """
+        choice = self.config.evaluation.bos
+        if self.config.data.tokenizer == self.tokenizer_setting:
+            return start_token(self.tokenizer_setting, choice)
+        if choice == "window":
+            raise PosextError(
+                f"evaluation.bos=window needs the tokenizer of {self.tokenizer_setting}, "
+                f"not data.tokenizer={self.config.data.tokenizer}"
+            )
+        return None
+
+    @property
+    def start_of_windows(self) -> str:
+        return self.bos.text if self.bos else ""
 
     def scheme(self, config: TrainConfig | None = None) -> PositionalEncoding:
         """Return the checkpoint's own scheme, or the scheme of another config for its network.
@@ -61,8 +97,8 @@ class Checkpoint(Run):
         Raises PosextError if that other scheme is anything but rotary frequencies for all its
         pairs, or if the checkpoint has no rotary frequencies to replace.
         """
-        own_settings = (self.config.pe, self.config.modifiers())
-        if config is None or (config.pe, config.modifiers()) == own_settings:
+        config = config or self.config
+        if "_target_" not in config.pe and not config.modifiers():
             return self.own_scheme
         if self.own_scheme.family != RoPE.family:
             raise PosextError(
@@ -82,7 +118,9 @@ class Checkpoint(Run):
     def network(self, config: TrainConfig, vocab_size: int) -> Network:
         """Load the model under the scheme of a config; `vocab_size` is the model's own."""
         scheme = self.scheme(config)
-        return Network(load.load_model(self.path, unscaled=scheme is not self.own_scheme), scheme)
+        scheme.set_progress(trained_length=scheme.effective_length(self.trained_length))
+        model = load.load_model(self.path, unscaled=scheme is not self.own_scheme)
+        return Network(model, scheme, self.bos.index if self.bos else None)
 
 
 def prepare_checkpoint(config: EvaluateConfig) -> tuple[Checkpoint, dataset.Data]:
@@ -120,6 +158,7 @@ def prepare_checkpoint(config: EvaluateConfig) -> tuple[Checkpoint, dataset.Data
         "scheme": rope_parameters(hf_config),
         "data": tokens.fingerprint,
         "weights": load.weights_version(path, hf_config),
+        "bos": run.start_of_windows,
         "commit": commit(),
         "transformers": transformers.__version__,
     }
@@ -130,10 +169,10 @@ def prepare_checkpoint(config: EvaluateConfig) -> tuple[Checkpoint, dataset.Data
 def claim_folder(run: Checkpoint, metadata: dict[str, Any], state: PartialState) -> None:
     """Write the config and metadata of a checkpoint into its folder, on the main process.
 
-    Raises PosextError if the folder was measured with other data or weights.
+    Raises PosextError if the folder was measured with other data, weights or start token.
     """
-    for key in ("data", "weights"):
-        if run.trained and run.metadata()[key] != metadata[key]:
+    for key in ("data", "weights", "bos"):
+        if run.trained and run.metadata().get(key, "") != metadata[key]:
             raise PosextError(f"the {key} of {run.folder} are other ones now; choose another name=")
     settings = asdict(run.config)
     claim(run, {key: settings[key] for key in RECORDED_SETTINGS}, state.is_main_process)

@@ -110,7 +110,7 @@ def longrope_settings(scheme: LongRoPE) -> dict[str, Any]:
 # Settings of LlamaConfig that make transformers turn as a scheme does, `rope_parameters` at least;
 # None if it cannot. A factor that follows the context is the one at the longest trained length.
 # A subclass needs an entry of its own: its parent's settings would describe the parent.
-LLAMA_SETTINGS: dict[type[PositionalEncoding], Callable[..., dict[str, Any] | None]] = {
+ROPE_SETTINGS: dict[type[PositionalEncoding], Callable[..., dict[str, Any] | None]] = {
     RoPE: rope_settings,
     Linear: linear_settings,
     NTK: ntk_settings,
@@ -172,7 +172,7 @@ def llama_config(run: Run, model: GPT) -> LlamaConfig:
     Raises PosextError if the Llama of transformers has no such positions.
     """
     scheme = model.pe
-    make_settings = LLAMA_SETTINGS.get(type(scheme))
+    make_settings = ROPE_SETTINGS.get(type(scheme))
     scheme_settings = make_settings(scheme) if make_settings else None
     modifiers = [
         f"{group}={modifier['name']}"
@@ -209,7 +209,7 @@ def exportable_schemes() -> list[str]:
     return [
         name
         for name in names()
-        if class_of(settings_of("pe", name)["_target_"], PositionalEncoding) in LLAMA_SETTINGS
+        if class_of(settings_of("pe", name)["_target_"], PositionalEncoding) in ROPE_SETTINGS
     ]
 
 

@@ -12,6 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging
 
+from posext.hf.network import rope_parameters, set_rope_parameters
 from posext.utils.atomic import digest
 from posext.utils.errors import PosextError
 
@@ -66,8 +67,7 @@ def load_model(path: str, unscaled: bool = False) -> Any:
     logging.disable_progress_bar()
     config = load_config(path)
     if unscaled:
-        text_config = config.get_text_config()
-        text_config.rope_parameters = {**text_config.rope_parameters, "rope_type": "default"}
+        set_rope_parameters(config, {**rope_parameters(config), "rope_type": "default"})
     model, loading_info = call_loader(
         path,
         AutoModelForCausalLM.from_pretrained,

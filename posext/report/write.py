@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 
 
 def write_curve(
-    run: Run, plan: EvalPlan, factor: Any, extend: str, sums: pd.DataFrame, costs: pd.DataFrame
+    run: Run, plan: EvalPlan, factor: str, extend: str, sums: pd.DataFrame, costs: pd.DataFrame
 ) -> pd.DataFrame:
     """Write a curve's rows into curves.csv and its sums into documents.parquet.
 
     Args:
         run: the measured run.
         plan: the plan of the evaluation.
-        factor: the scaling factor: a number, "auto", or "" for none.
+        factor: the scaling factor, "auto", or "" for none.
         extend: the extension, or "" for the run as trained.
         sums: NLL sums by protocol, length, group and document.
         costs: time and memory by protocol and context length.
@@ -45,15 +45,18 @@ def write_curve(
         "scheme": run.config.title(),
         "lineage": run.lineage,
         "extend": extend,
-        "factor": factor if isinstance(factor, str) else f"{factor:g}",
+        "factor": factor,
         "model": run.config.model.name,
         "parameters": run.metadata()["parameters"],
         "original_length": run.original_length,
         "trained_length": run.trained_length,
         "seed": run.config.seed,
+        "bos": run.start_of_windows,
         "commit": commit(),
     }
     rows = planned_rows(plan, sums)
+    if not len(rows):  # protocols that make no curve
+        return rows.reindex(columns=curves.COLUMNS)
     rows = rows.assign(**settings, **dict.fromkeys(curves.STATISTICS, np.nan))
     if len(sums):
         rows = curves.with_statistics(rows, sums)
@@ -98,6 +101,11 @@ def write_retrieval(
     return rows
 
 
+def factor_text(factor: Any) -> str:
+    """A scaling factor as in the column `factor`: a number, "auto", or "" for none."""
+    return factor if isinstance(factor, str) else f"{factor:g}"
+
+
 def planned_rows(plan: EvalPlan, sums: pd.DataFrame) -> pd.DataFrame:
     """A row for each protocol, context length and group of targets, measured or undefined."""
     rows = []
@@ -138,6 +146,11 @@ def write_outputs(run: Run, measured: pd.DataFrame, answers: pd.DataFrame, wandb
     """
     from posext.report import page  # a late import: start-up needs no jinja2
 
+    if not len(measured):
+        print(f"\n{retrieval.retrieval_table(answers)}\n\nTable: {run.folder / retrieval.FILE}")
+        if wandb_run is not None:
+            wandb_run.finish()
+        return
     stored_curves = curves.read_curves(run.folder / "curves.csv")
     latest_curves = same_targets.latest(stored_curves)
     if left_out := same_targets.left_out(stored_curves, latest_curves):

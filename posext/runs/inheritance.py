@@ -9,9 +9,7 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from posext.config import InitConfig, LengthConfig, MuonConfig, TrainConfig
-from posext.runs.parent import open_parent
 from posext.runs.run import Run
-from posext.utils.atomic import digest
 from posext.utils.errors import PosextError
 
 AS_THEY_ARE = ("seed", "tokens_per_step", "window", "attention_scale", "qk_gain", "position_ids")
@@ -19,18 +17,17 @@ SECTIONS = ("data", "optimizer", "evaluation")  # inherited setting by setting
 RECORDED = ("weights", "lineage", "steps", "tokens")  # of InitConfig
 
 
-def inherit(config: TrainConfig, chosen: Collection[str]) -> TrainConfig:
+def inherit(config: TrainConfig, parent: Run, chosen: Collection[str]) -> TrainConfig:
     """Return a config with the settings of its parent, except for those that were chosen.
 
     Args:
         config: A config with `init.path`; its `pe` may be None, for the parent's scheme.
+        parent: The run that it names.
         chosen: The groups and the dotted keys of settings that the user has chosen.
 
     Raises:
-        PosextError: There is no such parent, it is not trained, or a chosen setting does not go
-            with its weights.
+        PosextError: A chosen setting does not go with the weights.
     """
-    parent = open_parent(config.init)
     before = parent.config
     refuse_chosen(config, parent, chosen)
     settings: dict[str, Any] = {name: getattr(before, name) for name in AS_THEY_ARE}
@@ -39,7 +36,7 @@ def inherit(config: TrainConfig, chosen: Collection[str]) -> TrainConfig:
     settings = {name: value for name, value in settings.items() if not touches(name, chosen)}
     settings |= {name: merged(name, config, before, chosen) for name in SECTIONS}
     if "data" in chosen and "data.tokenizer" not in chosen:
-        settings["data"] = replace(config.data, tokenizer=tokenizer_of(parent))
+        settings["data"] = replace(config.data, tokenizer=parent.tokenizer_setting)
     if isinstance(before.optimizer, MuonConfig) and not touches("optimizer", chosen):
         rate = before.optimizer.matrix_learning_rate * learning_rate_share(config.init)
         settings["optimizer"] = replace(before.optimizer, matrix_learning_rate=rate)
@@ -118,17 +115,11 @@ def learning_rate_share(init: InitConfig) -> float:
     return 1.0 if init.optimizer else init.learning_rate_share
 
 
-def tokenizer_of(parent: Run) -> str:
-    """Return the setting that makes the parent's tokenizer on any corpus."""
-    kind = parent.config.data.tokenizer
-    return str((parent.folder / "tokenizer.json").absolute()) if kind == "bpe" else kind
-
-
 def recorded(init: InitConfig, parent: Run) -> InitConfig:
     """Return the settings of a continuation with the record of its parent."""
     return replace(
         init,
-        weights=digest(parent.folder / "model.safetensors"),
+        weights=parent.weights_version,
         lineage=parent.lineage or parent.config.title(),
         steps=parent.data_step(parent.steps_done),
         tokens=parent.tokens_in_all,

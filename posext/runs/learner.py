@@ -1,13 +1,14 @@
 """What training updates: the network under its scheme, and the optimizers."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
+from safetensors.torch import load_file
 
 from posext.model.gpt import GPT
 from posext.pe import PositionalEncoding
-from posext.runs import parent
 from posext.runs.run import Run
 from posext.training import checkpoint, device
 from posext.training.optimizer import make_optimizers
@@ -18,25 +19,27 @@ class Learner(NamedTuple):
     """The model and optimizers that training updates, plain and as prepared by accelerate."""
 
     accelerator: Accelerator
-    model: GPT
+    model: Any  # GPT, or the network of a checkpoint
     scheme: PositionalEncoding
     optimizers: list[torch.optim.Optimizer]
     network: torch.nn.Module  # the prepared model
     steppers: list[Any]  # the prepared optimizers
 
 
-def make_learner(run: Run, vocab_size: int) -> tuple[Learner, int]:
-    """Build the model and its optimizers on the devices of this process, as training left them.
+def make_learner(run: Run, start: Any, optimizer_state: Path | None = None) -> tuple[Learner, int]:
+    """Put a network and its optimizers on the devices of this process, as training left them.
+
+    Args:
+        run: The run.
+        start: The network as it is before the first step.
+        optimizer_state: The file of its optimizer's state then; None for a new optimizer.
 
     Returns:
         The learner, and the steps done: those of the newest checkpoint, if the run has one.
     """
     config = run.config
     accelerator = device.accelerator(config.precision)
-    model = untrained(run, vocab_size)
-    if config.init.path is not None:
-        parent.load_weights(model, run)
-    model = model.to(accelerator.device)
+    model = start.to(accelerator.device)
     scheme = model.pe
     optimizers = make_optimizers(model, config.optimizer, config.learning_rate)
     if device.should_compile(config.compile.lower(), config.steps):
@@ -44,8 +47,8 @@ def make_learner(run: Run, vocab_size: int) -> tuple[Learner, int]:
     network, *steppers = accelerator.prepare(model, *optimizers)
     learner = Learner(accelerator, model, scheme, optimizers, network, steppers)
     done = checkpoint.restore(run.folder / "checkpoints", model, optimizers)
-    if done == 0 and config.init.optimizer:
-        checkpoint.load_optimizers(model, optimizers, parent.optimizer_tensors(run))
+    if done == 0 and optimizer_state is not None:
+        checkpoint.load_optimizers(model, optimizers, load_file(optimizer_state))
     return learner, max(done, run.first_step)
 
 

@@ -4,52 +4,50 @@ import logging
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from posext.config import InitConfig
 from posext.data.dataset import Data
 from posext.model.gpt import GPT, belongs_to_scheme
 from posext.runs.naming import kept_folder
-from posext.runs.run import OPTIMIZER, Run, load_run
-from posext.utils.atomic import digest
+from posext.runs.run import OPTIMIZER, Run
 from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
 
 
-def open_parent(init: InitConfig) -> Run:
-    """Open the run that `init` names, or the checkpoint that its `keep_every` kept.
+def parent_folder(init: InitConfig) -> Path:
+    """Return the folder of the run that `init` names, or that of the checkpoint it kept.
 
-    Raises PosextError if it is no run, is not trained, or lacks the optimizer that is asked for.
+    Raises PosextError if there is no such run, or it lacks the optimizer that is asked for.
     """
     folder = Path(str(init.path))
     if not (folder / "config.yaml").is_file():
         raise PosextError(f"init={init.path} is not the folder of a run: it has no config.yaml")
     if init.checkpoint is not None:
         folder = kept_folder(folder, init.checkpoint)
-    parent = load_run(folder)
-    if parent.config.model.path is not None:
-        raise PosextError(f"init={init.path} is a measured checkpoint, and holds no weights")
-    if not parent.trained:
+    if not (folder / "run.json").is_file():
         raise PosextError(
             f"init={init.path} is not trained to its end yet: run its training command again"
         )
-    if init.optimizer and not (parent.folder / OPTIMIZER).is_file():
+    if init.optimizer and not (folder / OPTIMIZER).is_file():
         raise PosextError(
-            f"init.optimizer=true needs {parent.folder / OPTIMIZER}, "
+            f"init.optimizer=true needs {folder / OPTIMIZER}, "
             "which training leaves there with keep_every=STEPS"
         )
-    return parent
+    return folder
 
 
-def check_parent(run: Run, tokens: Data) -> None:
+def check_parent(run: Run, parent: Run, tokens: Data) -> None:
     """Check that a run can start from its parent's weights, before anything is written.
 
-    Raises PosextError if the tokenizers differ, or if the run would be trained on shorter contexts
-    than its parent.
+    Raises PosextError if the weights have changed since the run began, the tokenizers differ, or
+    the run would be trained on shorter contexts than its parent.
     """
-    parent = open_parent(run.config.init)
+    if parent.weights_version != run.config.init.weights:
+        raise PosextError(
+            f"the weights of init={parent.folder} have changed since {run.name} began"
+        )
     own = run.effective_length
     before = parent.effective_length
     if own < before:
@@ -57,28 +55,19 @@ def check_parent(run: Run, tokens: Data) -> None:
             f"init={parent.folder} was trained to {before} tokens, and this run ends at {own}: "
             f"give train_length={before} or more"
         )
-    text = tokens.tokenizer.to_str(pretty=True)
-    if text != (parent.folder / "tokenizer.json").read_text():
+    if not parent.has_tokenizer(tokens.tokenizer):
         raise PosextError(
             f"init={parent.folder} has another vocabulary than data.tokenizer="
             f"{run.config.data.tokenizer} makes of this corpus; leave data.tokenizer out"
         )
 
 
-def load_weights(model: GPT, run: Run) -> None:
-    """Load the weights of a run's parent into its network.
+def load_weights(model: GPT, parent: Run) -> None:
+    """Load the weights of a parent into the network of a run.
 
     A parameter of the scheme is loaded if the parent has it in a module of the same kind. What the
     scheme adds stays as it was initialized, what it drops is left out; both are logged.
-
-    Raises PosextError if the parent's weights have changed since the run began.
     """
-    parent = open_parent(run.config.init)
-    file = parent.folder / "model.safetensors"
-    if digest(file) != run.config.init.weights:
-        raise PosextError(
-            f"the weights of init={parent.folder} have changed since {run.name} began"
-        )
     stored = parent.weights()
     vocab_size = stored["embedding.weight"].shape[0]
     scheme = parent.scheme()
@@ -117,8 +106,3 @@ def in_words(names: list[str]) -> str:
     """Name a few parameters, and count the others."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
-
-
-def optimizer_tensors(run: Run) -> dict[str, Tensor]:
-    """Load the state of the parent's optimizer, as `checkpoint.optimizer_tensors` names it."""
-    return load_file(open_parent(run.config.init).folder / OPTIMIZER)

@@ -23,6 +23,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from posext.config import TrainConfig
@@ -150,6 +151,26 @@ class Run:
                 f"{file} lacks {' and '.join(sorted(lacking))}, which training leaves there"
             )
         return metadata
+
+    @property
+    def start_of_windows(self) -> str:
+        """The text of the token that takes the place of the first of a measured window."""
+        return ""  # a run trained here saw none
+
+    @property
+    def weights_version(self) -> str:
+        """The SHA-256 of the trained weights."""
+        return digest(self.folder / "model.safetensors")
+
+    @property
+    def tokenizer_setting(self) -> str:
+        """The setting `data.tokenizer` that makes this run's tokenizer on any corpus."""
+        kind = self.config.data.tokenizer
+        return str((self.folder / "tokenizer.json").absolute()) if kind == "bpe" else kind
+
+    def has_tokenizer(self, tokenizer: Tokenizer) -> bool:
+        """Return whether a tokenizer is the one that the run was trained with."""
+        return (self.folder / "tokenizer.json").read_text() == tokenizer.to_str(pretty=True)
 
     def weights(self) -> dict[str, Tensor]:
         """Load the trained weights, by parameter name.

@@ -115,9 +115,18 @@ def checkpoint_name(step: int) -> str:
 
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Gather the full weights on the CPU of the main process. Call on every process."""
+    """Gather the full weights on the CPU of the main process. Call on every process.
+
+    Tied weights are there under each of their names, as tensors of their own.
+    """
     state = cast(dict[str, torch.Tensor], get_model_state_dict(model, options=FULL_STATE_DICT))
-    return {name: tensor.contiguous() for name, tensor in state.items()}
+    gathered = {}
+    storages = set()
+    for name, tensor in state.items():
+        is_tied = tensor.numel() > 0 and tensor.data_ptr() in storages
+        storages.add(tensor.data_ptr())
+        gathered[name] = tensor.clone() if is_tied else tensor.contiguous()
+    return gathered
 
 
 def optimizer_tensors(model: nn.Module, optimizers: Optimizers) -> dict[str, torch.Tensor]:

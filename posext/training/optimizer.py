@@ -1,6 +1,7 @@
 """The optimizers of a network, and the learning rate as a pure function of the step."""
 
 import math
+import re
 from collections.abc import Iterable
 
 import torch
@@ -74,8 +75,12 @@ def adamw(named: Iterable[tuple[str, nn.Parameter]], config: OptimizerConfig) ->
 
 
 def is_block_matrix(name: str, parameter: nn.Parameter) -> bool:
-    """Return whether a parameter is a matrix of the network between embedding and head."""
-    return name.startswith("blocks.") and parameter.ndim == 2 and not belongs_to_scheme(name)
+    """Return whether a parameter is a matrix of the network between embedding and head.
+
+    The layers of transformers' models are called layers, h or blocks.
+    """
+    in_a_layer = re.search(r"(^|\.)(blocks|layers|h)\.\d+\.", name) is not None
+    return in_a_layer and parameter.ndim == 2 and not belongs_to_scheme(name)
 
 
 def set_learning_rate(optimizers: Iterable[torch.optim.Optimizer], learning_rate: float) -> None:

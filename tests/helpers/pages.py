@@ -34,6 +34,7 @@ def rows_of(scheme: str, nll: list[float], run: str | None = None, **changes) ->
         seed=0,
         protocol="fixed_target",
         group="",
+        bos="",
         nll_low=rows.nll - 0.1,
         nll_high=rows.nll + 0.1,
         perplexity=np.exp(rows.nll),

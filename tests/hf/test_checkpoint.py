@@ -235,4 +235,4 @@ def test_evaluate_refuses_wrong_settings_in_a_line(command, typed, message):
 def test_train_refuses_a_checkpoint(command):
     code, _, err = command("train", "+pe=rope", "model=hf", "model.path=x")
     assert code == 2
-    assert "a checkpoint is measured, not trained" in err
+    assert "a checkpoint is trained further with init=FOLDER_OR_ID" in err

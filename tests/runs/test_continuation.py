@@ -13,7 +13,7 @@ from posext import train
 from posext.analysis.curves import read_curves
 from posext.runs import parent
 from posext.runs.learner import untrained
-from posext.runs.run import load_run
+from posext.runs.run import OPTIMIZER, load_run
 from posext.training import checkpoint
 
 RUNS = Path("results/runs")
@@ -70,7 +70,7 @@ def test_init_optimizer_equals_a_run_that_was_never_split(trained, continued, se
     second_half, _ = continued("half", *typed, "keep_every=4", "evaluate=false")
     assert load_run(second_half).config.steps == 6
     assert equal(whole, second_half)
-    one, other = (load_file(folder / parent.OPTIMIZER) for folder in (whole, second_half))
+    one, other = (load_file(folder / OPTIMIZER) for folder in (whole, second_half))
     assert all(one[key].equal(other[key]) for key in one)
     assert load_run(second_half).tokens_in_all == load_run(whole).tokens_in_all
 
@@ -90,7 +90,7 @@ def test_continuation_starts_from_the_weights_of_its_parent(trained, continued):
     child, _ = continued("child", "init=results/runs/base", "steps=1", "evaluate=false")
     model = untrained(load_run(child), 256)
     assert not model.embedding.weight.equal(weights(base)["embedding.weight"])
-    parent.load_weights(model, load_run(child))
+    parent.load_weights(model, load_run(base))
     assert all(model.state_dict()[key].equal(value) for key, value in weights(base).items())
     assert load_run(child).data_step(0) == 6
     grandchild, _ = continued("next", "init=results/runs/child", "steps=1", "evaluate=false")
@@ -124,7 +124,7 @@ def test_continuation_keeps_what_both_schemes_learn_and_names_the_rest(
     assert ("so left out: " + dropped in said) if dropped else "left out" not in said
     fresh = untrained(load_run(child), 256)
     drawn = {key: value.clone() for key, value in fresh.state_dict().items()}
-    parent.load_weights(fresh, load_run(child))
+    parent.load_weights(fresh, load_run(base))
     for key, value in fresh.state_dict().items():
         kept = weights(base).get(key)
         is_kept = kept is not None and (".order." not in key or then == f"+pe={first}")
@@ -165,7 +165,7 @@ def test_settings_of_an_experiment_are_chosen(trained, continued, tmp_path):
 def test_a_chain_counts_from_the_first_length(trained, continued):
     trained("base", "+pe=rope", "context_lengths=[8,16,32,64,128]")
     typed = ["+pe=yarn", "init=results/runs/base", "train_length=32", "steps=2"]
-    child, _ = continued("child", *typed)
+    continued("child", *typed)
     typed = ["+pe=linear", "init=results/runs/child", "train_length=64", "steps=3"]
     grandchild, _ = continued("grandchild", *typed)
     run = load_run(grandchild)
@@ -210,7 +210,7 @@ def test_kept_checkpoint_is_a_run_of_its_own(trained, command):
         "whole-step-4",
         "whole-step-8",
     ]
-    code, out, err = command("evaluate", f"run={whole}", "checkpoint=8", "tracking.wandb=disabled")
+    code, _, err = command("evaluate", f"run={whole}", "checkpoint=8", "tracking.wandb=disabled")
     assert code == 0, err
     rows = read_curves(kept / "curves.csv")
     assert set(rows.lineage) == {"rope, 8 steps"}
@@ -281,7 +281,10 @@ def test_continuation_killed_at_random_moments_ends_bit_identical(trained, conti
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        (["init=results/runs/nowhere"], "is not the folder of a run: it has no config.yaml"),
+        (
+            ["init=results/runs/nowhere"],
+            "init=results/runs/nowhere is no folder, nor could it be an id on the hub",
+        ),
         (["init=results/runs/left"], "is not trained to its end yet"),
         (["init.checkpoint=5"], "keeps no checkpoint of step 5: it keeps 4"),
         (["init.optimizer=true", "init=results/runs/bare"], "keep_every=STEPS"),
