@@ -17,7 +17,7 @@ from posext.config import EvaluateConfig, TrainConfig
 from posext.hf import load
 from posext.hf.checkpoint import Checkpoint, check_tokenizer, checkpoint_run_config
 from posext.hf.export import ROPE_SETTINGS
-from posext.hf.network import Network, rope_parameters, set_rope_parameters
+from posext.hf.network import Network, decoder, rope_parameters, set_rope_parameters
 from posext.pe.rope import RoPE
 from posext.runs.inheritance import touches
 from posext.runs.run import Run
@@ -135,7 +135,7 @@ def check_head(network: Network) -> None:
     """Raise PosextError if the chunked loss would not be that of the model's own logits."""
     tokens = torch.tensor([[0, 1, 2, 3]])
     own = network(tokens)
-    ours = network.head(network.model.get_decoder()(tokens).last_hidden_state)
+    ours = network.head(decoder(network.model)(tokens).last_hidden_state)
     if not torch.allclose(own, ours.float(), atol=1e-4, rtol=1e-4):
         raise PosextError(
             f"the head of {network.model.config.model_type} does more than this version knows of, "

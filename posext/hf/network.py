@@ -109,7 +109,7 @@ class Network(nn.Module):
 
     def summed_nll(self, tokens_BT: Tensor, targets_BT: Tensor) -> Tensor:
         """The summed NLL (nats) of all targets; logits are held for a chunk of positions."""
-        x_BTC = self.model.get_decoder()(tokens_BT).last_hidden_state
+        x_BTC = decoder(self.model)(tokens_BT).last_hidden_state
         total = x_BTC.new_zeros((), dtype=torch.float32)
         for x_BKC, labels_BK in zip(split(x_BTC), split(targets_BT), strict=True):
             total = total + checkpoint(self.chunk_nll, x_BKC, labels_BK, use_reentrant=False)
@@ -149,6 +149,12 @@ class Network(nn.Module):
 
     def logit_multiplier(self, length: int) -> float:
         return self.pe.logit_factor(length)
+
+
+def decoder(model: Any) -> Any:
+    """The part of a causal model below its head."""
+    found = model.get_decoder()
+    return model.model if found is model else found  # Llama 4 does not tell
 
 
 def rotary_tables(model: nn.Module) -> list[RotaryTable]:
