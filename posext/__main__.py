@@ -22,6 +22,7 @@ COMMANDS = {  # name: module, summary
     "status": ("posext.cli.status", "print which runs are done, running, failed or left"),
     "schemes": ("posext.cli.schemes", "list the positional schemes, or show one"),
     "export": ("posext.cli.export", "write a run as a LlamaForCausalLM of transformers"),
+    "harness": ("posext.harness", "run lm-evaluation-harness on a run, with --model posext"),
     "collect": ("posext.cli.collect", "put what several runs measured into one folder"),
 }
 

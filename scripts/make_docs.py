@@ -26,7 +26,7 @@ from omegaconf import OmegaConf
 
 from posext import config
 from posext.cli import schemes
-from posext.config import CORPORA, corpora
+from posext.config import CORPORA, continuation, corpora, optimizers
 from posext.config import settings as config_settings
 from posext.eval.protocols import PROTOCOLS, ProtocolPlan, ProtocolSettings
 from posext.eval.scoring import TargetWindow
@@ -99,7 +99,7 @@ def configuration() -> str:
         if not rows:
             continue
         about = doc(KINDS.get(name) or getattr(config, name))
-        command = "`posext train`" if prefix in ("length.", "optimizer.") else command
+        command = "`posext train`" if prefix in ("length.", "optimizer.", "init.") else command
         head = f"## {title}\n\n" + (f"{about}\n\n" if about else "")
         sections.append(head + table(("setting", "type", "default", "meaning"), rows))
     choices = [group(name) for name in GROUPS]
@@ -138,7 +138,8 @@ path: books/
 
 def settings() -> dict[str, list[Setting]]:
     """The fields of every dataclass in posext/config/, by its name."""
-    return settings_in(corpora) | settings_in(config_settings)
+    modules = (corpora, optimizers, continuation, config_settings)
+    return {name: fields for module in modules for name, fields in settings_in(module).items()}
 
 
 def settings_in(module: ModuleType) -> dict[str, list[Setting]]:

@@ -21,12 +21,10 @@ class InitConfig:
     optimizer: bool = False
     # compute the activations of a checkpoint's layers again in the backward pass, to save memory
     gradient_checkpointing: bool = False
-    # the defaults of train_length, steps and learning_rate, in terms of the parent's
-    length_multiple: Count = 1
-    steps_share: PositiveShare = 0.15
-    learning_rate_share: Positive = 0.3
-    # recorded from the parent, not to be set
-    weights: str = ""  # SHA-256 of its file
-    lineage: str = ""  # how they came about
-    steps: Natural = 0  # of its training and that of its ancestors
-    tokens: Natural = 0  # seen in those steps
+    length_multiple: Count = 1  # default of train_length, in longest training lengths of the parent
+    steps_share: PositiveShare = 0.15  # default of steps, in steps of the parent
+    learning_rate_share: Positive = 0.3  # default of the learning rates, in those of the parent
+    weights: str = ""  # recorded: SHA-256 of the parent's weights
+    lineage: str = ""  # recorded: how those came about
+    steps: Natural = 0  # recorded: of the parent's training and that of its ancestors
+    tokens: Natural = 0  # recorded: seen in those steps

@@ -146,8 +146,11 @@ def write_outputs(run: Run, measured: pd.DataFrame, answers: pd.DataFrame, wandb
     """
     from posext.report import page  # a late import: start-up needs no jinja2
 
-    if not len(measured):
+    if not len(measured) and not len(answers):
+        log.warning("no context length has room for %s", ", ".join(run.config.protocols))
+    elif not len(measured):
         print(f"\n{retrieval.retrieval_table(answers)}\n\nTable: {run.folder / retrieval.FILE}")
+    if not len(measured):
         if wandb_run is not None:
             wandb_run.finish()
         return

@@ -97,7 +97,7 @@ def test_window_without_a_start_token_is_refused(plain, try_evaluate):
 
 def test_passkey_alone_is_measured(plain, try_evaluate, command):
     code, err = try_evaluate(
-        plain, "name=mine", "protocols=[passkey]", "evaluation.trials=1", "context_lengths=[64]"
+        plain, "name=mine", "protocols=[passkey]", "evaluation.trials=1", "context_lengths=[256]"
     )
     assert code == 0, err
     assert not len(read_curves("results/runs/mine/curves.csv"))
