@@ -26,7 +26,7 @@ def test_train_help_names_groups_settings_and_commands(command):
     assert code == 0
     settings = ("tiny", "progressive", "smoke", "train_length", "context_lengths")
     assert all(name in out for name in (*names(), *settings))
-    assert out.count("python -m posext.") == 5
+    assert out.count("python -m posext.") == 6
 
 
 def test_train_refuses_another_config_under_the_same_name(command, small):
