@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.checkpoints import ARCHITECTURES, ORIGINAL, SIZES
+from helpers.processes import DDP, FSDP, FSDP_ON_CPU, TRAIN, assert_same_run, launch_two
 from transformers import AutoModelForCausalLM
 
 from posext import hf
@@ -204,3 +205,34 @@ def test_checkpoint_with_code_of_its_own_is_refused(plain, continued, tmp_path):
     err = continued(folder, "mine", "+pe=yarn", "train_length=64", code=2)
     assert "needs code of its own, which is never run" in err
     assert not (RUNS / "mine").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharded", [False, True], ids=["ddp", "fsdp"])
+def test_two_processes_continue_a_checkpoint_as_one(plain, continued, corpus, sharded):
+    typed = ["+pe=yarn", "train_length=64", "steps=6", "learning_rate=1e-3", "checkpoint_every=2"]
+    typed += ["context_lengths=[16,64]"]
+    one = continued(plain, "one", *typed)
+    wrap = ["--fsdp_transformer_layer_cls_to_wrap", "LlamaDecoderLayer"]
+    options, program = ([*FSDP, *wrap], FSDP_ON_CPU) if sharded else (DDP, TRAIN)
+    settings = hf.open_run(one).config
+    shared = [
+        f"init={plain}",
+        "data=text",
+        f"data.path={corpus}",
+        f"data.cache={settings.data.cache}",
+        "data.validation_share=0.3",
+        "compile=false",
+        "precision=fp32",
+        "tracking.wandb=disabled",
+        "evaluation.documents=6",
+        "tokens_per_step=256",
+    ]
+    assert launch_two(options, program, *shared, *typed, "name=two") == 0
+    assert_same_run("one", "two")
+    models = [
+        AutoModelForCausalLM.from_pretrained(RUNS / name / "model") for name in ("one", "two")
+    ]
+    weights = [model.state_dict() for model in models]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(tensor, weights[1][name], atol=1e-4, rtol=1e-3)

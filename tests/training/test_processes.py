@@ -1,59 +1,12 @@
 """Two processes against one: equal losses and curves, with equal tokens a step."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
+from helpers.processes import DDP, FSDP, FSDP_ON_CPU, TRAIN, assert_same_run, launch_two
 
-from posext.analysis import curves
 from posext.training import checkpoint
-
-CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "accelerate"
-DDP = ["--cpu", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-FSDP = ["--config_file", str(CONFIGS / "fsdp.yaml")]
-TRAIN = ["-m", "posext.train"]
-FSDP_ON_CPU = [str(Path(__file__).resolve().parents[1] / "helpers" / "fsdp_on_cpu.py")]
-
-
-def launch_two(options: list[str], program: list[str], *arguments: str) -> int:
-    """Run a program in two processes, print their output, and return the exit code."""
-    launch = [sys.executable, "-m", "accelerate.commands.launch", *options]
-    finished = subprocess.run(
-        [*launch, "--num_processes", "2", "--main_process_port", "0", *program, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"},
-        check=False,
-    )
-    print(finished.stdout + finished.stderr)
-    return finished.returncode
-
-
-def losses(name: str) -> list[tuple]:
-    """(step, tokens, loss) of every row of a run's metrics."""
-    lines = (Path("results/runs") / name / "metrics.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
-    return [
-        (row["step"], row["tokens"], row.get("loss", row.get("validation_loss"))) for row in rows
-    ]
-
-
-def assert_same_run(one: str, other: str) -> None:
-    """Check steps and targets for equality, losses and curves up to the rounding of sums."""
-    *steps, values = zip(*losses(one), strict=True)
-    *other_steps, other_values = zip(*losses(other), strict=True)
-    assert steps == other_steps
-    np.testing.assert_allclose(values, other_values, rtol=2e-5)
-    first, second = (curves.read_curves(f"results/runs/{name}/curves.csv") for name in (one, other))
-    assert len(first) == len(second) > 0
-    np.testing.assert_allclose(first.nll.to_numpy(float), second.nll.to_numpy(float), rtol=1e-4)
-    np.testing.assert_array_equal(first.tokens, second.tokens)
 
 
 @pytest.fixture
@@ -116,3 +69,29 @@ def test_fsdp_checkpoints_are_whole_and_resume_anywhere(command, small, stopped,
     assert launch_two(FSDP, FSDP_ON_CPU, *typed, "name=first_one_then_shared") == 0
     for name in ("shared", "first_shared_then_one", "first_one_then_shared"):
         assert_same_run("one", name)
+
+
+def test_two_processes_continue_a_run_as_one(command, small):
+    """With a new optimizer and scheme, and with the parent's."""
+    settings = ["+pe=rope", *small, "steps=8", "keep_every=4", "evaluate=false", "name=base"]
+    assert command("train", *settings)[0] == 0
+    own = ["compile=false", "precision=fp32", "tracking.wandb=disabled", "checkpoint_every=2"]
+    new = ["init=results/runs/base", "+pe=fox", "train_length=32", "steps=4"]
+    same = ["init=results/runs/base", "init.checkpoint=4", "init.optimizer=true"]
+    for name, typed in (("new", new), ("same", same)):
+        assert command("train", *typed, *own, f"name={name}-one")[0] == 0
+        assert launch_two(DDP, TRAIN, *typed, *own, f"name={name}-two") == 0
+        assert_same_run(f"{name}-one", f"{name}-two")
+
+
+@pytest.mark.slow
+def test_fsdp_continues_a_run_and_keeps_checkpoints_as_one_process(command, small):
+    settings = [*small, "steps=8", "keep_every=4", "evaluate=false"]
+    assert command("train", "+pe=rope", *settings, "name=base")[0] == 0
+    assert launch_two(FSDP, FSDP_ON_CPU, "+pe=rope", *settings, "name=shared") == 0
+    own = ["compile=false", "precision=fp32", "tracking.wandb=disabled"]
+    for parent in ("base", "shared"):
+        typed = [f"init=results/runs/{parent}", "init.checkpoint=4", "init.optimizer=true", *own]
+        assert command("train", *typed, f"name={parent}-one")[0] == 0
+        assert launch_two(FSDP, FSDP_ON_CPU, *typed, f"name={parent}-two") == 0
+        assert_same_run(f"{parent}-one", f"{parent}-two")
