@@ -78,7 +78,7 @@ class PosextLM(TemplateLM):
         if settings and extend is None:
             raise PosextError(f"model argument {next(iter(settings))} needs extend=NAME")
         groups = {"pe": extend, "window": window, "attention_scale": attention_scale}
-        chosen = {
+        chosen: dict[str, Any] = {
             "extend" if group == "pe" else group: settings_of(group, name)
             for group, name in groups.items()
             if name is not None

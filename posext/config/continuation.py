@@ -19,6 +19,8 @@ class InitConfig:
     checkpoint: Count | None = None  # a step of the parent that its keep_every kept; null: the end
     # go on with the parent's optimizer, schedule and count of steps, as one longer training
     optimizer: bool = False
+    # of LoRA on a checkpoint's attention, beside its norms and embeddings; null: train all weights
+    lora_rank: Count | None = None
     # compute the activations of a checkpoint's layers again in the backward pass, to save memory
     gradient_checkpointing: bool = False
     length_multiple: Count = 1  # default of train_length, in longest training lengths of the parent

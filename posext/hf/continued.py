@@ -17,11 +17,13 @@ from posext.config import EvaluateConfig, TrainConfig
 from posext.hf import load
 from posext.hf.checkpoint import Checkpoint, check_tokenizer, checkpoint_run_config
 from posext.hf.export import ROPE_SETTINGS
+from posext.hf.lora import add_lora, merged
 from posext.hf.network import Network, decoder, rope_parameters, set_rope_parameters
 from posext.pe.rope import RoPE
 from posext.runs.inheritance import touches
 from posext.runs.run import Run
 from posext.utils.errors import PosextError
+from posext.utils.rng import torch_stream
 
 log = logging.getLogger(__name__)
 MODEL = "model"  # the folder of the continued checkpoint inside that of the run
@@ -125,6 +127,9 @@ def starting_checkpoint(run: Run, parent: Run) -> Network:
     if run.config.init.gradient_checkpointing:
         former = model.gradient_checkpointing_enable  # the name of earlier versions
         getattr(model, "activation_checkpointing_enable", former)({"use_reentrant": False})
+    if run.config.init.lora_rank is not None:
+        with torch_stream(run.config.seed, "lora"):
+            add_lora(model, run.config.init.lora_rank)
     network = Network(model, scheme)
     check_head(network)
     return network
@@ -163,7 +168,7 @@ def write_checkpoint(run: Run, folder: Path, weights: dict[str, Tensor]) -> str:
         text_config = model.config.get_text_config()
         longest = max(text_config.max_position_embeddings, run.effective_length)
         text_config.update({"max_position_embeddings": longest, **settings})
-    own = {name.removeprefix("model."): tensor for name, tensor in weights.items()}
+    own = {name.removeprefix("model."): tensor for name, tensor in merged(weights).items()}
     model.save_pretrained(folder / MODEL, state_dict=own)
     AutoTokenizer.from_pretrained(load.location(path)).save_pretrained(folder / MODEL)
     return load.weights_version(str(folder / MODEL), model.config)

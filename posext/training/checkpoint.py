@@ -147,7 +147,8 @@ def load_optimizers(
     model: nn.Module, optimizers: Optimizers, tensors: dict[str, torch.Tensor]
 ) -> None:
     """Load tensors named as by `optimizer_tensors` into optimizers."""
-    state: dict[str, Any] = {name: {} for name, _ in model.named_parameters()}
+    trained = (name for name, parameter in model.named_parameters() if parameter.requires_grad)
+    state: dict[str, Any] = {name: {} for name in trained}
     for key, value in tensors.items():
         moment, _, name = key.partition(".")
         state[name][moment] = value

@@ -34,7 +34,7 @@ def lr_at(step: int, steps: int, peak: float, config: OptimizerConfig) -> float:
 def make_optimizers(
     model: nn.Module, config: OptimizerConfig, peak: float
 ) -> list[torch.optim.Optimizer]:
-    """Return the optimizers of a config, each parameter in one of them.
+    """Return the optimizers of a config, each trained parameter in one of them.
 
     Args:
         model: The network.
@@ -42,10 +42,11 @@ def make_optimizers(
         peak: The highest learning rate of the run; `set_learning_rate` keeps those of several
             optimizers in proportion. They are 0 until then.
     """
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not isinstance(config, MuonConfig):
-        return [adamw(model.named_parameters(), config)]
-    matrices = {name: p for name, p in model.named_parameters() if is_block_matrix(name, p)}
-    rest = [(name, p) for name, p in model.named_parameters() if name not in matrices]
+        return [adamw(trained.items(), config)]
+    matrices = {name: p for name, p in trained.items() if is_block_matrix(name, p)}
+    rest = [(name, p) for name, p in trained.items() if name not in matrices]
     muon = torch.optim.Muon(
         list(matrices.values()),
         lr=0.0,

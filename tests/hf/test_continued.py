@@ -143,6 +143,50 @@ def test_gradient_checkpointing_changes_no_number(plain, continued):
         torch.testing.assert_close(tensor, networks[1][name])
 
 
+def test_lora_trains_attention_norms_and_embeddings_and_leaves_plain_weights(plain, continued):
+    typed = ["+pe=yarn", "train_length=64", "steps=30", "learning_rate=3e-3", "evaluate=false"]
+    folder = continued(plain, "mine", *typed, "init.lora_rank=2")
+    run = hf.open_run(folder)
+    before = AutoModelForCausalLM.from_pretrained(plain).state_dict()
+    model = AutoModelForCausalLM.from_pretrained(folder / "model")
+    after = model.state_dict()
+    assert before.keys() == after.keys()
+    changed = {name for name in after if not after[name].equal(before[name])}
+    assert not [name for name in changed if "mlp" in name]
+    assert {"model.embed_tokens.weight", "model.norm.weight"} <= changed
+    query = "model.layers.0.self_attn.q_proj.weight"
+    difference = after[query] - before[query]
+    assert int(torch.linalg.matrix_rank(difference, rtol=1e-4)) == 2
+    theirs = their_losses(folder / "model", run, 64)
+    torch.testing.assert_close(our_losses(run, 64), theirs, atol=1e-4, rtol=1e-4)
+    assert float(their_losses(plain, run, 64).mean() - theirs.mean()) > 0.2, "it has learned"
+
+
+def test_lora_resumes_to_the_same_weights(plain, continued, monkeypatch):
+    from posext import train
+    from posext.training import checkpoint
+
+    typed = ["+pe=yarn", "train_length=64", "steps=6", "learning_rate=1e-3", "evaluate=false"]
+    typed += ["checkpoint_every=1", "init.lora_rank=2"]
+    straight = continued(plain, "straight", *typed)
+    save = checkpoint.save
+
+    def stop_at_3(folder, step, *rest):
+        save(folder, step, *rest)
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train.checkpoint, "save", stop_at_3)
+        continued(plain, "resumed", *typed, code=130)
+    resumed = continued(plain, "resumed", *typed)
+    weights = [
+        AutoModelForCausalLM.from_pretrained(folder / "model").state_dict()
+        for folder in (straight, resumed)
+    ]
+    assert all(weights[0][name].equal(tensor) for name, tensor in weights[1].items())
+
+
 def test_continued_checkpoint_resumes_and_is_continued_again(plain, continued, monkeypatch):
     from posext import train
     from posext.training import checkpoint
