@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from posext.analysis import curves, same_targets
+from posext.eval.bayes_floor import FLOOR
 from posext.utils.errors import PosextError
 
 SUMS = "documents.parquet"
@@ -41,7 +42,9 @@ class StoredCurve(NamedTuple):
 
     @property
     def scheme_key(self) -> tuple[Any, ...]:
-        """Values of SCHEME_OVER_SEEDS, equal for the seeds of one scheme."""
+        """Values of SCHEME_OVER_SEEDS, equal for the seeds of one scheme; one key for all floors."""
+        if self.row.extend == FLOOR:
+            return (FLOOR,)
         return tuple(self.row[name] for name in curves.SCHEME_OVER_SEEDS)
 
 
