@@ -6,6 +6,7 @@ seeds, with the paired difference to the parents as trained.
 """
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -52,7 +53,8 @@ def table(rows: pd.DataFrame) -> str:
     original = rows.original_length.min()
     parents = rows.loc[(rows.recipe == "rope") & (rows.added == 0) & ~rows.reference]
     cells = []
-    for (recipe, added, reference), runs in rows.groupby(["recipe", "added", "reference"]):
+    for key, runs in rows.groupby(["recipe", "added", "reference"]):
+        recipe, added, reference = cast(tuple[str, int, bool], key)
         cell = [f"{recipe}, from scratch" if reference else recipe, added, runs.seed.nunique()]
         for multiple in MULTIPLES:
             nll = at(runs, multiple * original)
@@ -104,9 +106,9 @@ def draw_cost(rows: pd.DataFrame, path: Path) -> None:
 def draw_lengths(rows: pd.DataFrame, path: Path) -> None:
     """Draw the mean perplexity by context length, of every recipe after its most steps."""
     figure, axes = plt.subplots(figsize=(9.5, 5), layout="constrained")
-    for number, ((recipe, reference), runs) in enumerate(
-        rows.groupby(["recipe", "reference"], sort=False)
-    ):
+    groups = rows.groupby(["recipe", "reference"], sort=False)
+    for number, (key, runs) in enumerate(groups):
+        recipe, reference = cast(tuple[str, bool], key)
         last = runs.loc[runs.added == runs.added.max()]
         mean = last.groupby("context_length").nll.mean()
         added = f", +{last.added.iloc[0]} steps" if last.added.iloc[0] else ""

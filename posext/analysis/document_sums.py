@@ -42,7 +42,7 @@ class StoredCurve(NamedTuple):
 
     @property
     def scheme_key(self) -> tuple[Any, ...]:
-        """Values of SCHEME_OVER_SEEDS, equal for the seeds of one scheme; one key for all floors."""
+        """Values of SCHEME_OVER_SEEDS, equal for the seeds of a scheme; all floors have one key."""
         if self.row.extend == FLOOR:
             return (FLOOR,)
         return tuple(self.row[name] for name in curves.SCHEME_OVER_SEEDS)

@@ -4,8 +4,6 @@ The folder holds no weights; they are loaded from where the checkpoint lies.
 """
 
 import json
-import logging
-import re
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,21 +13,24 @@ import transformers
 from accelerate import PartialState
 from tokenizers import Tokenizer
 
-from posext.config import DataConfig, EvaluateConfig, ModelConfig, SyntheticData, TrainConfig
-from posext.data import dataset, tokenizer
-from posext.data.dataset import MIN_DOCUMENTS
+from posext.config import EvaluateConfig, TrainConfig
+from posext.data import dataset
 from posext.data.tokenizer import loaded
 from posext.hf import load
+from posext.hf.attention import check_attention
+from posext.hf.checkpoint_config import (
+    check_tokenizer,
+    checkpoint_run_config,
+    default_lengths,
+)
 from posext.hf.network import CheckpointPositions, Network, checkpoint_positions, rope_parameters
 from posext.hf.start_token import StartToken, start_token
-from posext.pe import PositionalEncoding, from_config
+from posext.pe import PositionalEncoding, from_config, settings_of
 from posext.pe.rope import RoPE
 from posext.runs.run import Run, claim, commit
 from posext.utils.atomic import write_text
 from posext.utils.errors import PosextError
 
-log = logging.getLogger(__name__)
-DEFAULT_MULTIPLES = (0.5, 1, 2, 4)  # default context lengths, in original lengths
 RECORDED_SETTINGS = (
     "pe",
     "model",
@@ -98,29 +99,50 @@ class Checkpoint(Run):
         pairs, or if the checkpoint has no rotary frequencies to replace.
         """
         config = config or self.config
-        if "_target_" not in config.pe and not config.modifiers():
+        settings = dict(config.pe)
+        modifiers = config.modifiers()
+        if "_target_" not in settings and not modifiers:
             return self.own_scheme
         if self.own_scheme.family != RoPE.family:
             raise PosextError(
                 f"{self.path} has no rotary frequencies to replace: measure it without an extension"
             )
-        shape = self.own_scheme.shape
-        if not config.modifiers():
-            scheme = from_config(config.pe, shape)
-            plain_rotation = isinstance(scheme, RoPE) and type(scheme).rotation is RoPE.rotation
-            if plain_rotation and 2 * len(cast(RoPE, scheme).frequencies(1)[0]) == shape.head_dim:
-                return scheme
+        if "_target_" not in settings:
+            settings = self.own_rope()
+        scheme = from_config(settings, self.own_scheme.shape, modifiers)
+        plain_rotation = isinstance(scheme, RoPE) and type(scheme).rotation is RoPE.rotation
+        pairs = self.own_scheme.shape.head_dim // 2
+        if plain_rotation and len(cast(RoPE, scheme).frequencies(1)[0]) == pairs:
+            return scheme
         raise PosextError(
             f"{self.path} can be given rotary frequencies, one a pair; "
             f"{config.title()} is more, or fewer"
         )
+
+    def own_rope(self) -> dict[str, Any]:
+        """The settings of the checkpoint's own frequencies as a scheme.
+
+        Raises PosextError if they are scaled.
+        """
+        rope = rope_parameters(load.load_config(str(self.config.model.path)))
+        if rope.get("rope_type", "default") != "default":
+            raise PosextError(
+                f"{self.path} scales its frequencies itself: name a scheme, +pe@extend=NAME, "
+                "beside the window or temperature"
+            )
+        return {**settings_of("pe", "rope"), "base": rope["rope_theta"]}
 
     def network(self, config: TrainConfig, vocab_size: int) -> Network:
         """Load the model under the scheme of a config; `vocab_size` is the model's own."""
         scheme = self.scheme(config)
         scheme.set_progress(trained_length=scheme.effective_length(self.trained_length))
         model = load.load_model(self.path, unscaled=scheme is not self.own_scheme)
-        return Network(model, scheme, self.bos.index if self.bos else None)
+        network = Network(model, scheme, self.bos.index if self.bos else None)
+        if modifiers := config.modifiers():
+            plain = replace(config, **dict.fromkeys(modifiers))
+            pe = plain.pe if "_target_" in plain.pe else self.own_rope()
+            check_attention(network, self.scheme(replace(plain, pe=pe)), self.original_length)
+        return network
 
 
 def prepare_checkpoint(config: EvaluateConfig) -> tuple[Checkpoint, dataset.Data]:
@@ -179,109 +201,3 @@ def claim_folder(run: Checkpoint, metadata: dict[str, Any], state: PartialState)
     if state.is_main_process:
         write_text(run.folder / "run.json", json.dumps(metadata, indent=2) + "\n")
     state.wait_for_everyone()
-
-
-def checkpoint_run_config(config: EvaluateConfig, path: str, hf_config: Any) -> TrainConfig:
-    """Reconstruct the config of a run that would have left this checkpoint.
-
-    Learning rates are unknown, and 0. Raises PosextError if the checkpoint does not tell its
-    context length and `config.train_length` is not given.
-    """
-    length = config.train_length or original_length(hf_config)
-    if not length:
-        raise PosextError(
-            f"the config of {path} does not say how long its contexts were: "
-            "give train_length=TOKENS"
-        )
-    folder_name = Path(load.location(path)).resolve().name
-    corpus = config.data
-    if not isinstance(corpus, SyntheticData) and corpus.tokenizer == DataConfig.tokenizer:
-        corpus = replace(corpus, tokenizer=path)
-    corpus_name = Path(corpus.origin()).stem if corpus.origin() != corpus.source else ""
-    name = "-".join(filter(None, (folder_name, corpus.source, corpus_name)))
-    return TrainConfig(
-        pe=scheme_settings(hf_config),
-        model=model_settings(folder_name, path, hf_config),
-        data=corpus,
-        train_length=length,
-        learning_rate=0.0,
-        context_lengths=config.context_lengths,
-        protocols=config.protocols,
-        evaluation=config.evaluation,
-        name=config.name or re.sub(r"[^\w.-]+", "_", name),
-    )
-
-
-def scheme_settings(hf_config: Any) -> dict[str, Any]:
-    """Name a checkpoint's own scheme, with the rotary base if it has one."""
-    rope = rope_parameters(hf_config)
-    kind = rope.get("rope_type", "").replace("default", "rope")
-    settings: dict[str, Any] = {"name": f"{hf_config.model_type} {kind}".strip()}
-    if rope:
-        settings["base"] = rope["rope_theta"]
-    return settings
-
-
-def model_settings(name: str, path: str, hf_config: Any) -> ModelConfig:
-    text_config = hf_config.get_text_config()
-    width = text_config.hidden_size
-    return ModelConfig(
-        name,
-        n_layers=text_config.num_hidden_layers,
-        n_heads=getattr(text_config, "num_attention_heads", 1),
-        d_model=width,
-        d_ff=getattr(text_config, "intermediate_size", None) or 4 * width,
-        learning_rate=0.0,
-        path=path,
-    )
-
-
-def original_length(hf_config: Any) -> int | None:
-    """The context length (tokens) before any rotary scaling; None if the config has none."""
-    text_config = hf_config.get_text_config()
-    unscaled = rope_parameters(hf_config).get("original_max_position_embeddings")
-    return unscaled or getattr(text_config, "max_position_embeddings", None)
-
-
-def check_tokenizer(config: DataConfig, hf_config: Any) -> None:
-    """Raise PosextError for a tokenizer that does not fit a model's vocabulary."""
-    size = tokenizer.make(config.tokenizer, config.vocab_size, iter(())).get_vocab_size()
-    vocab_size = hf_config.get_text_config().vocab_size
-    if size > vocab_size or (isinstance(config, SyntheticData) and size != vocab_size):
-        raise PosextError(
-            f"data.tokenizer={config.tokenizer} has {size} tokens, "
-            f"but the vocabulary of the model {vocab_size}"
-        )
-
-
-def default_lengths(original: int, tokens: dataset.Data, end: int | None) -> list[int]:
-    """The context lengths of a checkpoint: half its original length to 4 times it.
-
-    Args:
-        original: the original length in tokens.
-        tokens: the data; each length needs MIN_DOCUMENTS held-out documents.
-        end: the last position of a learned table; None for no end.
-
-    Raises:
-        PosextError: too few documents are long enough for the shortest length.
-    """
-    held_out = sorted(tokens.validation.lengths.tolist())
-    longest = held_out[-min(MIN_DOCUMENTS, len(held_out))] - 1
-    lengths = [
-        max(2, int(multiple * original))
-        for multiple in DEFAULT_MULTIPLES
-        if end is None or multiple * original <= end
-    ]
-    measurable = [length for length in lengths if length <= longest]
-    if not measurable:
-        raise PosextError(
-            f"fewer than {MIN_DOCUMENTS} held-out documents have {lengths[0] + 1} tokens: "
-            "give context_lengths, or other data"
-        )
-    if measurable != lengths:
-        log.warning(
-            "contexts of up to %d tokens: longer ones have fewer than %d held-out documents",
-            measurable[-1],
-            MIN_DOCUMENTS,
-        )
-    return measurable

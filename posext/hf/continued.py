@@ -15,7 +15,8 @@ from transformers import AutoTokenizer
 
 from posext.config import EvaluateConfig, TrainConfig
 from posext.hf import load
-from posext.hf.checkpoint import Checkpoint, check_tokenizer, checkpoint_run_config
+from posext.hf.checkpoint import Checkpoint
+from posext.hf.checkpoint_config import check_tokenizer, checkpoint_run_config
 from posext.hf.export import ROPE_SETTINGS
 from posext.hf.lora import add_lora, merged
 from posext.hf.network import Network, decoder, rope_parameters, set_rope_parameters
@@ -100,6 +101,8 @@ def rope_of(run: Run) -> dict[str, Any] | None:
 
     None for the checkpoint's own scheme. Raises PosextError if transformers has no such form.
     """
+    if run.config.modifiers():
+        raise PosextError(f"transformers has no form of {run.config.title()}, with its modifiers")
     scheme = run.scheme()
     if not isinstance(scheme, RoPE):
         return None

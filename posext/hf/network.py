@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from posext.eval.scoring import last_positions, target_nll
+from posext.hf.attention import under
 from posext.model.loss import nll_of, split
 from posext.pe import PositionalEncoding, Shape
 from posext.pe.rope import RoPE
@@ -91,7 +92,15 @@ class Network(nn.Module):
         self, tokens_BT: Tensor, targets_BT: Tensor | None = None, *, last: int | None = None
     ) -> Tensor:
         """Logits (B, `last` or T, V), or with targets their summed NLL in nats."""
-        self.turn(tokens_BT.shape[1])
+        length = tokens_BT.shape[1]
+        self.turn(length)
+        if self.pe.modifiers:
+            with under(self.pe, length, tokens_BT.device):
+                return self.outputs(tokens_BT, targets_BT, last)
+        return self.outputs(tokens_BT, targets_BT, last)
+
+    def outputs(self, tokens_BT: Tensor, targets_BT: Tensor | None, last: int | None) -> Tensor:
+        """What `forward` returns, once the model turns as it should."""
         if targets_BT is not None:
             return self.summed_nll(tokens_BT, targets_BT)
         options = {} if last is None else last_positions(self.model, last)
@@ -148,7 +157,12 @@ class Network(nn.Module):
         return torch.cat([target_nll(self.forward, tokens, labels) for tokens, labels in batches])
 
     def logit_multiplier(self, length: int) -> float:
-        return self.pe.logit_factor(length)
+        """The factor on the last query's logits, beside the model's own scaling."""
+        factor = self.pe.logit_factor(length)
+        if not self.pe.modifiers:
+            return factor
+        scale = self.pe.tables(self.pe.positions(length)).logit_scale
+        return factor if scale is None else factor * float(scale[..., -1].mean())
 
 
 def decoder(model: Any) -> Any:
