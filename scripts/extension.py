@@ -10,7 +10,7 @@ from typing import cast
 
 import numpy as np
 import pandas as pd
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from tabulate import tabulate
 
 from posext.analysis import curves, seed_spread
@@ -37,9 +37,10 @@ def recipes(folder: Path) -> pd.DataFrame:
     """The rows of curves.csv with the recipe, the steps added, and the parent of each run."""
     rows = curves.select_factor(curves.of_runs([folder / "curves.csv"]), "matched")
     rows = rows.loc[(rows.protocol == HEADLINE)]
-    configs = {run: OmegaConf.load(folder / "configs" / f"{run}.yaml") for run in rows.run.unique()}
-    continued = rows.run.map(lambda run: configs[run].get("init", {}).get("path") is not None)
-    added = rows.run.map(lambda run: configs[run].steps).where(continued, 0)
+    files = {run: folder / "configs" / f"{run}.yaml" for run in rows.run.unique()}
+    steps = {run: cast(DictConfig, OmegaConf.load(file)).steps for run, file in files.items()}
+    continued = rows.lineage != ""
+    added = rows.run.map(steps).where(continued, 0)
     # what is trained from scratch to another length is a line to compare with
     reference = ~continued & (rows.trained_length > rows.original_length)
     reference |= ~continued & (rows.original_length > rows.original_length.min())

@@ -182,12 +182,6 @@ def test_extend_refuses_all_but_rotary_frequencies(plain, try_evaluate, scheme):
     assert f"can be given rotary frequencies, one a pair; {scheme} is" in err
 
 
-def test_evaluate_refuses_a_window_on_a_checkpoint(plain, try_evaluate):
-    code, err = try_evaluate(plain, "+window=rerope")
-    assert code == 2
-    assert "llama rope+rerope is more" in err
-
-
 def test_evaluate_run_measures_a_checkpoint_again(checkpoint, evaluate, try_evaluate, command):
     """The folder of a run holds one checkpoint: with other weights it is refused."""
     folder = checkpoint(llama())
