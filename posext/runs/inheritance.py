@@ -2,6 +2,7 @@
 
 The network, its tokenizer and its original length are the parent's. Of the other settings, those
 that the user has not chosen are the parent's too; steps and learning rate are shares of its own.
+Position ids, which act in training alone, are inherited with the scheme or not at all.
 """
 
 from collections.abc import Collection
@@ -12,7 +13,7 @@ from posext.config import InitConfig, LengthConfig, MuonConfig, TrainConfig
 from posext.runs.run import Run
 from posext.utils.errors import PosextError
 
-AS_THEY_ARE = ("seed", "tokens_per_step", "window", "attention_scale", "qk_gain", "position_ids")
+AS_THEY_ARE = ("seed", "tokens_per_step", "window", "attention_scale", "qk_gain")
 SECTIONS = ("data", "optimizer", "evaluation")  # inherited setting by setting
 RECORDED = ("weights", "lineage", "steps", "tokens")  # of InitConfig
 
@@ -37,9 +38,13 @@ def inherit(config: TrainConfig, parent: Run, chosen: Collection[str]) -> TrainC
     settings |= {name: merged(name, config, before, chosen) for name in SECTIONS}
     if "data" in chosen and "data.tokenizer" not in chosen:
         settings["data"] = replace(config.data, tokenizer=parent.tokenizer_setting)
-    if isinstance(before.optimizer, MuonConfig) and not touches("optimizer", chosen):
-        rate = before.optimizer.matrix_learning_rate * learning_rate_share(config.init)
-        settings["optimizer"] = replace(before.optimizer, matrix_learning_rate=rate)
+    if config.pe is None and "position_ids" not in chosen:
+        settings["position_ids"] = before.position_ids
+    optimizer = settings["optimizer"]
+    own_rate = {"optimizer", "optimizer.matrix_learning_rate"} & set(chosen)
+    if isinstance(optimizer, MuonConfig) and not own_rate:
+        rate = optimizer.matrix_learning_rate * learning_rate_share(config.init)
+        settings["optimizer"] = replace(optimizer, matrix_learning_rate=rate)
     continued = replace(
         config,
         init=recorded(config.init, parent),
@@ -80,17 +85,22 @@ def merged(section: str, config: TrainConfig, before: TrainConfig, chosen: Colle
     """Return a section of the parent's config with the chosen settings in it.
 
     A section whose group was chosen is the config's own.
+
+    Raises PosextError for a setting that the parent's kind of section does not have.
     """
     own = getattr(config, section)
     if section in chosen:
         return own
     parents = getattr(before, section)
-    changes = {
-        field.name: getattr(own, field.name)
-        for field in fields(parents)
-        if f"{section}.{field.name}" in chosen
-    }
-    return replace(parents, **changes)
+    names = {field.name for field in fields(parents)}
+    prefix = f"{section}."
+    typed = {key.removeprefix(prefix) for key in chosen if key.startswith(prefix)}
+    if unknown := sorted(typed - names):
+        raise PosextError(
+            f"the {section} of init={config.init.path} has no setting {unknown[0]}; "
+            f"it has {', '.join(sorted(names))}, or choose {section}=NAME"
+        )
+    return replace(parents, **{name: getattr(own, name) for name in typed})
 
 
 def lengths_and_steps(config: TrainConfig, parent: Run) -> dict[str, Any]:

@@ -150,6 +150,18 @@ def test_continuation_takes_settings_of_its_parent_unless_they_are_chosen(traine
     assert config.steps == 1  # 0.15 of 6
 
 
+def test_position_ids_are_inherited_with_the_scheme_alone(trained, continued):
+    trained("base", "+pe=yarn", "+position_ids=pose", "position_ids.multiple=2", "evaluate=false")
+    same, _ = continued("same", "init=results/runs/base", "steps=1", "evaluate=false")
+    assert load_run(same).config.position_ids["multiple"] == 2
+    typed = ["init=results/runs/base", "+pe=yarn", "train_length=32", "steps=1"]
+    other, _ = continued("other", *typed, "evaluate=false", "optimizer.warmup_share=0.2")
+    assert load_run(other).config.position_ids is None
+    optimizer = load_run(other).config.optimizer
+    assert optimizer.warmup_share == 0.2
+    assert optimizer.matrix_learning_rate == pytest.approx(0.3 * 0.02)
+
+
 def test_settings_of_an_experiment_are_chosen(trained, continued, tmp_path):
     folder = tmp_path / "conf" / "experiment"
     folder.mkdir(parents=True)
@@ -293,6 +305,7 @@ def test_continuation_killed_at_random_moments_ends_bit_identical(trained, conti
         (["original_length=8"], "has original_length=16, which its weights fix, not 8"),
         (["data.tokenizer=bpe", "data.vocab_size=300"], "has another vocabulary"),
         (["train_length=8"], "was trained to 16 tokens, and this run ends at 8"),
+        (["optimizer.momentum=0.5"], "the optimizer of init=results/runs/base has no setting mom"),
         (["init.steps=5"], "init.steps is recorded from the parent, and cannot be set"),
         (["+pe=learned", "train_length=32"], "ends at 16"),
     ],
@@ -301,7 +314,7 @@ def test_continuation_killed_at_random_moments_ends_bit_identical(trained, conti
 def test_bad_parents_are_refused_in_a_sentence_before_anything_is_written(
     trained, command, typed, message
 ):
-    trained("base", "+pe=rope", "steps=6", "keep_every=4", "evaluate=false")
+    trained("base", "+pe=rope", "steps=6", "keep_every=4", "evaluate=false", "optimizer=adamw")
     trained("bare", "+pe=rope", "evaluate=false")
     shutil.copytree(RUNS / "bare", RUNS / "left")
     (RUNS / "left" / "run.json").unlink()
