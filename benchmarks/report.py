@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from posext.runs.run import commit
+from posext.utils.commit import commit
 
 FIELDS = "benchmark case quantity value low high unit repeats machine torch commit date".split()
 Row = dict[str, Any]

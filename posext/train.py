@@ -31,13 +31,14 @@ from posext.runs.learner import Learner, make_learner, set_stage
 from posext.runs.lock import record_failure, run_lock
 from posext.runs.naming import run_name
 from posext.runs.parent import check_parent
-from posext.runs.run import OPTIMIZER, Run, claim, commit, prepare_run
+from posext.runs.run import OPTIMIZER, Run, claim, prepare_run
 from posext.training import checkpoint, device
 from posext.training.micro_batches import accumulate, validate
 from posext.training.optimizer import lr_at, set_learning_rate
 from posext.training.progress import progress_bar, update_bar
 from posext.utils import signals
 from posext.utils.atomic import write_tensors, write_text
+from posext.utils.commit import commit
 from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)

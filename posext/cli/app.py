@@ -21,9 +21,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from posext.config import MODIFIERS
 from posext.pe import CONFIGS, allow, choice_file, names
-from posext.runs.run import flat
 from posext.utils import signals
 from posext.utils.errors import PosextError, explain
+from posext.utils.trees import flat
 
 # Config groups without a default, which Hydra wants with a plus: +pe=rope.
 GROUPS_WITH_PLUS = "|".join(("pe", *MODIFIERS))

@@ -28,5 +28,6 @@ class InitConfig:
     learning_rate_share: Positive = 0.3  # default of the learning rates, in those of the parent
     weights: str = ""  # recorded: SHA-256 of the parent's weights
     lineage: str = ""  # recorded: how those came about
-    steps: Natural = 0  # recorded: of the parent's training and that of its ancestors
+    own_steps: Natural = 0  # recorded: of the parent's training
+    steps: Natural = 0  # recorded: of its training and that of its ancestors
     tokens: Natural = 0  # recorded: seen in those steps

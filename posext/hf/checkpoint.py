@@ -27,8 +27,9 @@ from posext.hf.network import CheckpointPositions, Network, checkpoint_positions
 from posext.hf.start_token import StartToken, start_token
 from posext.pe import PositionalEncoding, from_config, settings_of
 from posext.pe.rope import RoPE
-from posext.runs.run import Run, claim, commit
+from posext.runs.run import Run, claim
 from posext.utils.atomic import write_text
+from posext.utils.commit import commit
 from posext.utils.errors import PosextError
 
 RECORDED_SETTINGS = (

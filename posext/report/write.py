@@ -17,8 +17,9 @@ from posext.eval.curve import EvalPlan
 from posext.report import curve_plot, heatmap
 from posext.report.lines import COST_NUMBERS
 from posext.runs import tracking
-from posext.runs.run import Run, commit
+from posext.runs.run import Run
 from posext.utils.atomic import replacing, write_text
+from posext.utils.commit import commit
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from posext.utils.errors import PosextError
 
 AS_THEY_ARE = ("seed", "tokens_per_step", "window", "attention_scale", "qk_gain")
 SECTIONS = ("data", "optimizer", "evaluation")  # inherited setting by setting
-RECORDED = ("weights", "lineage", "steps", "tokens")  # of InitConfig
+RECORDED = ("weights", "lineage", "own_steps", "steps", "tokens")  # of InitConfig
 
 
 def inherit(config: TrainConfig, parent: Run, chosen: Collection[str]) -> TrainConfig:
@@ -131,6 +131,7 @@ def recorded(init: InitConfig, parent: Run) -> InitConfig:
         init,
         weights=parent.weights_version,
         lineage=parent.lineage or parent.config.title(),
+        own_steps=parent.steps_done,
         steps=parent.data_step(parent.steps_done),
         tokens=parent.tokens_in_all,
     )

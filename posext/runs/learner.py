@@ -42,7 +42,7 @@ def make_learner(run: Run, start: Any, optimizer_state: Path | None = None) -> t
     model = start.to(accelerator.device)
     scheme = model.pe
     optimizers = make_optimizers(model, config.optimizer, config.learning_rate)
-    if device.should_compile(config.compile.lower(), config.steps):
+    if device.should_compile(config.compile.lower(), run.last_step):
         model.compile_parts()
     network, *steppers = accelerator.prepare(model, *optimizers)
     learner = Learner(accelerator, model, scheme, optimizers, network, steppers)

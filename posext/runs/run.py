@@ -13,9 +13,7 @@ results/runs/NAME/
 """
 
 import json
-import subprocess
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +31,7 @@ from posext.runs.stored_config import stored_config, with_types
 from posext.training.schedules import LengthSchedule, schedule
 from posext.utils.atomic import digest, write_text
 from posext.utils.errors import PosextError
+from posext.utils.trees import flat
 
 # Settings that do not change the weights: they may differ when a run is resumed, and are not part
 # of its name.
@@ -77,7 +76,7 @@ class Run:
     @property
     def first_step(self) -> int:
         """The number of steps before the first: the parent's, if its optimizer goes on."""
-        return self.config.init.steps if self.config.init.optimizer else 0
+        return self.config.init.own_steps if self.config.init.optimizer else 0
 
     @property
     def last_step(self) -> int:
@@ -129,7 +128,7 @@ class Run:
 
     def data_step(self, step: int) -> int:
         """Return the number of a step in the stream of batches, which ancestors began."""
-        return step if self.config.init.optimizer else self.config.init.steps + step
+        return self.config.init.steps - self.first_step + step
 
     @property
     def trained(self) -> bool:
@@ -300,29 +299,3 @@ def load_run(folder: Path | str) -> Run:
                 f"{file} is no config of a run: {choice} has not both a name and a _target_"
             )
     return Run(folder, config)
-
-
-def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Flatten nested dictionaries into one with dotted keys."""
-    if not isinstance(tree, dict):
-        return {prefix: tree}
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        leaves |= flat(value, f"{prefix}.{key}" if prefix else key)
-    return leaves
-
-
-@cache
-def commit() -> str:
-    """Return the commit of the running code, with -dirty if it is changed.
-
-    Empty outside a checkout; an installed package may lie inside the checkout of another project.
-    """
-    checkout = Path(__file__).resolve().parents[2]
-    if not (checkout / ".git").exists():
-        return ""
-    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=10"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""

@@ -84,6 +84,19 @@ def test_init_optimizer_of_a_finished_run_equals_a_longer_run(trained, continued
     assert equal(longer, continued("child", *typed)[0])
 
 
+def test_init_optimizer_goes_on_with_a_continuation(trained, continued):
+    """Its schedule counts from its own start, its batches from that of the first run."""
+    trained("base", "+pe=rope", "evaluate=false")
+    typed = ["init=results/runs/base", "+pe=alibi", "steps=8", "keep_every=3", "evaluate=false"]
+    whole, _ = continued("whole", *typed)
+    typed = ["init=results/runs/whole", "init.checkpoint=3", "init.optimizer=true"]
+    rest, _ = continued("rest", *typed, "evaluate=false")
+    assert load_run(rest).config.steps == 5
+    assert load_run(rest).data_step(3) == 6 + 3
+    assert equal(whole, rest)
+    assert load_run(rest).tokens_in_all == load_run(whole).tokens_in_all
+
+
 def test_continuation_starts_from_the_weights_of_its_parent(trained, continued):
     """Its first batches are those that come after the parent's."""
     base = trained("base", "+pe=rope", "evaluate=false")
