@@ -5,7 +5,7 @@ results/runs/NAME/
     checkpoints/                            until trained
     model.safetensors, run.json             once trained
     optimizer.safetensors                   beside them with keep_every
-    kept/NAME-step-N/                       a run of its own, after N steps, with keep_every
+    kept/NAME-step-N/                       a run of its own, with keep_every
     measuring/                              until measured
     curves.csv, documents.parquet, curve.png, report.html
     run.lock                                held by the process that works on the run
@@ -117,9 +117,8 @@ class Run:
             early = self.trained and self.steps_done < self.last_step
             return f"{self.config.title()}, {self.steps_done} steps" if early else ""
         steps = (self.steps_done if self.trained else self.last_step) - self.first_step
-        longest = self.trained_length
         unit = "step" if steps == 1 else "steps"
-        return f"{init.lineage} → {self.config.title()}, +{steps} {unit} at {longest}"
+        return f"{init.lineage} → {self.config.title()}, +{steps} {unit} at {self.trained_length}"
 
     def tokens_at(self, step: int) -> int:
         """Return the tokens of an optimizer step: whole sequences within `tokens_per_step`."""
