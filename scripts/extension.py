@@ -16,6 +16,7 @@ from tabulate import tabulate
 from posext.analysis import curves, seed_spread
 from posext.cli import app
 from posext.config import HEADLINE
+from posext.report.curve_plot import plain_log_ticks, set_log_axes
 from posext.report.pyplot import plt
 
 MULTIPLES = (4, 16)  # of the original length
@@ -94,6 +95,7 @@ def draw_cost(rows: pd.DataFrame, path: Path) -> None:
                 label = f"{recipe}, from scratch"
                 axes.axhline(np.exp(reference), color=color, linestyle=":", label=label)
         axes.set_yscale("log")
+        plain_log_ticks(axes)
         axes.set_title(f"{multiple} times the original length", fontsize=10, loc="left")
         axes.set_xlabel("steps of continued training")
         axes.set_ylabel("perplexity")
@@ -116,8 +118,7 @@ def draw_lengths(rows: pd.DataFrame, path: Path) -> None:
         label = f"{recipe}, from scratch" if reference else f"{recipe}{added}"
         style = ":" if reference else "-"
         axes.plot(mean.index, np.exp(mean), style, color=f"C{number % 10}", label=label)
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
+    set_log_axes(axes, sorted(rows.context_length.unique()))
     axes.set_xlabel("context length (tokens); the same target tokens at every length")
     axes.set_ylabel("perplexity")
     axes.spines[["top", "right"]].set_visible(False)

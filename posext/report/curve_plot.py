@@ -44,7 +44,7 @@ def draw_curves(
     refuse_mixed_targets(curves, known if known is None else known.loc[known.protocol == protocol])
     figure, axes = plt.subplots(figsize=(9.5, 5), layout="constrained")
     plot_lines(axes, curves, curves if known is None else known)
-    for length in sorted(curves.original_length.unique()):
+    for length in sorted({*curves.original_length, *curves.trained_length}):
         axes.axvline(length, color="0.6", linewidth=0.8, zorder=0)
         annotate_trained_length(axes, length, x=length, offset=(3, -10), fontsize=8)
     set_log_axes(axes, sorted(curves.context_length.unique()))

@@ -51,7 +51,8 @@ def chart(
         x_title: the title of the x axis; by default the context length.
         legend: whether to draw a legend.
     """
-    trained = sorted({int(n) for line in lines for n in line.curves.original_length})
+    columns = ("original_length", "trained_length")
+    trained = sorted({int(n) for line in lines for name in columns for n in line.curves[name]})
     lengths = sorted({int(n) for line in lines for n in line.curves.context_length})
     return {
         "id": key,
