@@ -42,6 +42,7 @@ GROUPS = {  # how each is typed, and what it chooses
     "pe": ("+pe=", "the positional scheme; [schemes](schemes.md) says what each does"),
     "window": ("+window=", "which keys a query sees, and at which distances"),
     "attention_scale": ("+attention_scale=", "the temperature of attention"),
+    "qk_norm": ("+qk_norm=", "the norm of queries and keys"),
     "qk_gain": ("+qk_gain=", "learned magnitudes on queries and keys"),
     "position_ids": ("+position_ids=", "the positions of tokens in training"),
     "model": ("model=", "the size of the network"),

@@ -112,6 +112,7 @@ class TrainConfig:
     pe: Any = MISSING  # the positional scheme: +pe=NAME, required
     window: Any = None  # keys that a query attends to: +window=NAME
     attention_scale: Any = None  # temperature of attention: +attention_scale=NAME
+    qk_norm: Any = None  # norm of queries and keys: +qk_norm=NAME
     qk_gain: Any = None  # magnitudes on queries and keys: +qk_gain=NAME
     position_ids: Any = None  # position ids in training: +position_ids=NAME
     model: ModelConfig = field(default_factory=ModelConfig)

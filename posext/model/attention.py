@@ -17,7 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from posext.pe.tables import AttentionTables, DenseBias, DistanceBias, KeyBias, PairBias, Rotation
+from posext.pe.tables import (
+    AttentionTables,
+    DenseBias,
+    DistanceBias,
+    KeyBias,
+    PairBias,
+    QKNorm,
+    Rotation,
+)
 from posext.utils.errors import PosextError
 
 # Longest context at which dense scores are faster than the fused kernel on a CPU.
@@ -100,6 +108,55 @@ def apply_rotary(
     return rotated_BHTD.to(x_BHTD.dtype)
 
 
+def normalize(x_BHTD: Tensor, norm: QKNorm | None, gain: Tensor | None) -> Tensor:
+    """Divide queries or keys by their root mean square, and multiply them by a gain.
+
+    Computed in float32, in the dtype of the input.
+    """
+    if norm is None:
+        return x_BHTD
+    wide = x_BHTD.float()
+    dimensions = (1, 3) if norm.over_heads else (3,)
+    wide = wide * (wide.square().mean(dimensions, keepdim=True) + norm.epsilon).rsqrt()
+    return (wide if gain is None else wide * gain).to(x_BHTD.dtype)
+
+
+def turned_queries(
+    q_BHTD: Tensor, tables: AttentionTables, rotation: Rotation | None = None
+) -> Tensor:
+    """Normalize, rotate and scale queries; `rotation` replaces that of the tables."""
+    norm = tables.qk_norm
+    gain = None if norm is None else norm.query_gain
+    turned = turned_by(q_BHTD, tables, rotation or tables.rotation, 1, gain)
+    if tables.logit_scale is None:
+        return turned
+    return (turned.float() * tables.logit_scale[..., None]).to(turned.dtype)
+
+
+def turned_keys(
+    k_BHTD: Tensor, tables: AttentionTables, rotation: Rotation | None = None
+) -> Tensor:
+    """Normalize and rotate keys; `rotation` replaces that of the tables."""
+    norm = tables.qk_norm
+    gain = None if norm is None else norm.key_gain
+    return turned_by(k_BHTD, tables, rotation or tables.rotation, -1, gain)
+
+
+def turned_by(
+    x_BHTD: Tensor,
+    tables: AttentionTables,
+    rotation: Rotation | None,
+    exponent: int,
+    norm_gain: Tensor | None,
+) -> Tensor:
+    """Rotate queries or keys, with the norm of the tables before or after."""
+    norm = tables.qk_norm
+    before, after = (None, norm) if norm is not None and norm.rotated else (norm, None)
+    x_BHTD = normalize(x_BHTD, before, norm_gain)
+    x_BHTD = apply_rotary(x_BHTD, rotation, exponent, tables.gain_D)
+    return normalize(x_BHTD, after, norm_gain)
+
+
 def attend(
     q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: AttentionTables, last: int | None = None
 ) -> Tensor:
@@ -118,12 +175,10 @@ def attend(
     length = q_BHTD.shape[2]
     on_cpu = q_BHTD.device.type == "cpu"
     first = 0 if last is None else max(0, length - last)
-    if tables.logit_scale is not None:
-        q_BHTD = (q_BHTD.float() * tables.logit_scale[..., None]).to(q_BHTD.dtype)
     if tables.key_groups:
         return chunk_queries(attend_key_groups, q_BHTD, k_BHTD, v_BHTD, tables, first)
-    q_BHTD = apply_rotary(q_BHTD, tables.rotation, 1, tables.gain_D)
-    k_BHTD = apply_rotary(k_BHTD, tables.rotation, -1, tables.gain_D)
+    q_BHTD = turned_queries(q_BHTD, tables)
+    k_BHTD = turned_keys(k_BHTD, tables)
     foldable = tables.bias is None or isinstance(tables.bias, KeyBias)
     few_queries = first >= length / 2 or (on_cpu and length <= EXPLICIT_LENGTH)
     if tables.attention_fn is not None or not foldable or few_queries:
@@ -209,13 +264,10 @@ def attend_key_groups(
 
     Each group has its own rotation of queries and keys.
     """
-    rotated_qk = []
-    for group in tables.key_groups:
-        q_rotation = tables.rotation if group.queries is None else group.queries
-        k_rotation = tables.rotation if group.keys is None else group.keys
-        rotated_q_BHTD = apply_rotary(q_BHTD, q_rotation, 1, tables.gain_D)
-        rotated_k_BHTD = apply_rotary(k_BHTD, k_rotation, -1, tables.gain_D)
-        rotated_qk.append((rotated_q_BHTD, rotated_k_BHTD))
+    rotated_qk = [
+        (turned_queries(q_BHTD, tables, group.queries), turned_keys(k_BHTD, tables, group.keys))
+        for group in tables.key_groups
+    ]
 
     def attend_range(start: int, stop: int) -> Tensor:
         all_scores = []

@@ -52,6 +52,25 @@ class DenseBias(NamedTuple):
     values_HQK: Tensor
 
 
+class QKNorm(NamedTuple):
+    """RMS norm of queries and keys, with optional gains; float32.
+
+    Attributes:
+        rotated: Normalize after the rotation; else before it.
+        over_heads: Normalize over all dimensions of all heads together; else each head alone.
+        epsilon: What is added to the mean square.
+        query_gain: Gain on queries, (D,) for each head alone and (H, 1, D) for all together; None
+            for none.
+        key_gain: Gain on keys, likewise.
+    """
+
+    rotated: bool
+    over_heads: bool
+    epsilon: float
+    query_gain: Tensor | None = None
+    key_gain: Tensor | None = None
+
+
 class KeyGroup(NamedTuple):
     """A group of keys, with the rotations under which queries attend to them.
 
@@ -80,6 +99,7 @@ class AttentionTables(NamedTuple):
         bias: Term that is added to the scaled attention logits.
         logit_scale: Factor on the logits q k / sqrt(head_dim) by query, float32 (T,) or (H, T).
         gain_D: Factor on queries and on keys after their rotation, float32.
+        qk_norm: Norm of queries and keys; None for none.
         key_groups: Disjoint groups of keys; empty: one group, all keys under the causal mask.
         attention_fn: Maps (rotated q_BHQD, scaled scores_BHQK, bias_HQK or None, masked_QK, True
             for each key after the query) to weights_BHQK; None: softmax of scores + bias.
@@ -90,5 +110,6 @@ class AttentionTables(NamedTuple):
     bias: KeyBias | DistanceBias | PairBias | DenseBias | None = None
     logit_scale: Tensor | None = None
     gain_D: Tensor | None = None
+    qk_norm: QKNorm | None = None
     key_groups: tuple[KeyGroup, ...] = ()
     attention_fn: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor] | None = None
