@@ -18,7 +18,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from posext.model.attention import apply_rotary, attend, prepare
+from posext.model.attention import attend, prepare
+from posext.model.queries_and_keys import apply_rotary
 from posext.pe import PositionalEncoding
 from posext.pe.tables import AttentionTables, Rotation
 from posext.utils.errors import PosextError

@@ -1,0 +1,90 @@
+"""Norm, rotation and temperature of queries and keys, as the tables of a scheme say.
+
+Shape suffixes: B batch, H heads, T tokens, D head_dim, R rotary pairs.
+"""
+
+import torch
+from torch import Tensor
+
+from posext.pe.tables import AttentionTables, QKNorm, Rotation
+
+
+def apply_rotary(
+    x_BHTD: Tensor, rotation: Rotation | None, exponent: int, gain_D: Tensor | None = None
+) -> Tensor:
+    """Rotate the half-split pairs (i, i + R) of the first 2 R dimensions.
+
+    Args:
+        x_BHTD: Queries or keys.
+        rotation: cos and sin by position, with an optional gain; None: no rotation.
+        exponent: Power of the rotation's gain: 1 for queries, -1 for keys.
+        gain_D: Factor on the rotated dimensions.
+
+    Returns:
+        Rotated queries or keys, computed in float32, in the dtype of the input.
+    """
+    if rotation is None:
+        return x_BHTD if gain_D is None else (x_BHTD.float() * gain_D).to(x_BHTD.dtype)
+    cos_TR = rotation.cos_TR
+    sin_TR = rotation.sin_TR
+    if rotation.gain_TR is not None:
+        cos_TR = cos_TR * rotation.gain_TR**exponent
+        sin_TR = sin_TR * rotation.gain_TR**exponent
+    pairs = cos_TR.shape[-1]
+    first, second, rest = x_BHTD.float().split((pairs, pairs, x_BHTD.shape[-1] - 2 * pairs), dim=-1)
+    pieces = [first * cos_TR - second * sin_TR, second * cos_TR + first * sin_TR]
+    if rest.shape[-1]:
+        pieces.append(rest)
+    rotated_BHTD = torch.cat(pieces, dim=-1)
+    if gain_D is not None:
+        rotated_BHTD = rotated_BHTD * gain_D
+    return rotated_BHTD.to(x_BHTD.dtype)
+
+
+def normalize(x_BHTD: Tensor, norm: QKNorm | None, gain: Tensor | None) -> Tensor:
+    """Divide queries or keys by their root mean square, and multiply them by a gain.
+
+    Computed in float32, in the dtype of the input.
+    """
+    if norm is None:
+        return x_BHTD
+    wide = x_BHTD.float()
+    dimensions = (1, 3) if norm.over_heads else (3,)
+    wide = wide * (wide.square().mean(dimensions, keepdim=True) + norm.epsilon).rsqrt()
+    return (wide if gain is None else wide * gain).to(x_BHTD.dtype)
+
+
+def turned_queries(
+    q_BHTD: Tensor, tables: AttentionTables, rotation: Rotation | None = None
+) -> Tensor:
+    """Normalize, rotate and scale queries; `rotation` replaces that of the tables."""
+    norm = tables.qk_norm
+    gain = None if norm is None else norm.query_gain
+    turned = turned_by(q_BHTD, tables, rotation or tables.rotation, 1, gain)
+    if tables.logit_scale is None:
+        return turned
+    return (turned.float() * tables.logit_scale[..., None]).to(turned.dtype)
+
+
+def turned_keys(
+    k_BHTD: Tensor, tables: AttentionTables, rotation: Rotation | None = None
+) -> Tensor:
+    """Normalize and rotate keys; `rotation` replaces that of the tables."""
+    norm = tables.qk_norm
+    gain = None if norm is None else norm.key_gain
+    return turned_by(k_BHTD, tables, rotation or tables.rotation, -1, gain)
+
+
+def turned_by(
+    x_BHTD: Tensor,
+    tables: AttentionTables,
+    rotation: Rotation | None,
+    exponent: int,
+    norm_gain: Tensor | None,
+) -> Tensor:
+    """Rotate queries or keys, with the norm of the tables before or after."""
+    norm = tables.qk_norm
+    before, after = (None, norm) if norm is not None and norm.rotated else (norm, None)
+    x_BHTD = normalize(x_BHTD, before, norm_gain)
+    x_BHTD = apply_rotary(x_BHTD, rotation, exponent, tables.gain_D)
+    return normalize(x_BHTD, after, norm_gain)
