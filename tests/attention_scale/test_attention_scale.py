@@ -33,6 +33,8 @@ FORMULAS = {
     ),
     "yarn": ({}, lambda n, length: (0.1 * math.log(max(1, length / L)) + 1) ** 2),
     "yarn at 8": ({"factor": 8}, lambda n, length: 1.459129),
+    "drope": ({}, lambda n, length: 1 + 0.412 * math.log(max(1, length / L))),
+    "drope at 8": ({"factor": 8, "c": 0.103}, lambda n, length: 1.214183),
     "ssmax": ({"start": 0.43}, lambda n, length: 0.43 * math.log(n + 1)),
 }
 

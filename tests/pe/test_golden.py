@@ -61,6 +61,8 @@ GOLDEN = {
     ("note_uniform", ("alpha", 0.125)):
         (1.25e-01, 3.952847e-02, 1.25e-02, 3.952847e-03, 1.25e-03, *LINEAR_TAIL),
     ("proportional", ("share", 0.25)): (1.0, 3.162278e-01, *7 * [0.0]),
+    # wavelengths of at most 1,024 tokens: theta of at least 6.135923e-03
+    ("hope",): (1.0, 3.162278e-01, 1.0e-01, 3.162278e-02, 1.0e-02, *4 * [0.0]),
     ("longrope", ("factor", 8), ("long_factor", STRAIGHT)):
         (1.0, 1.661536e-01, 3.563218e-02, 8.524401e-03, 2.167832e-03,
          5.732784e-04, 1.557789e-04, 4.318529e-05, 1.666902e-05),
