@@ -44,6 +44,7 @@ GROUPS = {  # how each is typed, and what it chooses
     "attention_scale": ("+attention_scale=", "the temperature of attention"),
     "qk_norm": ("+qk_norm=", "the norm of queries and keys"),
     "qk_gain": ("+qk_gain=", "learned magnitudes on queries and keys"),
+    "sink": ("+sink=", "a logit without a value in the softmax"),
     "position_ids": ("+position_ids=", "the positions of tokens in training"),
     "model": ("model=", "the size of the network"),
     "data": ("data=", "the corpus"),

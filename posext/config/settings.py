@@ -114,6 +114,7 @@ class TrainConfig:
     attention_scale: Any = None  # temperature of attention: +attention_scale=NAME
     qk_norm: Any = None  # norm of queries and keys: +qk_norm=NAME
     qk_gain: Any = None  # magnitudes on queries and keys: +qk_gain=NAME
+    sink: Any = None  # a logit without a value in the softmax: +sink=NAME
     position_ids: Any = None  # position ids in training: +position_ids=NAME
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)

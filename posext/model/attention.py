@@ -35,12 +35,7 @@ def prepare(tables: AttentionTables) -> AttentionTables:
     """Compute the tables that all layers share: a short context's bias becomes a full matrix.
 
     A key bias is left as it is.
-
-    Raises:
-        PosextError: The tables hold both key groups and an `attention_fn`; no kernel computes that.
     """
-    if tables.key_groups and tables.attention_fn is not None:
-        raise PosextError("a window needs attention weights that are a softmax of scores")
     length = len(tables.positions_T)
     if not isinstance(tables.bias, DistanceBias | PairBias) or length > DENSE_LENGTH:
         return tables
@@ -83,7 +78,14 @@ def attend(
 
     Returns:
         Attended values, (B, H, `last` or T, D).
+
+    Raises:
+        PosextError: The tables hold an `attention_fn`, and key groups or a sink; no kernel computes
+            that.
     """
+    if tables.attention_fn is not None and (tables.key_groups or tables.sink_H is not None):
+        what = "a window" if tables.key_groups else "a sink"
+        raise PosextError(f"{what} needs attention weights that are a softmax of scores")
     length = q_BHTD.shape[2]
     on_cpu = q_BHTD.device.type == "cpu"
     first = 0 if last is None else max(0, length - last)
@@ -91,7 +93,7 @@ def attend(
         return chunk_queries(attend_key_groups, q_BHTD, k_BHTD, v_BHTD, tables, first)
     q_BHTD = turned_queries(q_BHTD, tables)
     k_BHTD = turned_keys(k_BHTD, tables)
-    foldable = tables.bias is None or isinstance(tables.bias, KeyBias)
+    foldable = tables.sink_H is None and (tables.bias is None or isinstance(tables.bias, KeyBias))
     few_queries = first >= length / 2 or (on_cpu and length <= EXPLICIT_LENGTH)
     if tables.attention_fn is not None or not foldable or few_queries:
         return chunk_queries(attend_dense, q_BHTD, k_BHTD, v_BHTD, tables, first)
@@ -144,6 +146,14 @@ def scores(q_BHQD: Tensor, k_BHKD: Tensor) -> Tensor:
     return products_BHQK.to(dtype) * q_BHQD.shape[-1] ** -0.5
 
 
+def softmax(scores_BHQK: Tensor, sink_H: Tensor | None) -> Tensor:
+    """Return the softmax over keys; with a sink, the weights of keys sum to less than 1."""
+    if sink_H is None:
+        return scores_BHQK.softmax(dim=-1)
+    sink_BHQ1 = sink_H[:, None, None].to(scores_BHQK).expand(*scores_BHQK.shape[:-1], 1)
+    return torch.cat((scores_BHQK, sink_BHQ1), dim=-1).softmax(dim=-1)[..., :-1]
+
+
 def attend_dense(
     q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: AttentionTables
 ) -> Callable[[int, int], Tensor]:
@@ -158,12 +168,14 @@ def attend_dense(
             bias_HQK = None if tables.bias is None else bias_rows(tables, tables.bias, start, stop)
             weights_BHQK = tables.attention_fn(q_BHQD, scores_BHQK, bias_HQK, masked_QK)
         else:
-            if isinstance(tables.bias, KeyBias):  # a constant along a row cancels in the softmax
+            # a constant along a row cancels in the softmax, unless a sink takes part in it
+            if isinstance(tables.bias, KeyBias) and tables.sink_H is None:
                 bias_HK = relative_to_last_key(tables.bias).to(scores_BHQK.dtype)
                 scores_BHQK = scores_BHQK + bias_HK[..., None, :stop]
             elif tables.bias is not None:
                 scores_BHQK = scores_BHQK + bias_rows(tables, tables.bias, start, stop)
-            weights_BHQK = scores_BHQK.masked_fill(masked_QK, -math.inf).softmax(dim=-1)
+            scores_BHQK = scores_BHQK.masked_fill(masked_QK, -math.inf)
+            weights_BHQK = softmax(scores_BHQK, tables.sink_H)
         return weights_BHQK.to(v_BHTD.dtype) @ v_BHTD[:, :, :stop]
 
     return attend_range
@@ -196,7 +208,7 @@ def attend_key_groups(
                 scores_BHQK = scores_BHQK + bias_HQK[..., begin:end]
             all_scores.append(scores_BHQK.masked_fill(~attended_QK, -math.inf))
             all_values.append(v_BHTD[:, :, begin:end])
-        weights_BHQK = torch.cat(all_scores, dim=-1).softmax(dim=-1).to(v_BHTD.dtype)
+        weights_BHQK = softmax(torch.cat(all_scores, dim=-1), tables.sink_H).to(v_BHTD.dtype)
         return weights_BHQK @ torch.cat(all_values, dim=2)
 
     return attend_range

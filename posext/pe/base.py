@@ -75,6 +75,8 @@ class PositionalEncoding(nn.Module):
         paper: Sources of the scheme, such as "arXiv:2309.00071"; several are joined by ", ".
         stages: Keys of `STAGES`: how the scheme is put to use.
         inherited_settings: Settings that an extension takes from the run unless they are given.
+        own_weights: Attention weights are not a softmax of scores and a bias, so no window or sink
+            applies.
         family: Kind of scheme; an extension replaces a scheme of the same family.
         relative: Attention logits depend on distances only, so shifted positions change nothing.
         length_dependent: Logits at a position depend on the length of the whole context.
@@ -91,6 +93,7 @@ class PositionalEncoding(nn.Module):
     inherited_settings: ClassVar[tuple[str, ...]] = ()
     former_settings: ClassVar[dict[str, str]] = {}
 
+    own_weights: ClassVar[bool] = False
     family: str = "none"
     relative: bool = True
     length_dependent = False

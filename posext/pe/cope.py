@@ -24,6 +24,7 @@ class CoPE(PositionalEncoding):
 
     paper = "arXiv:2405.18719"
     stages = frozenset({"trained"})
+    own_weights = True
     family = "content"
 
     def __init__(self, shape: Shape, *, max_position: AtLeastTwo = 64):

@@ -29,6 +29,7 @@ class DAPE(PositionalEncoding):
 
     paper = "arXiv:2405.14722"
     stages = frozenset({"trained"})
+    own_weights = True
     family = "content"
 
     def __init__(self, shape: Shape, *, based_on: str = "kerple_log", width: Count = 32):

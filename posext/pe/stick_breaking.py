@@ -24,6 +24,7 @@ class StickBreaking(PositionalEncoding):
 
     paper = "arXiv:2410.17980"
     stages = frozenset({"trained"})
+    own_weights = True
     family = "content"
 
     def __init__(self, shape: Shape, *, remainder: Literal["self", "none"] = "self"):

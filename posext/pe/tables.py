@@ -100,6 +100,7 @@ class AttentionTables(NamedTuple):
         logit_scale: Factor on the logits q k / sqrt(head_dim) by query, float32 (T,) or (H, T).
         gain_D: Factor on queries and on keys after their rotation, float32.
         qk_norm: Norm of queries and keys; None for none.
+        sink_H: Logit that joins the softmax of every query and has no value, float32 (H,).
         key_groups: Disjoint groups of keys; empty: one group, all keys under the causal mask.
         attention_fn: Maps (rotated q_BHQD, scaled scores_BHQK, bias_HQK or None, masked_QK, True
             for each key after the query) to weights_BHQK; None: softmax of scores + bias.
@@ -111,5 +112,6 @@ class AttentionTables(NamedTuple):
     logit_scale: Tensor | None = None
     gain_D: Tensor | None = None
     qk_norm: QKNorm | None = None
+    sink_H: Tensor | None = None
     key_groups: tuple[KeyGroup, ...] = ()
     attention_fn: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor] | None = None

@@ -13,7 +13,15 @@ from posext.config import InitConfig, LengthConfig, MuonConfig, TrainConfig
 from posext.runs.run import Run
 from posext.utils.errors import PosextError
 
-AS_THEY_ARE = ("seed", "tokens_per_step", "window", "attention_scale", "qk_norm", "qk_gain")
+AS_THEY_ARE = (
+    "seed",
+    "tokens_per_step",
+    "window",
+    "attention_scale",
+    "qk_norm",
+    "qk_gain",
+    "sink",
+)
 SECTIONS = ("data", "optimizer", "evaluation")  # inherited setting by setting
 RECORDED = ("weights", "lineage", "own_steps", "steps", "tokens")  # of InitConfig
 

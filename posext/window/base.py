@@ -19,6 +19,11 @@ class Window(Modifier):
     remaps = False
 
     def check(self, scheme: PositionalEncoding) -> None:
+        if scheme.own_weights and type(self) is not Window:
+            raise PosextError(
+                "a window needs attention weights that are a softmax of scores, "
+                f"not those of {type(scheme).__name__}"
+            )
         if self.remaps and scheme.family not in ("rotary", "none"):
             raise PosextError(
                 f"{type(self).__name__} sees keys at other rotary positions than their own, "
