@@ -16,4 +16,13 @@ PROTOCOLS = (
 RETRIEVAL = ("retrieval", "passkey")
 HEADLINE = "fixed_target"  # the protocol of charts, unless another is chosen
 # Groups besides pe, each absent unless named
-MODIFIERS = ("window", "attention_scale", "qk_norm", "qk_gain", "sink", "position_ids")
+MODIFIERS = (
+    "window",
+    "attention_scale",
+    "qk_norm",
+    "qk_gain",
+    "sink",
+    "normalizer",
+    "gate",
+    "position_ids",
+)

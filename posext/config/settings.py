@@ -115,6 +115,8 @@ class TrainConfig:
     qk_norm: Any = None  # norm of queries and keys: +qk_norm=NAME
     qk_gain: Any = None  # magnitudes on queries and keys: +qk_gain=NAME
     sink: Any = None  # a logit without a value in the softmax: +sink=NAME
+    normalizer: Any = None  # in place of the softmax: +normalizer=NAME
+    gate: Any = None  # on the output of attention: +gate=NAME
     position_ids: Any = None  # position ids in training: +position_ids=NAME
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)

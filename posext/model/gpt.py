@@ -59,6 +59,8 @@ class Attention(nn.Module):
         heads = self.qkv(x_BTC).view(batch, length, 3, self.n_heads, width // self.n_heads)
         q_BHTD, k_BHTD, v_BHTD = heads.permute(2, 0, 3, 1, 4).unbind(0)
         attended_BHTD = attend(q_BHTD, k_BHTD, v_BHTD, tables, last)
+        if tables.gate_BHTW is not None:
+            attended_BHTD = attended_BHTD * tables.gate_BHTW[:, :, -attended_BHTD.shape[2] :]
         return self.out(attended_BHTD.transpose(1, 2).reshape(batch, -1, width))
 
 

@@ -28,9 +28,12 @@ class KERPLELog(PositionalEncoding):
         self.rate_H = nn.Parameter(torch.empty(shape.n_heads).uniform_(0, 1))
 
     def bias(self, positions_K: Tensor) -> DistanceBias:
+        return self.kernel(distances(positions_K).to(self.rate_H.dtype))
+
+    def kernel(self, distances_L: Tensor) -> DistanceBias:
+        """Return the bias at distances that need not be whole."""
         clamp_stored(self.height_H, MIN_PARAMETER)
         clamp_stored(self.rate_H, MIN_PARAMETER)
-        distances_L = distances(positions_K).to(self.rate_H.dtype)
         log_HL = torch.log1p(self.rate_H[:, None] * distances_L)
         return DistanceBias(-self.height_H[:, None] * log_HL)
 

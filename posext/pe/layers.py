@@ -25,7 +25,7 @@ class Layers(PositionalEncoding):
     Args:
         shape: Dimensions of the network.
         layers: The pattern: `{pe: NAME, SETTING: .., window: .., repeat: N}` for each entry. Its
-            window, attention_scale and qk_gain are names, or mappings of name and settings.
+            modifiers are names, or mappings of name and settings.
 
     Raises:
         PosextError: The pattern is empty or has more entries than the network has layers, or an

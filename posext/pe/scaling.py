@@ -1,6 +1,6 @@
 """Base class of RoPE's scalings by a factor s."""
 
-from posext.pe.base import Shape
+from posext.pe.base import PositionalEncoding, Shape
 from posext.pe.rope import RoPE
 from posext.utils.ranges import AtLeastOne, Auto, Base
 
@@ -27,6 +27,11 @@ class ScaledRoPE(RoPE):
 
     def scale(self, length: int) -> float:
         """Return the factor s in a context of `length` tokens."""
-        if self.factor == "auto":
-            return max(length, self.trained_length) / self.shape.original_length
-        return float(self.factor)
+        return factor_at(self, self.factor, length)
+
+
+def factor_at(scheme: PositionalEncoding, factor: float | str, length: int) -> float:
+    """Return a factor in a context of `length` tokens; "auto" is explained in `ScaledRoPE`."""
+    if factor == "auto":
+        return max(length, scheme.trained_length) / scheme.shape.original_length
+    return float(factor)

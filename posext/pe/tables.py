@@ -1,7 +1,7 @@
 """Tables that a scheme hands to attention, told apart by their types and shapes.
 
 Shape suffixes: B batch, T positions, L distances, H heads, D head_dim, Q queries, K keys, R rotary
-pairs (at most D / 2).
+pairs (at most D / 2), W gates of a head (1 or D).
 """
 
 from collections.abc import Callable
@@ -101,6 +101,7 @@ class AttentionTables(NamedTuple):
         gain_D: Factor on queries and on keys after their rotation, float32.
         qk_norm: Norm of queries and keys; None for none.
         sink_H: Logit that joins the softmax of every query and has no value, float32 (H,).
+        gate_BHTW: Factor on the attended values, by query.
         key_groups: Disjoint groups of keys; empty: one group, all keys under the causal mask.
         attention_fn: Maps (rotated q_BHQD, scaled scores_BHQK, bias_HQK or None, masked_QK, True
             for each key after the query) to weights_BHQK; None: softmax of scores + bias.
@@ -113,5 +114,6 @@ class AttentionTables(NamedTuple):
     gain_D: Tensor | None = None
     qk_norm: QKNorm | None = None
     sink_H: Tensor | None = None
+    gate_BHTW: Tensor | None = None
     key_groups: tuple[KeyGroup, ...] = ()
     attention_fn: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor] | None = None

@@ -21,6 +21,8 @@ AS_THEY_ARE = (
     "qk_norm",
     "qk_gain",
     "sink",
+    "normalizer",
+    "gate",
 )
 SECTIONS = ("data", "optimizer", "evaluation")  # inherited setting by setting
 RECORDED = ("weights", "lineage", "own_steps", "steps", "tokens")  # of InitConfig

@@ -22,7 +22,7 @@ NANO = ModelConfig(**OmegaConf.load(CONFIGS / "model" / "nano.yaml"))
 CASES = [(name, {}) for name in names()]
 CASES += [
     ("rope", {axis: choice})
-    for axis in ("window", "attention_scale", "qk_norm", "qk_gain", "sink")
+    for axis in ("window", "attention_scale", "qk_norm", "qk_gain", "sink", "normalizer", "gate")
     for choice in names(axis)
 ]
 CASES += [("t5", {"position_ids": choice}) for choice in names("position_ids")]
