@@ -24,7 +24,7 @@ def test_interpolated_kerple_divides_distances(factor):
     length = 8 * TRAIN_LENGTH
     values = scheme.bias(torch.arange(length)).values_HL.detach()
     for head in range(4):
-        height, rate = float(scheme.height_H[head]), float(scheme.rate_H[head])
+        height, rate = scheme.height_H[head].item(), scheme.rate_H[head].item()
         expected = [-height * math.log(1 + rate * d / 8) for d in range(length)]
         assert values[head].tolist() == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
