@@ -4,7 +4,6 @@ python -m posext.train +pe=yarn
 """
 
 import json
-import logging
 import math
 import shutil
 import time
@@ -40,8 +39,6 @@ from posext.utils import signals
 from posext.utils.atomic import write_tensors, write_text
 from posext.utils.commit import commit
 from posext.utils.errors import PosextError
-
-log = logging.getLogger(__name__)
 
 
 def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda: 0) -> Any:

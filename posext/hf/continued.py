@@ -3,7 +3,6 @@
 What is left in the folder of the run, `model/`, transformers loads alone.
 """
 
-import logging
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,6 @@ from posext.runs.run import Run
 from posext.utils.errors import PosextError
 from posext.utils.rng import torch_stream
 
-log = logging.getLogger(__name__)
 MODEL = "model"  # the folder of the continued checkpoint inside that of the run
 # Defaults of a continued checkpoint: YaRN's steps and learning rate (Peng et al. 2023, section 4.1)
 STEPS = 400

@@ -1,6 +1,5 @@
 """Reading of run folders for a page."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +13,6 @@ from posext.eval.bayes_floor import FLOOR
 from posext.eval.protocols import COMPARABLE
 from posext.runs.run import Run, load_run
 from posext.utils.errors import PosextError
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
