@@ -21,17 +21,17 @@ def apply_rotary(
         gain_D: Factor on the rotated dimensions.
 
     Returns:
-        Rotated queries or keys, computed in float32, in the dtype of the input.
+        Rotated queries or keys, computed in at least float32, in the dtype of the input.
     """
     if rotation is None:
-        return x_BHTD if gain_D is None else (x_BHTD.float() * gain_D).to(x_BHTD.dtype)
+        return x_BHTD if gain_D is None else (wide(x_BHTD) * gain_D).to(x_BHTD.dtype)
     cos_TR = rotation.cos_TR
     sin_TR = rotation.sin_TR
     if rotation.gain_TR is not None:
         cos_TR = cos_TR * rotation.gain_TR**exponent
         sin_TR = sin_TR * rotation.gain_TR**exponent
     pairs = cos_TR.shape[-1]
-    first, second, rest = x_BHTD.float().split((pairs, pairs, x_BHTD.shape[-1] - 2 * pairs), dim=-1)
+    first, second, rest = wide(x_BHTD).split((pairs, pairs, x_BHTD.shape[-1] - 2 * pairs), dim=-1)
     pieces = [first * cos_TR - second * sin_TR, second * cos_TR + first * sin_TR]
     if rest.shape[-1]:
         pieces.append(rest)
@@ -44,14 +44,20 @@ def apply_rotary(
 def normalize(x_BHTD: Tensor, norm: QKNorm | None, gain: Tensor | None) -> Tensor:
     """Divide queries or keys by their root mean square, and multiply them by a gain.
 
-    Computed in float32, in the dtype of the input.
+    Computed in at least float32, in the dtype of the input.
     """
     if norm is None:
         return x_BHTD
-    wide = x_BHTD.float()
+    wide_BHTD = wide(x_BHTD)
     dimensions = (1, 3) if norm.over_heads else (3,)
-    wide = wide * (wide.square().mean(dimensions, keepdim=True) + norm.epsilon).rsqrt()
-    return (wide if gain is None else wide * gain).to(x_BHTD.dtype)
+    mean_square = wide_BHTD.square().mean(dimensions, keepdim=True)
+    unit_BHTD = wide_BHTD * (mean_square + norm.epsilon).rsqrt()
+    return (unit_BHTD if gain is None else unit_BHTD * gain).to(x_BHTD.dtype)
+
+
+def wide(x_BHTD: Tensor) -> Tensor:
+    """Return queries or keys in at least float32."""
+    return x_BHTD.to(torch.promote_types(x_BHTD.dtype, torch.float32))
 
 
 def turned_queries(
@@ -63,7 +69,7 @@ def turned_queries(
     turned = turned_by(q_BHTD, tables, rotation or tables.rotation, 1, gain)
     if tables.logit_scale is None:
         return turned
-    return (turned.float() * tables.logit_scale[..., None]).to(turned.dtype)
+    return (wide(turned) * tables.logit_scale[..., None]).to(turned.dtype)
 
 
 def turned_keys(

@@ -96,12 +96,3 @@ def test_gemma3_interpolates_global_layers_of_a_larger_base():
         kind.set_progress(trained_length=8 * 4096)
     assert_frequencies(ours[0], config, "sliding_attention")
     assert_frequencies(ours[5], config, "full_attention")
-
-
-def test_qwen_1m_is_rope_up_to_the_original_length():
-    (kind,) = set(kinds("qwen_1m"))
-    assert {name: type(each).__name__ for name, each in kind.modifiers.items()} == {
-        "window": "DualChunk",
-        "attention_scale": "YaRNTemperature",
-    }
-    assert kind.frequencies(4096)[0].equal(build("rope", **SHAPE).frequencies(4096)[0])

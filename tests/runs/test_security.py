@@ -232,7 +232,7 @@ FOREIGN = {
     "os.system": "it lies outside posext",
     "subprocess.Popen": "it lies outside posext",
     "posextra.Scheme": "it lies outside posext",
-    "posext.runs.run.subprocess.Popen": "it is no",
+    "posext.utils.commit.subprocess.Popen": "it is no",
 }
 
 
