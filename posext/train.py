@@ -171,7 +171,7 @@ def write_trained(
         optimizer = checkpoint.optimizer_tensors(learner.model, learner.optimizers)
     if not learner.accelerator.is_main_process:
         return
-    version = hf.write_weights(run, folder, weights)
+    version = hf.write_weights(run, folder, weights, done)
     if optimizer is not None:
         write_tensors(folder / OPTIMIZER, optimizer)
     metadata = {

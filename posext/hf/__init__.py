@@ -94,11 +94,12 @@ def starting_network(run: runs.Run, vocab_size: int) -> Any:
     return model
 
 
-def write_weights(run: runs.Run, folder: Path, weights: dict[str, Tensor]) -> str:
-    """Write trained weights into a folder; return what identifies them."""
+def write_weights(run: runs.Run, folder: Path, weights: dict[str, Tensor], done: int) -> str:
+    """Write the weights of a run after `done` steps; return what identifies them."""
     if run.config.model.path is not None:
         from posext.hf.continued import write_checkpoint
 
-        return write_checkpoint(run, folder, weights)
+        length = run.schedule.trained_length_at(done - 1)
+        return write_checkpoint(run, folder, weights, length)
     write_tensors(folder / "model.safetensors", weights)
     return digest(folder / "model.safetensors")

@@ -90,21 +90,23 @@ def with_defaults(config: TrainConfig, parent: Run, chosen: Collection[str]) -> 
         changes["context_lengths"] = lengths
     continued = replace(config, **changes)
     continued.model = replace(config.model, learning_rate=continued.learning_rate)
-    rope_of(ContinuedCheckpoint(parent.folder, continued))
+    child = ContinuedCheckpoint(parent.folder, continued)
+    rope_of(child, child.schedule.longest)
     return continued
 
 
-def rope_of(run: Run) -> dict[str, Any] | None:
+def rope_of(run: Run, trained_length: int) -> dict[str, Any] | None:
     """Return the config settings with which transformers turns as a run's scheme does.
 
-    None for the checkpoint's own scheme. Raises PosextError if transformers has no such form.
+    A factor that follows the training length is that of `trained_length` tokens. None for the
+    checkpoint's own scheme. Raises PosextError if transformers has no such form.
     """
     if run.config.modifiers():
         raise PosextError(f"transformers has no form of {run.config.title()}, with its modifiers")
     scheme = run.scheme()
     if not isinstance(scheme, RoPE):
         return None
-    scheme.set_progress(trained_length=scheme.effective_length(run.trained_length))
+    scheme.set_progress(trained_length=scheme.effective_length(trained_length))
     make_settings = ROPE_SETTINGS.get(type(scheme))
     settings = make_settings(scheme) if make_settings else None
     if settings is None:
@@ -149,25 +151,29 @@ def check_head(network: Network) -> None:
         )
 
 
-def write_checkpoint(run: Run, folder: Path, weights: dict[str, Tensor]) -> str:
+def write_checkpoint(
+    run: Run, folder: Path, weights: dict[str, Tensor], trained_length: int
+) -> str:
     """Write a continued checkpoint as transformers does, with its rotary settings.
 
     Args:
         run: The run.
         folder: The folder that receives `model/`.
         weights: The weights of its network, by parameter name.
+        trained_length: The longest training length so far, in tokens.
 
     Returns:
         What identifies the weights.
     """
     path = str(run.config.model.path)
     model = load.load_skeleton(path)
-    if (settings := rope_of(run)) is not None:
+    if (settings := rope_of(run, trained_length)) is not None:
         kept = {"partial_rotary_factor": rope_parameters(model.config).get("partial_rotary_factor")}
         kept = {key: value for key, value in kept.items() if value is not None}
         set_rope_parameters(model.config, {**kept, **settings.pop("rope_parameters")})
         text_config = model.config.get_text_config()
-        longest = max(text_config.max_position_embeddings, run.effective_length)
+        reached = run.scheme().effective_length(trained_length)
+        longest = max(text_config.max_position_embeddings, reached)
         text_config.update({"max_position_embeddings": longest, **settings})
     own = {name.removeprefix("model."): tensor for name, tensor in merged(weights).items()}
     model.save_pretrained(folder / MODEL, state_dict=own)

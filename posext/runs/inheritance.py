@@ -9,20 +9,14 @@ from collections.abc import Collection
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from posext.config import InitConfig, LengthConfig, MuonConfig, TrainConfig
+from posext.config import MODIFIERS, InitConfig, LengthConfig, MuonConfig, TrainConfig
 from posext.runs.run import Run
 from posext.utils.errors import PosextError
 
 AS_THEY_ARE = (
     "seed",
     "tokens_per_step",
-    "window",
-    "attention_scale",
-    "qk_norm",
-    "qk_gain",
-    "sink",
-    "normalizer",
-    "gate",
+    *(group for group in MODIFIERS if group != "position_ids"),
 )
 SECTIONS = ("data", "optimizer", "evaluation")  # inherited setting by setting
 RECORDED = ("weights", "lineage", "own_steps", "steps", "tokens")  # of InitConfig

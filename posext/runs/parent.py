@@ -21,7 +21,7 @@ def parent_folder(init: InitConfig) -> Path:
 
     Raises PosextError if there is no such run, or it lacks the optimizer that is asked for.
     """
-    folder = Path(str(init.path))
+    folder = Path(str(init.path)).expanduser()
     if not (folder / "config.yaml").is_file():
         raise PosextError(f"init={init.path} is not the folder of a run: it has no config.yaml")
     if init.checkpoint is not None:

@@ -162,12 +162,13 @@ def test_lora_trains_attention_norms_and_embeddings_and_leaves_plain_weights(pla
     assert float(their_losses(plain, run, 64).mean() - theirs.mean()) > 0.2, "it has learned"
 
 
-def test_lora_resumes_to_the_same_weights(plain, continued, monkeypatch):
+@pytest.mark.parametrize("tuning", ["optimizer=muon", "init.lora_rank=2"])
+def test_continued_checkpoint_resumes_to_the_same_weights(plain, continued, monkeypatch, tuning):
     from posext import train
     from posext.training import checkpoint
 
     typed = ["+pe=yarn", "train_length=64", "steps=6", "learning_rate=1e-3", "evaluate=false"]
-    typed += ["checkpoint_every=1", "init.lora_rank=2"]
+    typed += ["checkpoint_every=1", tuning]
     straight = continued(plain, "straight", *typed)
     save = checkpoint.save
 
@@ -187,30 +188,9 @@ def test_lora_resumes_to_the_same_weights(plain, continued, monkeypatch):
     assert all(weights[0][name].equal(tensor) for name, tensor in weights[1].items())
 
 
-def test_continued_checkpoint_resumes_and_is_continued_again(plain, continued, monkeypatch):
-    from posext import train
-    from posext.training import checkpoint
-
+def test_continued_checkpoint_is_continued_again(plain, continued):
     typed = ["+pe=yarn", "train_length=64", "steps=6", "learning_rate=1e-3", "evaluate=false"]
-    typed += ["checkpoint_every=1", "optimizer=muon"]
     straight = continued(plain, "straight", *typed)
-    save = checkpoint.save
-
-    def stop_at_3(folder, step, *rest):
-        save(folder, step, *rest)
-        if step == 3:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(train.checkpoint, "save", stop_at_3)
-        continued(plain, "resumed", *typed, code=130)
-    resumed = continued(plain, "resumed", *typed)
-    weights = [
-        AutoModelForCausalLM.from_pretrained(folder / "model").state_dict()
-        for folder in (straight, resumed)
-    ]
-    assert all(weights[0][name].equal(tensor) for name, tensor in weights[1].items())
-
     again = continued(straight, "again", "train_length=128", "steps=2", "learning_rate=1e-4")
     run = hf.open_run(again)
     assert run.lineage == "llama rope → yarn, +6 steps at 64 → yarn, +2 steps at 128"
@@ -220,6 +200,18 @@ def test_continued_checkpoint_resumes_and_is_continued_again(plain, continued, m
     rows = read_curves(again / "curves.csv")
     assert set(rows.lineage) == {run.lineage}
     assert rows.nll.notna().all()
+
+
+def test_kept_checkpoint_has_the_rotary_settings_of_its_own_length(plain, continued):
+    """Two steps at 32 tokens, the original length, then two at 64."""
+    stages = "length.stages=[{multiple:1,share:0.5},{multiple:2,share:0.5}]"
+    typed = ["+pe=linear", "train_length=32", stages, "steps=4", "keep_every=2", "evaluate=false"]
+    folder = continued(plain, "mine", *typed, "learning_rate=1e-3")
+    factors = [
+        AutoModelForCausalLM.from_pretrained(each / "model").config.rope_parameters["factor"]
+        for each in (folder / "kept" / "mine-step-2", folder)
+    ]
+    assert factors == [1, 2]
 
 
 @pytest.mark.parametrize(
