@@ -1,41 +1,55 @@
 #!/usr/bin/env bash
-# The study in results/extension: the quickstart's RoPE runs taken further, at four times their
+# The study in results/extension: RoPE runs of the default size taken further, at four times their
 # length, under every recipe, for 25 to 200 steps; beside them, with as many tokens in all, YaRN in
-# stages and RoPE trained long from the start. Two runs side by side, about an hour and a half a seed
-# on 2 cores; typed again it goes on where it stopped. `bash scripts/extension.sh 0` does one seed.
-# It needs the runs of scripts/quickstart.sh.
+# stages and RoPE trained long from the start; and in results/extension/rates the learning rate and
+# warm-up of a continuation. Three seeds. JOBS runs side by side (2): some six hours on 2 cores,
+# minutes on a GPU; typed again it goes on where it stopped. `bash scripts/extension.sh rates`
+# (parents, zero_shot, recipes, references, collect) does one part of it.
 set -euo pipefail
 export OMP_NUM_THREADS=1
-seeds=${*:-0 1 2}
 runs=results/runs/extension
 measured=('context_lengths=[64,128,256,512,1024,2048,4096]' tracking.wandb=disabled)
+parents=$runs/rope-tiny-128-seed0,$runs/rope-tiny-128-seed1,$runs/rope-tiny-128-seed2
 train() {
   python -m posext.train -m study=extension "results=$runs" "${measured[@]}" \
-    hydra/launcher=joblib hydra.launcher.n_jobs=2 "$@"
+    hydra/launcher=joblib hydra.launcher.n_jobs="${JOBS:-2}" "$@"
 }
 
-mkdir -p "$runs"
-parents=
-for seed in $seeds; do
-  parent=$runs/rope-tiny-128-seed$seed
-  # a copy, as it is measured further than the quickstart's
-  if [ ! -d "$parent" ]; then
-    mkdir "$parent"
-    cp "results/runs/rope-tiny-128-seed$seed"/{config.yaml,model.safetensors,run.json,tokenizer.json} \
-      "$parent"
-  fi
-  python -m posext.evaluate "run=$parent" "${measured[@]}"
-  python -m posext.evaluate -m "run=$parent" "${measured[@]}" +pe@extend=linear,ntk,yarn,longrope
-  parents+=${parents:+,}$parent
-done
+parents() {
+  train +pe=rope seed=0,1,2
+}
 
-for steps in 25 50 100 200; do
-  train "init=$parents" "steps=$steps" experiment=pi,ntk,yarn,longrope,abf,pose,drope
-  train "init=$parents" "steps=$steps" init.length_multiple=4 +pe=rope,alibi,fox
-done
+zero_shot() {
+  for run in ${parents//,/ }; do
+    python -m posext.evaluate -m "run=$run" "${measured[@]}" +pe@extend=linear,ntk,yarn,longrope &
+  done
+  wait
+}
+
+rates() {
+  local sweep=("results=${runs}_rates" "init=$parents" steps=100)
+  train "${sweep[@]}" experiment=pi,yarn,abf,drope init.learning_rate_share=0.1,0.3,1
+  train "${sweep[@]}" experiment=pi,yarn,abf,drope optimizer.warmup_share=0.2,0.5
+  sweep+=(init.length_multiple=4 +pe=alibi,fox)
+  train "${sweep[@]}" init.learning_rate_share=0.1,0.3,1
+  train "${sweep[@]}" optimizer.warmup_share=0.2,0.5
+  python scripts/learning_rates.py "${runs}_rates"/* --out results/extension/rates
+}
+
+recipes() {
+  train "init=$parents" steps=25,50,100,200 experiment=pi,ntk,yarn,longrope,abf,pose,drope
+  train "init=$parents" steps=25,50,100,200 init.length_multiple=4 +pe=rope,alibi,fox
+}
+
 # as many tokens in all as 700 steps and 200 more
-train +pe=yarn length=progressive steps=900 "seed=${seeds// /,}"
-train +pe=rope train_length=512 steps=900 "seed=${seeds// /,}"
+references() {
+  train +pe=yarn length=progressive steps=900 seed=0,1,2
+  train +pe=rope train_length=512 steps=900 seed=0,1,2
+}
 
-python -m posext collect "$runs"/* --out results/extension
-python scripts/extension.py results/extension
+collect() {
+  python -m posext collect "$runs"/* --out results/extension
+  python scripts/extension.py results/extension
+}
+
+for part in ${*:-parents zero_shot rates recipes references collect}; do $part; done

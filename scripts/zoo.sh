@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Every scheme at one size, one length and the same number of tokens: results/zoo. Two runs side by
-# side, about three hours on 2 cores; typed again it resumes, and `bash scripts/zoo.sh ten` (rest,
-# axes, extensions, collect) does one part of it. Ten schemes get five seeds, the others three; then
-# come those that are put on the weights of the RoPE runs.
+# Every scheme at one size, one length and the same number of tokens: results/zoo. JOBS runs side by
+# side (2): about four hours on 2 cores; typed again it resumes, and `bash scripts/zoo.sh ten` (rest,
+# axes, parts, extensions, collect) does one part of it. Ten schemes get five seeds, the others three;
+# then come those that are put on the weights of the RoPE runs.
 set -euo pipefail
 export OMP_NUM_THREADS=1
 size=optimizer-adamw-steps-600-tokens_per_step-2048
@@ -11,7 +11,7 @@ common=(model=nano optimizer=adamw train_length=64 steps=600 tokens_per_step=204
   evaluation.documents=64 checkpoint_every=1000
   tracking.wandb=disabled 'context_lengths=[32,64,128,256,512,1024]')
 train() {
-  python -m posext.train -m "${common[@]}" hydra/launcher=joblib hydra.launcher.n_jobs=2 "$@"
+  python -m posext.train -m "${common[@]}" hydra/launcher=joblib hydra.launcher.n_jobs="${JOBS:-2}" "$@"
 }
 
 ten() {
@@ -23,6 +23,7 @@ rest() {
     +pe=learned,kerple_power,sandwich,fire_s,partial,proportional,xpos,rnope_swa,irope,dual_base \
     seed=0,1,2
   train +pe=dape,stick_breaking,resonance,note_rope_power,note_ntk_poly seed=0,1,2
+  train +pe=hope,smollm3,gpt_oss,olmo3,gemma3 seed=0,1,2
   # the rate stays high until positions are dropped
   train +pe=drope optimizer.schedule=wsd optimizer.decay_share=0.125 seed=0,1,2
 }
@@ -38,11 +39,23 @@ axes() {
   train experiment=note_yarn seed=0,1,2
 }
 
+# what schemes are sold with
+parts() {
+  train +pe=rope +qk_norm=per_head,all_heads,no_gain,rotated seed=0,1,2
+  train +pe=rope +qk_norm=per_head +qk_gain=per_pair seed=0,1,2
+  train +pe=rope,none +sink=learned,off_by_one seed=0,1,2
+  train +pe=rope,none +normalizer=softpick,sigmoid,entmax seed=0,1,2
+  train +pe=rope,none +gate=head,element seed=0,1,2
+}
+
 extensions() {
   for seed in 0 1 2; do
     on_rope "results/runs/zoo/rope-nano-64-seed$seed-$size" &
   done
   wait
+  on_bias alibi +pe@extend=alibi_interpolated
+  on_bias kerple_log +pe@extend=kerple_interpolated
+  on_bias none +attention_scale=drope
 }
 
 on_rope() {
@@ -56,6 +69,15 @@ on_rope() {
   evaluate "$1" +attention_scale=logn,llama4,yarn
 }
 
+# on_bias SCHEME: its runs of three seeds, with the biases interpolated
+on_bias() {
+  for seed in 0 1 2; do
+    python -m posext.evaluate "run=results/runs/zoo/$1-nano-64-seed$seed-$size" \
+      tracking.wandb=disabled "${@:2}" &
+  done
+  wait
+}
+
 collect() {
   python -m posext collect results/runs/zoo/* --out results/zoo
   python -m posext table results/zoo/curves.csv --factor matched --over-seeds > results/zoo/table.md
@@ -64,4 +86,4 @@ collect() {
   python scripts/plot_zoo.py results/zoo/curves.csv --out results/zoo/figure.png
 }
 
-for part in ${*:-ten rest axes extensions collect}; do $part; done
+for part in ${*:-ten rest axes parts extensions collect}; do $part; done

@@ -20,7 +20,7 @@ class OptimizerConfig:
     clip: Positive = 1.0  # largest norm of the full gradient
     # wsd: constant, then linear decay
     schedule: Annotated[str, OneOf(("cosine", "wsd"))] = "cosine"
-    warmup_share: Share = 0.05  # of the steps
+    warmup_share: Share = 0.2  # of the steps; measured in results/warmup
     decay_share: Share = 0.2  # of the steps, for wsd
     final_share: Share = 0.1  # of the learning rate, at the last step
 
@@ -34,6 +34,7 @@ class MuonConfig(OptimizerConfig):
     """
 
     kind: Annotated[str, OneOf(("muon",))] = "muon"  # of optimizer
+    warmup_share: Share = 0.05  # of the steps; Muon needs no longer one
     momentum: Decay = 0.95  # Muon's, with Nesterov's look ahead
     matrix_learning_rate: Positive = 0.02  # Muon's highest; learning_rate is that of the rest
 
