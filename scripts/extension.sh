@@ -4,7 +4,7 @@
 # stages and RoPE trained long from the start; and in results/extension/rates the learning rate and
 # warm-up of a continuation. Three seeds. JOBS runs side by side (2): some six hours on 2 cores,
 # minutes on a GPU; typed again it goes on where it stopped. `bash scripts/extension.sh rates`
-# (parents, zero_shot, recipes, references, collect) does one part of it.
+# (parents, zero_shot, recipes, others, references, collect) does one part of it.
 set -euo pipefail
 export OMP_NUM_THREADS=1
 runs=results/runs/extension
@@ -41,6 +41,13 @@ recipes() {
   train "init=$parents" steps=25,50,100,200 init.length_multiple=4 +pe=rope,alibi,fox
 }
 
+# at the original length: other bases, and random positions of four times it; two stages of YaRN
+others() {
+  train "init=$parents" steps=200 +pe=rope pe.base=500,10000,1000000
+  train "init=$parents" steps=200 +pe=yarn +position_ids=randomized position_ids.multiple=4
+  train "init=$parents" steps=200 experiment=yarn_two_stage
+}
+
 # as many tokens in all as 700 steps and 200 more
 references() {
   train +pe=yarn length=progressive steps=900 seed=0,1,2
@@ -52,4 +59,4 @@ collect() {
   python scripts/extension.py results/extension
 }
 
-for part in ${*:-parents zero_shot rates recipes references collect}; do $part; done
+for part in ${*:-parents zero_shot rates recipes others references collect}; do $part; done
