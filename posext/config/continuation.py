@@ -25,7 +25,8 @@ class InitConfig:
     gradient_checkpointing: bool = False
     length_multiple: Count = 1  # default of train_length, in longest training lengths of the parent
     steps_share: PositiveShare = 0.15  # default of steps, in steps of the parent
-    learning_rate_share: Positive = 0.3  # default of the learning rates, in those of the parent
+    # default of the learning rates, in those of the parent; measured in results/extension
+    learning_rate_share: Positive = 0.3
     weights: str = ""  # recorded: SHA-256 of the parent's weights
     lineage: str = ""  # recorded: how those came about
     own_steps: Natural = 0  # recorded: of the parent's training
