@@ -34,7 +34,7 @@ def compose_config(*overrides: str, optimizer: str = "adamw") -> TrainConfig:
 def network(config: TrainConfig, vocab_size: int, scheme: str, **settings: Any) -> GPT:
     """A network of a config's shape under a scheme, with its initial weights."""
     model = config.model
-    shape = {"head_dim": model.head_dim(), "n_heads": model.n_heads, "d_model": model.d_model}
+    shape = {"head_dim": model.head_width(), "n_heads": model.n_heads, "d_model": model.d_model}
     pe = build(scheme, **shape, train_length=config.train_length, **settings)
     return GPT(model, vocab_size, pe).initialize(config.seed)
 

@@ -29,7 +29,8 @@ TOKENS_PER_PARAMETER = 20  # Hoffmann et al. 2022, arXiv:2203.15556
 
 def matrices(model: ModelConfig) -> int:
     """Parameters without the vocabulary."""
-    return model.n_layers * model.d_model * (4 * model.d_model + 3 * model.d_ff)
+    attention = 2 * (model.n_heads + model.kv_heads()) * model.head_width()
+    return model.n_layers * model.d_model * (attention + 3 * model.d_ff)
 
 
 def forward(model: ModelConfig, length: int, vocab_size: int = 0) -> float:
@@ -37,7 +38,7 @@ def forward(model: ModelConfig, length: int, vocab_size: int = 0) -> float:
 
     With a `vocab_size`, the token is scored.
     """
-    attention = 2 * model.n_layers * model.d_model * length
+    attention = 2 * model.n_layers * model.n_heads * model.head_width() * length
     return 2 * matrices(model) + attention + 2 * vocab_size * model.d_model
 
 

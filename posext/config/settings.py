@@ -43,14 +43,33 @@ class ModelConfig:
     d_ff: Count = MISSING  # width inside SwiGLU
     learning_rate: Positive = MISSING  # default of the top-level learning_rate at this size
     path: str | None = None  # model=hf: the folder of a checkpoint, or its id on the hub
+    head_dim: Count | None = None  # width of a head; null: d_model / n_heads
+    # heads of keys and values, a divisor of n_heads (Ainslie et al. 2023); null: n_heads
+    n_kv_heads: Count | None = None
+    tied_embeddings: bool = True  # whether the output matrix is that of the token embeddings
+    # c of c tanh(x / c) on attention scores, before a bias (Gemma 2: 50); null: none
+    attention_softcap: Positive | None = None
+    logit_softcap: Positive | None = None  # the same on the output's logits (Gemma 2: 30)
 
-    def head_dim(self) -> int:
+    def head_width(self) -> int:
         """Return the width of a head. Raises PosextError if the heads do not divide d_model."""
+        if self.head_dim is not None:
+            return self.head_dim
         if self.d_model % self.n_heads:
             raise PosextError(
-                f"model.n_heads={self.n_heads} does not divide model.d_model={self.d_model}"
+                f"model.n_heads={self.n_heads} does not divide model.d_model={self.d_model}; "
+                "set model.head_dim too"
             )
         return self.d_model // self.n_heads
+
+    def kv_heads(self) -> int:
+        """Return the heads of keys and values. Raises PosextError if they do not divide n_heads."""
+        heads = self.n_kv_heads or self.n_heads
+        if self.n_heads % heads:
+            raise PosextError(
+                f"model.n_kv_heads={heads} does not divide model.n_heads={self.n_heads}"
+            )
+        return heads
 
 
 @dataclass
@@ -218,7 +237,8 @@ class TrainConfig:
     def check_trainable(self) -> None:
         """Raise PosextError for an invalid setting of a network to train."""
         if self.model.path is None:
-            self.model.head_dim()
+            self.model.head_width()
+            self.model.kv_heads()
         longest = self.train_length * self.length.stages[-1].multiple
         if longest > self.tokens_per_step:
             raise PosextError(

@@ -186,17 +186,21 @@ def llama_config(run: Run, model: GPT) -> LlamaConfig:
             f"it has one of {', '.join(exportable_schemes())}, with nothing beside them"
         )
     shape = run.config.model
+    caps = [name for name in ("attention_softcap", "logit_softcap") if getattr(shape, name)]
+    if caps:
+        raise PosextError(f"transformers' Llama has no model.{caps[0]}, which {run.folder} has")
     network_settings: dict[str, Any] = {
         "vocab_size": model.embedding.num_embeddings,
         "hidden_size": shape.d_model,
         "intermediate_size": shape.d_ff,
         "num_hidden_layers": shape.n_layers,
         "num_attention_heads": shape.n_heads,
-        "num_key_value_heads": shape.n_heads,
+        "num_key_value_heads": shape.kv_heads(),
+        "head_dim": shape.head_width(),
         "max_position_embeddings": scheme.trained_length,
         "rms_norm_eps": NORM_EPSILON,
         "hidden_act": "silu",
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": shape.tied_embeddings,
         "bos_token_id": None,  # transformers' defaults, 1 and 2, are ordinary tokens here
         "eos_token_id": None,
         "dtype": "float32",

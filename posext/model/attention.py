@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from posext.model.loss import capped
 from posext.model.queries_and_keys import turned_keys, turned_queries
 from posext.pe.tables import AttentionTables, DenseBias, DistanceBias, KeyBias, PairBias
 from posext.utils.errors import PosextError
@@ -93,7 +94,8 @@ def attend(
         return chunk_queries(attend_key_groups, q_BHTD, k_BHTD, v_BHTD, tables, first)
     q_BHTD = turned_queries(q_BHTD, tables)
     k_BHTD = turned_keys(k_BHTD, tables)
-    foldable = tables.sink_H is None and (tables.bias is None or isinstance(tables.bias, KeyBias))
+    foldable = tables.sink_H is None and tables.softcap is None
+    foldable &= tables.bias is None or isinstance(tables.bias, KeyBias)
     few_queries = first >= length / 2 or (on_cpu and length <= EXPLICIT_LENGTH)
     if tables.attention_fn is not None or not foldable or few_queries:
         return chunk_queries(attend_dense, q_BHTD, k_BHTD, v_BHTD, tables, first)
@@ -139,11 +141,11 @@ def chunk_queries(
         return torch.cat(chunks[::-1], dim=2).to(v_BHTD.dtype)
 
 
-def scores(q_BHQD: Tensor, k_BHKD: Tensor) -> Tensor:
-    """Return q k / sqrt(head_dim): (B, H, Q, K), at least float32."""
+def scores(q_BHQD: Tensor, k_BHKD: Tensor, softcap: float | None) -> Tensor:
+    """Return q k / sqrt(head_dim), capped: (B, H, Q, K), at least float32."""
     products_BHQK = q_BHQD @ k_BHKD.transpose(-1, -2)
     dtype = torch.promote_types(products_BHQK.dtype, torch.float32)
-    return products_BHQK.to(dtype) * q_BHQD.shape[-1] ** -0.5
+    return capped(products_BHQK.to(dtype) * q_BHQD.shape[-1] ** -0.5, softcap)
 
 
 def softmax(scores_BHQK: Tensor, sink_H: Tensor | None) -> Tensor:
@@ -161,7 +163,7 @@ def attend_dense(
 
     def attend_range(start: int, stop: int) -> Tensor:
         q_BHQD = q_BHTD[:, :, start:stop]
-        scores_BHQK = scores(q_BHQD, k_BHTD[:, :, :stop])
+        scores_BHQK = scores(q_BHQD, k_BHTD[:, :, :stop], tables.softcap)
         ones_QK = torch.ones(scores_BHQK.shape[-2:], dtype=torch.bool, device=q_BHTD.device)
         masked_QK = ones_QK.triu(start + 1)
         if tables.attention_fn is not None:
@@ -203,7 +205,7 @@ def attend_key_groups(
             end = stop if group.first is None else min(stop, group.first)
             keys_1K = torch.arange(begin, max(begin, end), device=q_BHTD.device)
             attended_QK = group.mask_mod(queries_Q1, keys_1K) & (keys_1K <= queries_Q1)
-            scores_BHQK = scores(q[:, :, start:stop], k[:, :, begin:end])
+            scores_BHQK = scores(q[:, :, start:stop], k[:, :, begin:end], tables.softcap)
             if bias_HQK is not None:
                 scores_BHQK = scores_BHQK + bias_HQK[..., begin:end]
             all_scores.append(scores_BHQK.masked_fill(~attended_QK, -math.inf))

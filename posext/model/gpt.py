@@ -1,4 +1,4 @@
-"""Decoder-only transformer like Llama: pre-RMSNorm, SwiGLU, no biases, tied embeddings.
+"""Decoder-only transformer like Llama: pre-RMSNorm, SwiGLU, no biases.
 
 It takes tables from a positional scheme and does not depend on which scheme it is.
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from posext.config import ModelConfig
 from posext.model.attention import attend, prepare
-from posext.model.loss import chunked_nll
+from posext.model.loss import capped, chunked_nll
 from posext.pe.base import PositionalEncoding
 from posext.pe.tables import AttentionTables
 from posext.utils.rng import stream_seed
@@ -48,20 +48,31 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig, position_modules: list[nn.Module]):
         super().__init__()
         self.n_heads = config.n_heads
+        self.kv_heads = config.kv_heads()
+        self.width = config.n_heads * config.head_width()
+        self.softcap = config.attention_softcap
         self.order = nn.ModuleList(position_modules)
-        self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=False)
-        self.out = nn.Linear(config.d_model, config.d_model, bias=False)
+        kv_width = self.kv_heads * config.head_width()
+        self.qkv = nn.Linear(config.d_model, self.width + 2 * kv_width, bias=False)
+        self.out = nn.Linear(self.width, config.d_model, bias=False)
 
     def forward(self, x_BTC: Tensor, tables: AttentionTables, last: int | None = None) -> Tensor:
-        batch, length, width = x_BTC.shape
+        batch, length, _ = x_BTC.shape
         for module in self.order:
             tables = module(x_BTC, tables)
-        heads = self.qkv(x_BTC).view(batch, length, 3, self.n_heads, width // self.n_heads)
-        q_BHTD, k_BHTD, v_BHTD = heads.permute(2, 0, 3, 1, 4).unbind(0)
+        if self.softcap is not None:
+            tables = tables._replace(softcap=self.softcap)
+        head_counts = (self.n_heads, self.kv_heads, self.kv_heads)
+        heads = self.qkv(x_BTC).view(batch, length, sum(head_counts), -1).transpose(1, 2)
+        q_BHTD, k_BHTD, v_BHTD = heads.split(head_counts, dim=1)
+        if self.kv_heads < self.n_heads:
+            k_BHTD, v_BHTD = (
+                x.repeat_interleave(self.n_heads // self.kv_heads, dim=1) for x in (k_BHTD, v_BHTD)
+            )
         attended_BHTD = attend(q_BHTD, k_BHTD, v_BHTD, tables, last)
         if tables.gate_BHTW is not None:
             attended_BHTD = attended_BHTD * tables.gate_BHTW[:, :, -attended_BHTD.shape[2] :]
-        return self.out(attended_BHTD.transpose(1, 2).reshape(batch, -1, width))
+        return self.out(attended_BHTD.transpose(1, 2).reshape(batch, -1, self.width))
 
 
 class MLP(nn.Module):
@@ -94,9 +105,11 @@ class Block(nn.Module):
         return x_BTC + self.mlp(self.mlp_norm(x_BTC))
 
 
-def summed_nll(x_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor) -> Tensor:
+def summed_nll(
+    x_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor, softcap: float | None
+) -> Tensor:
     """Return the summed negative log-likelihood of the targets in nats; float32 scalar."""
-    logits = (x_BTC @ weight_VC.T).float()
+    logits = capped((x_BTC @ weight_VC.T).float(), softcap)
     return F.cross_entropy(logits.flatten(0, 1), targets_BT.flatten(), reduction="sum")
 
 
@@ -114,12 +127,11 @@ class GPT(nn.Module):
         pe: Positional scheme.
 
     Raises:
-        PosextError: n_heads does not divide d_model.
+        PosextError: n_heads does not divide d_model, or n_kv_heads does not divide n_heads.
     """
 
     def __init__(self, config: ModelConfig, vocab_size: int, pe: PositionalEncoding):
         super().__init__()
-        config.head_dim()  # raises if n_heads does not divide d_model
         self.config = config
         self.pe = pe
         self.embedding = nn.Embedding(vocab_size, config.d_model)
@@ -128,6 +140,8 @@ class GPT(nn.Module):
             Block(config, scheme.make_layer_modules()) for scheme in self.schemes
         )
         self.norm = RMSNorm(config.d_model)
+        if not config.tied_embeddings:
+            self.head = nn.Linear(config.d_model, vocab_size, bias=False)
         self.summed_nll = summed_nll
 
     def initialize(self, seed: int) -> "GPT":
@@ -185,10 +199,11 @@ class GPT(nn.Module):
         """
         x_BTC = self.norm(self.hidden(tokens_BT, last))
         if targets_BT is not None:
-            return self.summed_nll(x_BTC, self.embedding.weight, targets_BT)
+            return self.summed_nll(x_BTC, self.output_matrix, targets_BT, self.config.logit_softcap)
         # Half-precision logits would round away 1e-2 nats.
         with torch.autocast(x_BTC.device.type, enabled=False):
-            return x_BTC.float() @ self.embedding.weight.float().T
+            logits_BTV = x_BTC.float() @ self.output_matrix.float().T
+            return capped(logits_BTV, self.config.logit_softcap)
 
     def target_nll(self, tokens_BT: Tensor, labels_BK: Tensor) -> Tensor:
         """Compute the NLL of the last K positions without the logits of the whole context.
@@ -201,7 +216,12 @@ class GPT(nn.Module):
             NLL in nats, float32 (B, K).
         """
         x_BKC = self.norm(self.hidden(tokens_BT, labels_BK.shape[1]))
-        return chunked_nll(x_BKC, self.embedding.weight, labels_BK)
+        return chunked_nll(x_BKC, self.output_matrix, labels_BK, self.config.logit_softcap)
+
+    @property
+    def output_matrix(self) -> Tensor:
+        """The matrix (V, C) that makes logits."""
+        return self.embedding.weight if self.config.tied_embeddings else self.head.weight
 
     def hidden(self, tokens_BT: Tensor, last: int | None = None) -> Tensor:
         """Return the output of the last layer: (B, `last` or T, C).

@@ -35,10 +35,17 @@ def to_llama(state: Mapping[str, Tensor], n_layers: int) -> dict[str, Tensor]:
         KeyError: A weight is missing.
     """
     llama_state = {theirs: state[ours] for ours, theirs in OUTSIDE_LAYERS.items()}
-    llama_state["lm_head.weight"] = state["embedding.weight"]
+    llama_state["lm_head.weight"] = state.get("head.weight", state["embedding.weight"])
     for layer in range(n_layers):
+        query_width = state[f"blocks.{layer}.attention.out.weight"].shape[1]
         for ours, llama_names in PER_LAYER.items():
-            chunks = state[f"blocks.{layer}.{ours}"].chunk(len(llama_names))
+            fused = state[f"blocks.{layer}.{ours}"]
+            rows = len(fused) // len(llama_names)
+            sizes = [rows] * len(llama_names)
+            if ours == "attention.qkv.weight":
+                key_width = (len(fused) - query_width) // 2
+                sizes = [query_width, key_width, key_width]
+            chunks = fused.split(sizes)
             for theirs, chunk in zip(llama_names, chunks, strict=True):
                 llama_state[f"model.layers.{layer}.{theirs}"] = chunk.contiguous()
     return llama_state

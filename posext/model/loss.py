@@ -11,13 +11,16 @@ from torch import Tensor
 ROWS = 8192
 
 
-def chunked_nll(x_BKC: Tensor, weight_VC: Tensor, labels_BK: Tensor) -> Tensor:
+def chunked_nll(
+    x_BKC: Tensor, weight_VC: Tensor, labels_BK: Tensor, softcap: float | None = None
+) -> Tensor:
     """Compute the NLL of labels without holding all logits at once.
 
     Args:
         x_BKC: Input of the output matrix.
         weight_VC: The output matrix.
         labels_BK: Label token ids.
+        softcap: c of `capped`.
 
     Returns:
         NLL in nats, float32 (B, K).
@@ -25,8 +28,15 @@ def chunked_nll(x_BKC: Tensor, weight_VC: Tensor, labels_BK: Tensor) -> Tensor:
     # Half-precision logits would round away 1e-2 nats.
     with torch.autocast(x_BKC.device.type, enabled=False):
         chunks = zip(split(x_BKC), split(labels_BK), strict=True)
-        nlls = [nll_of(x.float() @ weight_VC.float().T, labels) for x, labels in chunks]
+        nlls = [
+            nll_of(capped(x.float() @ weight_VC.float().T, softcap), labels) for x, labels in chunks
+        ]
         return torch.cat(nlls, dim=1)
+
+
+def capped(x: Tensor, softcap: float | None) -> Tensor:
+    """Return c tanh(x / c), which stays within c; x itself without a c."""
+    return x if softcap is None else softcap * torch.tanh(x / softcap)
 
 
 def nll_of(logits_BKV: Tensor, labels_BK: Tensor) -> Tensor:

@@ -102,6 +102,8 @@ class AttentionTables(NamedTuple):
         qk_norm: Norm of queries and keys; None for none.
         sink_H: Logit that joins the softmax of every query and has no value, float32 (H,).
         gate_BHTW: Factor on the attended values, by query.
+        softcap: c of c tanh(x / c) on the scaled logits, before the bias; of the network, not of a
+            scheme.
         key_groups: Disjoint groups of keys; empty: one group, all keys under the causal mask.
         attention_fn: Maps (rotated q_BHQD, scaled scores_BHQK, bias_HQK or None, masked_QK, True
             for each key after the query) to weights_BHQK; None: softmax of scores + bias.
@@ -115,5 +117,6 @@ class AttentionTables(NamedTuple):
     qk_norm: QKNorm | None = None
     sink_H: Tensor | None = None
     gate_BHTW: Tensor | None = None
+    softcap: float | None = None
     key_groups: tuple[KeyGroup, ...] = ()
     attention_fn: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor] | None = None

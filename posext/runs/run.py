@@ -191,7 +191,7 @@ class Run:
         """
         config = config or self.config
         model = self.config.model
-        shape = Shape(model.head_dim(), model.n_heads, model.d_model, self.original_length)
+        shape = Shape(model.head_width(), model.n_heads, model.d_model, self.original_length)
         return from_config(config.pe, shape, config.modifiers())
 
     def network(self, config: TrainConfig, vocab_size: int) -> Any:

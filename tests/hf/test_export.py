@@ -81,7 +81,7 @@ def network(run: Run) -> GPT:
     return run.network(run.config, 256).eval()
 
 
-PAIRS = SHAPE.head_dim() // 2
+PAIRS = SHAPE.head_width() // 2
 FIXED = {"factor": 4.0}
 # The settings of a run, and its rope_type in transformers. Runs without a factor grow to LONGEST.
 EXPORTS = {

@@ -203,7 +203,7 @@ def test_gradients_of_a_scheme_equal_finite_differences(name):
     """The slope is along a random direction, through the whole network, in float64."""
     torch.manual_seed(0)
     model, context = network(scheme(name), spread=2.0).double(), tokens(TRAIN_LENGTH + 1)
-    model.summed_nll = lambda x, weight, targets: cross_entropy(
+    model.summed_nll = lambda x, weight, targets, softcap: cross_entropy(
         (x @ weight.T).flatten(0, 1), targets.flatten()
     )
     learned = [p for key, p in model.named_parameters() if belongs_to_scheme(key)]

@@ -34,7 +34,7 @@ CASES += [("t5", {"position_ids": choice}) for choice in names("position_ids")]
 def test_loss_falls_within_fifty_steps(name, axes):
     torch.manual_seed(0)
     scheme = build(
-        name, head_dim=NANO.head_dim(), n_heads=4, d_model=128, train_length=LENGTH, **axes
+        name, head_dim=NANO.head_width(), n_heads=4, d_model=128, train_length=LENGTH, **axes
     )
     model = GPT(NANO, 256, scheme).initialize(0)
     # random bytes, since a text could be easier by chance
