@@ -12,8 +12,7 @@ from typing import Any, cast
 import pandas as pd
 from omegaconf import OmegaConf
 
-from posext.analysis import curves
-from posext.config import HEADLINE, ModelConfig
+from posext.config import ModelConfig
 from posext.model.attention import CHUNK
 from posext.pe import CONFIGS
 
@@ -112,19 +111,6 @@ def evaluation(
     return pd.DataFrame(rows)
 
 
-def measured(zoo: pd.DataFrame) -> pd.DataFrame:
-    """Measured time of trained schemes relative to RoPE, one curve each.
-
-    The columns are the training length and the longest context.
-    """
-    own = zoo.loc[(zoo.extend == "") & (zoo.protocol == HEADLINE)]
-    rope = own.loc[own.scheme == "rope"]
-    lengths = {"train": rope.trained_length.min(), "longest": rope.context_length.max()}
-    seconds = own.groupby(["scheme", "context_length"]).seconds.min().unstack()
-    table = (seconds / seconds.loc["rope"])[list(lengths.values())].dropna()
-    return table.sort_values(lengths["longest"]).rename(columns=lambda length: f"at {length:,}")
-
-
 def tokens_per_second(benchmark: Path) -> float:
     """Measured training speed of `tiny` at 128 tokens."""
     rows = pd.read_csv(benchmark)
@@ -177,9 +163,7 @@ def main() -> None:
         evaluation(models, speeds, arguments.contexts).to_markdown(
             index=False, disable_numparse=True
         ),
-        end="\n\n",
     )
-    print(measured(curves.read_curves(RESULTS / "zoo" / "curves.csv")).to_markdown(floatfmt=".2f"))
 
 
 if __name__ == "__main__":

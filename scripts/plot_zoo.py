@@ -2,7 +2,7 @@
 
 Rows are schemes, columns are context lengths. A number is a perplexity; its color is the difference
 in nats to the RoPE run at its training length. Trained schemes are on the left, extensions of the
-RoPE run on the right, each from the best to the worst at 8 times the training length. Factors are
+RoPE runs and others on the right, each from the best to the worst at 8 times the training length. Factors are
 matched.
 """
 
@@ -37,7 +37,7 @@ def main() -> None:
     same_targets.refuse_mixed_targets(rows)
     selections = {
         "trained with it": rows.extend == "",
-        "put on the weights of the RoPE runs": rows.extend != "",
+        "put on the weights of RoPE, or of those named": rows.extend != "",
     }
     rope = rows.loc[
         (rows.scheme == "rope") & (rows.extend == "") & (rows.context_length == rows.trained_length)
@@ -59,6 +59,8 @@ def main() -> None:
 def by_length(rows: pd.DataFrame) -> pd.DataFrame:
     """NLL by scheme (rows) and context length (columns), best first; undefined lengths last."""
     names = rows.extend.where(rows.extend != "", rows.scheme)
+    on_others = (rows.extend != "") & (rows.scheme != "rope")
+    names = names.where(~on_others, rows.scheme + " → " + names)
     names += np.where(rows.factor == "auto", ", s matched", "")
     longer = rows.trained_length > rows.original_length
     names = names.where(~longer, names + ", to " + rows.trained_length.astype(str))

@@ -79,6 +79,7 @@ on_bias() {
 }
 
 collect() {
+  rm -rf results/zoo/configs results/zoo/curves.csv results/zoo/documents.parquet
   python -m posext collect results/runs/zoo/* --out results/zoo
   python -m posext table results/zoo/curves.csv --factor matched --over-seeds > results/zoo/table.md
   python -m posext compare results/zoo --factor matched --base rope --over-seeds \

@@ -26,3 +26,5 @@ MODIFIERS = (
     "gate",
     "position_ids",
 )
+# Groups whose choices do not say by their names what they choose; a title names the group too
+NAMED_IN_TITLES = ("qk_norm", "sink", "gate")

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator
 
 from posext.config.continuation import InitConfig
 from posext.config.corpora import CORPORA, DataConfig
-from posext.config.names import MODIFIERS, PROTOCOLS, RETRIEVAL
+from posext.config.names import MODIFIERS, NAMED_IN_TITLES, PROTOCOLS, RETRIEVAL
 from posext.config.optimizers import OPTIMIZERS, OptimizerConfig
 from posext.utils.errors import PosextError
 from posext.utils.ranges import (
@@ -181,8 +181,11 @@ class TrainConfig:
         return {group: settings for group, settings in chosen.items() if settings is not None}
 
     def title(self) -> str:
-        """Return the scheme with its modifiers, as in rope+logn."""
-        return "+".join(choice["name"] for choice in (self.pe, *self.modifiers().values()))
+        """Return the scheme with its modifiers, as in rope+logn or rope+sink_learned."""
+        prefixes = {group: f"{group}_" for group in NAMED_IN_TITLES}
+        modifiers = self.modifiers().items()
+        names = [prefixes.get(group, "") + choice["name"] for group, choice in modifiers]
+        return "+".join((self.pe["name"], *names))
 
     def check(self) -> None:
         """Raise PosextError for an invalid setting, naming the value and the valid ones.
