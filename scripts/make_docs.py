@@ -238,9 +238,26 @@ def scheme_page() -> str:
     finally:
         logging.disable(logging.NOTSET)
     listed = table(("`+pe=`", "what it does", "use", "paper"), rows)
-    return f"{SCHEMES}\n\n{listed}\n"
+    return f"{SCHEMES}\n\n{listed}\n{LEFT_OUT}"
 
 
+LEFT_OUT = """
+## Left out, and why
+
+- **CLEX, GALI, DCIS, SELF**: a solver, or a search at every length, for what scalings here do in
+  closed form.
+- **LongLoRA's shifted sparse attention**: saves time in tuning, and is no position. Its protocol is
+  here (`protocols=[longlora]`).
+- **3D-RPE, hyperbolic and wavelet rotations, TAPA, periodic RoPE**: little used, and no public code
+  that could be an oracle.
+- **TAPE, CoCA, RePo**: change more of a layer than its positions: tensors of positions that layers
+  update, a constrained key matrix, tokens put in another order.
+- **LieRE, two-dimensional and multimodal positions**: not for text.
+- **Shaw's and Transformer-XL's relative positions**: T5's bias and rotations took their place.
+- **InfLLM, Activation Beacon, NSA, MoBA, DSA**: sparse or compressed memory for speed.
+- **Abacus, position coupling**: positions by the significance of a digit.
+- **Ms-PoE**: a scaling for each head, chosen on tasks of a large model.
+"""
 SCHEMES = f"""# Schemes
 
 {MADE}

@@ -2,8 +2,8 @@
 
 Rows are schemes, columns are context lengths. A number is a perplexity; its color is the difference
 in nats to the RoPE run at its training length. Trained schemes are on the left, extensions of the
-RoPE runs and others on the right, each from the best to the worst at 8 times the training length. Factors are
-matched.
+RoPE runs and others on the right, each from the best to the worst at 8 times the training length.
+Factors are matched.
 """
 
 from pathlib import Path
