@@ -3,7 +3,7 @@
 figure.png has perplexity by context length after the most steps, cost.png perplexity at 4 and 16
 times the original length by the operations of continued training, table.md the losses at the
 original length and at both, with paired differences over seeds: to the parents as trained, and to
-RoPE trained on for as many steps without any scaling.
+RoPE trained on at the same length for as many steps without any scaling.
 """
 
 from pathlib import Path
@@ -103,7 +103,8 @@ def table(rows: pd.DataFrame) -> str:
     cells = []
     for key, runs in rows.groupby(KEY):
         recipe, added, kind = cast(tuple[str, int, str], key)
-        unscaled = rows.loc[(rows.recipe == PARENT) & (rows.kind == kind) & (rows.added == added)]
+        control = PARENT + "".join(recipe.partition(", at ")[1:])  # at the same length
+        unscaled = rows.loc[(rows.recipe == control) & (rows.kind == kind) & (rows.added == added)]
         cell = [recipe, kind, added, f"{runs.cost.mean():.0%}", runs.seed.nunique()]
         for multiple in MULTIPLES:
             nll = at(runs, multiple * original)
