@@ -13,8 +13,9 @@ from torch import Tensor
 class Rotation(NamedTuple):
     """cos and sin of every position's phase, times the attention factor; float32 (T, R).
 
-    The first 2 R dimensions of a head are rotated, in half-split pairs (i, i + R); the others are
-    left as they are. Queries are multiplied by the gain, keys are divided by it.
+    The shape is (H, T, R) where heads differ, and (B, H, T, R) where the content decides. The first
+    2 R dimensions of a head are rotated, in half-split pairs (i, i + R); the others are left as
+    they are. Queries are multiplied by the gain, keys are divided by it.
     """
 
     cos_TR: Tensor
