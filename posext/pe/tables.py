@@ -95,7 +95,7 @@ class AttentionTables(NamedTuple):
     """All positional information of one layer's attention.
 
     Attributes:
-        positions_T: Positions of the tokens, int64.
+        positions_T: Positions of the tokens, int64 or float64.
         rotation: Rotation of queries and keys.
         bias: Term that is added to the scaled attention logits.
         logit_scale: Factor on the logits q k / sqrt(head_dim) by query, float32 (T,) or (H, T).
