@@ -56,9 +56,12 @@ def looped(q, k, cos, sin) -> torch.Tensor:
     return expected
 
 
-@pytest.mark.parametrize("name", ["fope"])
-def test_gradients_of_weights_equal_finite_differences(name, generator):
-    scheme, module = randomized(name, generator)
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("fope", {}), ("darope", {}), ("selective_rope", {"bias": True, "phase_gate": True})],
+)
+def test_gradients_of_weights_equal_finite_differences(name, settings, generator):
+    scheme, module = randomized(name, generator, **settings)
     x, q, k = inputs(generator)
     weights = dict(module.named_parameters())
 
@@ -148,3 +151,97 @@ def test_fope_mixes_the_rotations_of_a_window_too():
 def test_fope_refuses_a_length_below_every_wavelength():
     with pytest.raises(ValueError, match="from 7 tokens on, not train_length=6"):
         build("fope", **{**SHAPE, "train_length": 6})
+
+
+def test_darope_logits_equal_the_formula(generator):
+    scheme, module = randomized("darope", generator)
+    module.weight_HC.mul_(0.3)  # else sigmoids are saturated
+    x, q, k = inputs(generator)
+
+    def phase(b, h, m, r):
+        if r < FAST:
+            return m * FREQUENCIES[r]
+        share = (m + 0.5) / 64
+        content = sum(
+            float(w) * float(u) for w, u in zip(module.weight_HC[h], x[b, m], strict=True)
+        )
+        exponent = content + float(module.slope_H[h]) * math.log(share / (1 - share))
+        return 64 / (1 + math.exp(-exponent)) * FREQUENCIES[r]
+
+    expected = looped(q, k, lambda *at: math.cos(phase(*at)), lambda *at: math.sin(phase(*at)))
+    torch.testing.assert_close(logits(scheme, module, x, q, k), expected, atol=1e-5, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("slope", "limit", "length"), [(1, "rope", 16), (0, "hope", 40)])
+def test_darope_without_content_is_rope_in_range_or_hope(slope, limit, length):
+    """Shifts of all positions by a half, or of all to the middle, cancel between two tokens."""
+    darope, plain = network(2, "darope"), network(2, limit)
+    darope.load_state_dict(plain.state_dict(), strict=False)
+    with torch.no_grad():
+        for block in darope.blocks:
+            block.attention.order[0].weight_HC.zero_()
+            block.attention.order[0].slope_H.fill_(slope)
+    context = tokens(length)
+    torch.testing.assert_close(darope(context), plain(context), atol=1e-3, rtol=1e-4)
+
+
+def test_darope_positions_stay_within_the_original_length():
+    scheme = build("darope", **SHAPE)
+    module = scheme.make_layer_module()
+    x = 100 * torch.randn(2, 500, 24, generator=torch.Generator().manual_seed(0))
+    positions = module.positions(x, torch.arange(500))
+    assert positions.shape == (2, HEADS, 500)
+    assert 0 <= positions.min() < 1
+    assert 63 < positions.max() <= 64
+    alike = module.positions(x[:, :1].expand(-1, 500, -1), torch.arange(500))
+    assert (alike.diff()[..., :63] > 0).all()
+    assert not alike.diff()[..., 63:].any()
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("gate", [False, True])
+def test_selective_rope_logits_equal_the_formula(generator, bias, gate):
+    scheme, module = randomized("selective_rope", generator, bias=bias, phase_gate=gate, rank=3)
+    x, q, k = inputs(generator)
+    unit = torch.zeros_like(x)
+    for b, t, h in torch.cartesian_prod(*map(torch.arange, (2, LENGTH, HEADS))).tolist():
+        part = slice(12 * h, 12 * h + 12)
+        unit[b, t, part] = x[b, t, part] / math.sqrt(float(x[b, t, part].square().sum()))
+    projected = unit @ (module.up.weight @ module.down.weight).T
+    steps = torch.zeros(2, HEADS, LENGTH, PAIRS, dtype=torch.float64)
+    for b, h, t, r in torch.cartesian_prod(*map(torch.arange, steps.shape)).tolist():
+        channel = h * PAIRS + r
+        for back in range(min(t, 3) + 1):
+            kernel = float(module.convolution.weight[channel, 0, 3 - back])
+            steps[b, h, t, r] += kernel * projected[b, t - back, channel]
+        if bias:
+            steps[b, h, t, r] += math.exp(module.log_step_E[channel])
+        if gate:
+            opening = float(unit[b, t] @ module.gate.weight[h] + module.gate.bias[h])
+            steps[b, h, t, r] /= 1 + math.exp(-opening)
+
+    def phase(b, h, n, r):
+        return FREQUENCIES[r] * sum(steps[b, h, : n + 1, r].tolist())
+
+    expected = looped(q, k, lambda *at: math.cos(phase(*at)), lambda *at: math.sin(phase(*at)))
+    torch.testing.assert_close(logits(scheme, module, x, q, k), expected, atol=1e-5, rtol=1e-6)
+
+
+def test_selective_rope_with_steps_of_1_is_rope():
+    selective, rope = network(2, "selective_rope", bias=True), network(2, "rope")
+    selective.load_state_dict(rope.state_dict(), strict=False)
+    with torch.no_grad():
+        for block in selective.blocks:
+            block.attention.order[0].up.weight.zero_()
+    context = tokens(40)
+    torch.testing.assert_close(selective(context), rope(context), atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["darope", "selective_rope"])
+def test_rotations_by_content_do_not_decay(name):
+    model = GPT(CONFIG, 50, build(name, **SHAPE)).initialize(0)
+    (optimizer,) = make_optimizers(model, OptimizerConfig(), 1e-3)
+    rest = {id(p) for p in optimizer.param_groups[1]["params"]}
+    learned = [p for key, p in model.named_parameters() if ".order." in key]
+    assert learned
+    assert all(id(p) in rest for p in learned)
