@@ -111,7 +111,11 @@ class Checkpoint(Run):
         if "_target_" not in settings:
             settings = self.own_rope()
         scheme = from_config(settings, self.own_scheme.shape, modifiers)
-        plain_rotation = isinstance(scheme, RoPE) and type(scheme).rotation is RoPE.rotation
+        plain_rotation = (
+            isinstance(scheme, RoPE)
+            and type(scheme).rotation is RoPE.rotation
+            and scheme.make_layer_module() is None
+        )
         pairs = self.own_scheme.shape.head_dim // 2
         if plain_rotation and len(cast(RoPE, scheme).frequencies(1)[0]) == pairs:
             return scheme

@@ -243,7 +243,7 @@ class GPT(nn.Module):
         """Return the factor on the last query's logits beyond 1/sqrt(head_dim).
 
         It is the square of the factor on cos and sin, times the logit scale, in a context of
-        `length` tokens; the mean over heads and layers.
+        `length` tokens; the mean over pairs, heads and layers.
         """
         positions_T = self.pe.positions(length, self.embedding.weight.device)
         zeros_BTC = self.embedding.weight.new_zeros(1, length, self.config.d_model)
@@ -255,7 +255,7 @@ class GPT(nn.Module):
             multiplier = 1.0
             if tables.rotation is not None:
                 squared_norm_TR = tables.rotation.cos_TR**2 + tables.rotation.sin_TR**2
-                multiplier = float(squared_norm_TR[-1, 0])
+                multiplier = float(squared_norm_TR[..., -1, :].mean())
             if tables.logit_scale is not None:
                 multiplier *= float(tables.logit_scale[..., -1].mean())
             total += multiplier

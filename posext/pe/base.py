@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from posext.pe.tables import AttentionTables, DenseBias, DistanceBias, KeyBias, PairBias, Rotation
+from posext.utils.errors import PosextError
 from posext.utils.ranges import AtLeastTwo, Count, checked
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "PositionalEncoding",
     "Rotation",
     "Shape",
+    "check_whole",
     "distances",
 ]
 
@@ -133,7 +135,10 @@ class PositionalEncoding(nn.Module):
         return [self] * count
 
     def positions(self, length: int, device: torch.device | None = None) -> Tensor:
-        """Return the positions of a context of `length` tokens: int64 (T,), increasing."""
+        """Return the positions of a context of `length` tokens: increasing, (T,).
+
+        They are int64, and float64 under `random_floats`.
+        """
         if "position_ids" in self.modifiers:
             position_ids = cast("PositionIds", self.modifiers["position_ids"])
             return position_ids.positions(length, self.rng_key).to(device)
@@ -244,7 +249,7 @@ class PositionIds(Modifier):
     """Positions of the tokens of a context. The default is 0, 1, 2, .."""
 
     def positions(self, length: int, rng_key: tuple[int, int] | None) -> Tensor:
-        """Return increasing positions, int64 (T,).
+        """Return increasing positions, int64 or float64 (T,).
 
         Args:
             length: Context length in tokens.
@@ -258,5 +263,19 @@ class PositionIds(Modifier):
 
 
 def distances(positions_K: Tensor) -> Tensor:
-    """Return all distances that occur between positions, 0 first: int64 (L,)."""
+    """Return all distances that occur between positions, 0 first: int64 (L,).
+
+    Raises:
+        PosextError: The positions are no whole numbers.
+    """
+    check_whole(positions_K, "a bias by distance")
     return torch.arange(int(positions_K[-1] - positions_K[0]) + 1, device=positions_K.device)
+
+
+def check_whole(positions_T: Tensor, user: str) -> None:
+    """Raise PosextError if positions are no whole numbers, which `user` needs."""
+    if positions_T.is_floating_point():
+        raise PosextError(
+            f"{user} needs whole positions, not those of position_ids=random_floats; "
+            "position_ids=randomized draws whole ones"
+        )

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from posext.pe.base import PositionalEncoding, Shape
+from posext.pe.base import PositionalEncoding, Shape, check_whole
 from posext.utils.errors import PosextError
 from posext.utils.ranges import Auto, Count, NonNegative
 
@@ -32,6 +32,7 @@ class Learned(PositionalEncoding):
         self.table_TC = nn.Parameter(torch.empty(self.max_length, shape.d_model).normal_(std=std))
 
     def embed(self, x_BTC: Tensor, positions_T: Tensor) -> Tensor:
+        check_whole(positions_T, "a table of learned positions")
         if x_BTC.shape[1] > len(self.table_TC):
             raise PosextError(
                 f"a context of {x_BTC.shape[1]} tokens is undefined for learned positions: "

@@ -13,8 +13,9 @@ from torch import Tensor
 class Rotation(NamedTuple):
     """cos and sin of every position's phase, times the attention factor; float32 (T, R).
 
-    The first 2 R dimensions of a head are rotated, in half-split pairs (i, i + R); the others are
-    left as they are. Queries are multiplied by the gain, keys are divided by it.
+    The shape is (H, T, R) where heads differ, and (B, H, T, R) where the content decides. The first
+    2 R dimensions of a head are rotated, in half-split pairs (i, i + R); the others are left as
+    they are. Queries are multiplied by the gain, keys are divided by it.
     """
 
     cos_TR: Tensor
@@ -94,7 +95,7 @@ class AttentionTables(NamedTuple):
     """All positional information of one layer's attention.
 
     Attributes:
-        positions_T: Positions of the tokens, int64.
+        positions_T: Positions of the tokens, int64 or float64.
         rotation: Rotation of queries and keys.
         bias: Term that is added to the scaled attention logits.
         logit_scale: Factor on the logits q k / sqrt(head_dim) by query, float32 (T,) or (H, T).

@@ -174,6 +174,8 @@ def rotation_notes(
         notes.append(f"{stationary} of {len(own_R)} pairs stand still.")
     if rotation.gain_TR is not None:
         notes.append("Queries and keys also have a gain by position, which is not drawn.")
+    if scheme.make_layer_module() is not None:
+        notes.append("Each layer changes this rotation, which is not drawn.")
     return notes
 
 

@@ -175,7 +175,7 @@ def test_evaluate_needs_a_train_length_for_a_bias_model(checkpoint, evaluate, tr
     assert "does not say how long its contexts were: give train_length=TOKENS" in err
 
 
-@pytest.mark.parametrize("scheme", ["xpos", "partial", "none", "alibi", "drope"])
+@pytest.mark.parametrize("scheme", ["xpos", "partial", "none", "alibi", "drope", "fope"])
 def test_extend_refuses_all_but_rotary_frequencies(plain, try_evaluate, scheme):
     code, err = try_evaluate(plain, f"+pe@extend={scheme}")
     assert code == 2

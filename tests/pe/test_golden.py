@@ -63,6 +63,9 @@ GOLDEN = {
     ("proportional", ("share", 0.25)): (1.0, 3.162278e-01, *7 * [0.0]),
     # wavelengths of at most 1,024 tokens: theta of at least 6.135923e-03
     ("hope",): (1.0, 3.162278e-01, 1.0e-01, 3.162278e-02, 1.0e-02, *4 * [0.0]),
+    ("evq_cosh",):  # tau = 64 / sqrt(1024)
+        (9.325097e-01, 5.122921e-01, 2.585716e-01, 1.168635e-01, 4.555060e-02,
+         1.448933e-02, 3.487740e-03, 5.941781e-04, 1.298012e-04),
     ("longrope", ("factor", 8), ("long_factor", STRAIGHT)):
         (1.0, 1.661536e-01, 3.563218e-02, 8.524401e-03, 2.167832e-03,
          5.732784e-04, 1.557789e-04, 4.318529e-05, 1.666902e-05),
@@ -123,6 +126,13 @@ def test_clipped_damps_the_slowest_pairs_to_zero():
 def test_giraffe_power_slows_the_slowest_pair_most():
     ratio = inv_freq_of("giraffe_power", power=2) / inv_freq_of("rope")
     assert ratio[[0, 16, 31]].tolist() == pytest.approx([1, 0.25, (1 / 32) ** 2])
+
+
+@pytest.mark.parametrize(("tau", "rel"), [(0, 1e-12), (1e-4, 1e-6)])
+def test_evq_cosh_without_tau_is_rope_half_a_step_slower(tau, rel):
+    half_a_step = 10000 ** (-1 / 64)
+    slower = [half_a_step * frequency for frequency in inv_freq_of("rope").tolist()]
+    assert inv_freq_of("evq_cosh", tau=tau).tolist() == pytest.approx(slower, rel=rel)
 
 
 @pytest.mark.parametrize("factor", [2, 8, 31.5])

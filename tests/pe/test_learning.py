@@ -25,7 +25,7 @@ CASES += [
     for axis in ("window", "attention_scale", "qk_norm", "qk_gain", "sink", "normalizer", "gate")
     for choice in names(axis)
 ]
-CASES += [("t5", {"position_ids": choice}) for choice in names("position_ids")]
+CASES += [("alibi", {"position_ids": choice}) for choice in names("position_ids")]
 
 
 @pytest.mark.parametrize(

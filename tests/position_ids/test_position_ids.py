@@ -1,5 +1,7 @@
 """Position ids of training: functions of (seed, step), within the ranges of the papers."""
 
+import math
+
 import pytest
 import torch
 
@@ -16,7 +18,7 @@ def drawn(scheme, step: int, length: int = L, seed: int = 3) -> torch.Tensor:
     return scheme.positions(length)
 
 
-@pytest.mark.parametrize("name", ["shape", "randomized", "pose"])
+@pytest.mark.parametrize("name", ["shape", "randomized", "pose", "random_floats"])
 def test_position_ids_depend_on_seed_and_step_alone(name):
     first, second = (build("rope", **SHAPE, position_ids=name) for _ in range(2))
     upwards = [drawn(first, step) for step in range(30)]
@@ -27,7 +29,7 @@ def test_position_ids_depend_on_seed_and_step_alone(name):
     for positions in upwards:
         assert (positions.diff() > 0).all()
         assert positions[0] >= 0
-        assert positions.dtype == torch.int64
+        assert positions.dtype == (torch.float64 if name == "random_floats" else torch.int64)
 
 
 @pytest.mark.parametrize("name", ["shape", "pose"])
@@ -58,6 +60,50 @@ def test_randomized_positions_are_a_uniform_subset_of_the_range():
     assert (evaluation.diff() > 0).all()
     beyond = build("rope", **SHAPE, position_ids=randomized).positions(100)
     assert beyond.equal(torch.arange(100))
+
+
+def test_random_floats_are_uniform_over_the_range():
+    scheme = build("rope", **SHAPE, position_ids={"name": "random_floats", "multiple": 4})
+    steps = torch.stack([drawn(scheme, step) for step in range(1000)])
+    counts = torch.histc(steps.float(), bins=4 * L, min=0, max=4 * L)
+    assert int(counts.sum()) == 1000 * L
+    assert (counts - 250).abs().max() < 80  # 5 standard deviations
+    assert (steps % 1).unique().numel() == steps.numel()
+    # the k-th of L sorted uniform numbers lies at k / (L + 1) of the range on average
+    expected = torch.arange(1, L + 1).double() / (L + 1) * 4 * L
+    assert (steps.mean(0) - expected).abs().max() < 1.3  # 5 standard deviations
+
+
+@pytest.mark.parametrize("length", [1, 5, L, L + 1, 64])
+def test_random_floats_of_evaluation_share_out_the_range(length):
+    scheme = build("rope", **SHAPE, position_ids={"name": "random_floats", "multiple": 4})
+    expected = [4 * L * (2 * i - 1) / (2 * max(length, L)) for i in range(1, length + 1)]
+    assert scheme.positions(length).tolist() == pytest.approx(expected, rel=1e-15)
+    assert scheme.length_dependent
+
+
+@pytest.mark.parametrize("name", ["rope", "hope", "alibi"])
+def test_random_floats_one_token_apart_are_those_of_the_scheme(name):
+    """At a multiple of 1 and the original length, evaluation shifts positions by a half."""
+    scheme = build(name, **SHAPE, position_ids="random_floats")
+    assert scheme.positions(L).equal(torch.arange(L) + 0.5)
+    whole, shifted = (scheme.tables(at) for at in (torch.arange(3), torch.arange(3) + 0.5))
+    if name == "alibi":
+        apart = [table.bias.values_HK.diff() for table in (whole, shifted)]
+        torch.testing.assert_close(*apart, atol=1e-12, rtol=0)
+    if whole.rotation is not None:
+        angle = math.atan2(
+            float(shifted.rotation.sin_TR[2, 0]), float(shifted.rotation.cos_TR[2, 0])
+        )
+        assert angle == pytest.approx(2.5, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["t5", "kerple_log", "sandwich", "learned"])
+def test_random_floats_are_refused_where_whole_positions_are_looked_up(name):
+    with pytest.raises(
+        ValueError, match=r"needs whole positions, not those of position_ids=random_fl"
+    ):
+        build(name, **SHAPE, position_ids="random_floats")
 
 
 def test_pose_skips_once_and_reaches_the_whole_range():

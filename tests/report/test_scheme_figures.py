@@ -49,6 +49,11 @@ def test_figures_of_proportional_count_pairs_that_stand_still():
     assert figure.notes[-1] == "24 of 32 pairs stand still."
 
 
+@pytest.mark.parametrize("name", ["darope", "fope"])
+def test_figures_say_that_layers_change_a_rotation(name):
+    assert figures_of(name)[0].notes[-1] == "Each layer changes this rotation, which is not drawn."
+
+
 def test_figures_of_alibi_fall_by_its_slopes():
     bias = torch.stack([line.y for line in figures_of("alibi")[0].lines])
     slopes = torch.tensor([2.0**-2, 2**-4, 2**-6, 2**-8], dtype=torch.float64)
