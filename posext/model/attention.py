@@ -102,7 +102,7 @@ def attend(
         if isinstance(tables.bias, KeyBias):
             attended_BHTD = attend_folded_bias(*qkv, tables.bias)
         else:
-            attended_BHTD = F.scaled_dot_product_attention(*qkv, is_causal=True)
+            attended_BHTD = attend_fused(*qkv)
         return attended_BHTD[:, :, first:].to(v_BHTD.dtype)
 
 
@@ -214,6 +214,19 @@ def attend_key_groups(
     return attend_range
 
 
+def attend_fused(
+    q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, scale: float | None = None
+) -> Tensor:
+    """Fused attention, scores times `scale`; None: 1/sqrt(D).
+
+    Fast kernels need values as wide as keys, so narrower ones are padded.
+    """
+    missing = q_BHTD.shape[-1] - v_BHTD.shape[-1]
+    padded = F.pad(v_BHTD, (0, missing)) if missing else v_BHTD
+    attended = F.scaled_dot_product_attention(q_BHTD, k_BHTD, padded, is_causal=True, scale=scale)
+    return attended[..., : v_BHTD.shape[-1]]
+
+
 def attend_folded_bias(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, bias: KeyBias) -> Tensor:
     """Fused attention with a key bias in extra head dimensions.
 
@@ -226,14 +239,9 @@ def attend_folded_bias(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, bias: Key
     expanded = (batch, heads, length, extra_dims)
     ones = F.pad(torch.ones_like(parts_HKP), (0, extra_dims - n_parts)).expand(expanded)
     parts = F.pad(parts_HKP, (0, extra_dims - n_parts)).expand(expanded)
-    attended = F.scaled_dot_product_attention(
-        torch.cat((q_BHTD, ones), dim=-1),
-        torch.cat((k_BHTD, parts), dim=-1),
-        F.pad(v_BHTD, (0, extra_dims)),
-        is_causal=True,
-        scale=dim**-0.5,
-    )
-    return attended[..., :dim]
+    q_BHTD = torch.cat((q_BHTD, ones), dim=-1)
+    k_BHTD = torch.cat((k_BHTD, parts), dim=-1)
+    return attend_fused(q_BHTD, k_BHTD, v_BHTD, dim**-0.5)
 
 
 def relative_to_last_key(bias: KeyBias) -> Tensor:

@@ -99,6 +99,8 @@ class AttentionTables(NamedTuple):
         bias: Term that is added to the scaled attention logits.
         logit_scale: Factor on the logits q k / sqrt(head_dim) by query, float32 (T,) or (H, T).
         gain_D: Factor on queries and on keys after their rotation, float32.
+        query_map: Maps queries after norm, rotation and gain to those of the scores, of any width.
+        key_map: Maps keys likewise.
         qk_norm: Norm of queries and keys; None for none.
         sink_H: Logit that joins the softmax of every query and has no value, float32 (H,).
         gate_BHTW: Factor on the attended values, by query.
@@ -112,6 +114,8 @@ class AttentionTables(NamedTuple):
     bias: KeyBias | DistanceBias | PairBias | DenseBias | None = None
     logit_scale: Tensor | None = None
     gain_D: Tensor | None = None
+    query_map: Callable[[Tensor], Tensor] | None = None
+    key_map: Callable[[Tensor], Tensor] | None = None
     qk_norm: QKNorm | None = None
     sink_H: Tensor | None = None
     gate_BHTW: Tensor | None = None

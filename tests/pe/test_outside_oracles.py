@@ -4,14 +4,22 @@ An oracle gets parameters and inputs, never a table of this code.
 """
 
 import importlib.util
+import math
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
-from x_transformers.x_transformers import AlibiPositionalBias, CoPE, DataDependentAlibi
+from x_transformers.x_transformers import (
+    AlibiPositionalBias,
+    CoPE,
+    DataDependentAlibi,
+    PolarEmbedding,
+    apply_polar_pos_emb,
+)
 
 from posext.config import ModelConfig
+from posext.model import attention
 from posext.model.attention import attend, prepare
 from posext.model.gpt import GPT
 from posext.pe import build
@@ -106,7 +114,22 @@ def test_fox_bias_equals_that_of_x_transformers(generator):
     torch.testing.assert_close(ours, theirs(x), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["stick_breaking", "cope", "dape"])
+@pytest.mark.parametrize("dense", [256, 4])  # all scores at once; the fused kernel
+def test_pope_equals_that_of_x_transformers(generator, monkeypatch, dense):
+    monkeypatch.setattr(attention, "EXPLICIT_LENGTH", dense)
+    q, k, v = random_qkv(generator)
+    ours, module = attended(generator, "pope", q, k, v, torch.zeros(2, LENGTH, 32))
+    theirs = PolarEmbedding(dim=8, heads=4)
+    # Theirs is clamped to this period.
+    theirs.learned_bias.data.copy_(module.shift_HD[:, None] % (2 * math.pi) - 2 * math.pi)
+    freqs, bias = theirs(torch.arange(LENGTH))
+    scores = apply_polar_pos_emb(q, freqs) @ apply_polar_pos_emb(k, freqs + bias).mT * 8**-0.5
+    hidden = torch.ones(LENGTH, LENGTH, dtype=torch.bool).triu(1)
+    exact = scores.masked_fill(hidden, float("-inf")).softmax(-1) @ v
+    torch.testing.assert_close(ours, exact, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["stick_breaking", "cope", "dape", "pope"])
 def test_gradients_without_softmax_reach_every_parameter(generator, name):
     config = ModelConfig("test", n_layers=2, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3)
     torch.manual_seed(0)
