@@ -3,9 +3,9 @@
 Dense scores for short contexts on a CPU and for few queries anywhere: short ones compile into fewer
 passes over memory than the backward pass of the fused kernel.
 Otherwise torch's fused causal attention, memory linear in length; a bias by key alone is folded
-into extra head dimensions of it, exact under softmax. Any other bias, key groups, or weights other
-than a softmax: dense scores as long as all of them fit, then a chunk of queries at a time, memory
-linear in length.
+into extra head dimensions of it, exact under softmax. Any other bias, key groups, scores that are
+no products, or weights other than a softmax: dense scores as long as all of them fit, then a chunk
+of queries at a time, memory linear in length.
 
 Shape suffixes: B batch, H heads, T tokens, D head_dim, R rotary pairs, Q queries, K keys, P parts.
 """
@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from posext.model.queries_and_keys import turned_keys, turned_queries
+from posext.model.queries_and_keys import turned_keys, turned_queries, wide
 from posext.pe.tables import AttentionTables, DenseBias, DistanceBias, KeyBias, PairBias
 from posext.utils.errors import PosextError
 
@@ -80,9 +80,11 @@ def attend(
         Attended values, (B, H, `last` or T, D).
 
     Raises:
-        PosextError: The tables hold an `attention_fn`, and key groups or a sink; no kernel computes
-            that.
+        PosextError: The tables hold an `attention_fn`, and key groups or a sink, or `score_rows`
+            and key groups; no kernel computes that.
     """
+    if tables.score_rows is not None and tables.key_groups:
+        raise PosextError("a window needs scores that are products of queries and keys")
     if tables.attention_fn is not None and (tables.key_groups or tables.sink_H is not None):
         what = "a window" if tables.key_groups else "a sink"
         raise PosextError(f"{what} needs attention weights that are a softmax of scores")
@@ -94,8 +96,9 @@ def attend(
     q_BHTD = turned_queries(q_BHTD, tables)
     k_BHTD = turned_keys(k_BHTD, tables)
     foldable = tables.sink_H is None and (tables.bias is None or isinstance(tables.bias, KeyBias))
+    fusible = foldable and tables.score_rows is None and tables.attention_fn is None
     few_queries = first >= length / 2 or (on_cpu and length <= EXPLICIT_LENGTH)
-    if tables.attention_fn is not None or not foldable or few_queries:
+    if not fusible or few_queries:
         return chunk_queries(attend_dense, q_BHTD, k_BHTD, v_BHTD, tables, first)
     with torch.autocast(q_BHTD.device.type, enabled=False):
         qkv = promote(q_BHTD, k_BHTD, v_BHTD)
@@ -146,6 +149,25 @@ def scores(q_BHQD: Tensor, k_BHKD: Tensor) -> Tensor:
     return products_BHQK.to(dtype) * q_BHQD.shape[-1] ** -0.5
 
 
+def row_scores(
+    q_BHTD: Tensor, k_BHTD: Tensor, tables: AttentionTables
+) -> Callable[[int, int], Tensor]:
+    """Return a function of (start, stop): the scores of these queries for all keys before `stop`.
+
+    Scores of the scheme's own are computed in at least float32.
+    """
+    if tables.score_rows is None:
+        return lambda start, stop: scores(q_BHTD[:, :, start:stop], k_BHTD[:, :, :stop])
+    with torch.autocast(q_BHTD.device.type, enabled=False):
+        own_rows = tables.score_rows(wide(q_BHTD), wide(k_BHTD))
+
+    def rows(start: int, stop: int) -> Tensor:
+        with torch.autocast(q_BHTD.device.type, enabled=False):
+            return own_rows(start, stop)
+
+    return rows
+
+
 def softmax(scores_BHQK: Tensor, sink_H: Tensor | None) -> Tensor:
     """Return the softmax over keys; with a sink, the weights of keys sum to less than 1."""
     if sink_H is None:
@@ -158,15 +180,17 @@ def attend_dense(
     q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: AttentionTables
 ) -> Callable[[int, int], Tensor]:
     """Kernel with a full matrix of scores, weights in float32. Memory: queries times keys."""
+    score_rows = row_scores(q_BHTD, k_BHTD, tables)
 
     def attend_range(start: int, stop: int) -> Tensor:
-        q_BHQD = q_BHTD[:, :, start:stop]
-        scores_BHQK = scores(q_BHQD, k_BHTD[:, :, :stop])
+        scores_BHQK = score_rows(start, stop)
         ones_QK = torch.ones(scores_BHQK.shape[-2:], dtype=torch.bool, device=q_BHTD.device)
         masked_QK = ones_QK.triu(start + 1)
         if tables.attention_fn is not None:
             bias_HQK = None if tables.bias is None else bias_rows(tables, tables.bias, start, stop)
-            weights_BHQK = tables.attention_fn(q_BHQD, scores_BHQK, bias_HQK, masked_QK)
+            weights_BHQK = tables.attention_fn(
+                q_BHTD[:, :, start:stop], scores_BHQK, bias_HQK, masked_QK
+            )
         else:
             # a constant along a row cancels in the softmax, unless a sink takes part in it
             if isinstance(tables.bias, KeyBias) and tables.sink_H is None:

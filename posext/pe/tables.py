@@ -105,6 +105,9 @@ class AttentionTables(NamedTuple):
         sink_H: Logit that joins the softmax of every query and has no value, float32 (H,).
         gate_BHTW: Factor on the attended values, by query.
         key_groups: Disjoint groups of keys; empty: one group, all keys under the causal mask.
+        score_rows: Maps (q_BHTD, k_BHTD) as mapped above, in at least float32, to a function of
+            (start, stop): the scaled scores_BHQK of queries `start` to `stop` for all keys before
+            `stop`, anything finite for keys after the query. None: q k / sqrt(head_dim).
         attention_fn: Maps (rotated q_BHQD, scaled scores_BHQK, bias_HQK or None, masked_QK, True
             for each key after the query) to weights_BHQK; None: softmax of scores + bias.
     """
@@ -120,4 +123,5 @@ class AttentionTables(NamedTuple):
     sink_H: Tensor | None = None
     gate_BHTW: Tensor | None = None
     key_groups: tuple[KeyGroup, ...] = ()
+    score_rows: Callable[[Tensor, Tensor], Callable[[int, int], Tensor]] | None = None
     attention_fn: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor] | None = None

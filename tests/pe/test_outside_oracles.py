@@ -5,6 +5,7 @@ An oracle gets parameters and inputs, never a table of this code.
 
 import importlib.util
 import math
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -129,7 +130,25 @@ def test_pope_equals_that_of_x_transformers(generator, monkeypatch, dense):
     torch.testing.assert_close(ours, exact, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["stick_breaking", "cope", "dape", "pope"])
+def test_wall_equals_that_of_flash_linear_attention(generator, monkeypatch):
+    constant, cumsum = ModuleType("constant"), ModuleType("cumsum")
+    constant.RCP_LN2 = 1 / math.log(2)
+    cumsum.chunk_global_cumsum = lambda g, cu_seqlens, scale: g.cumsum(1) * scale
+    for module in (constant, cumsum):  # their own need triton
+        monkeypatch.setitem(sys.modules, f"fla.ops.utils.{module.__name__}", module)
+    q, k, v = random_qkv(generator)
+    x = torch.randn(2, LENGTH, 32, generator=generator)
+    ours, gates = attended(generator, "wall", q, k, v, x)
+    logits = torch.einsum("btc,hdc->bthd", x, gates.weight_HDC) + gates.bias_HD
+    exact = naive("wall_attn").naive_wall_attn(
+        *(y.transpose(1, 2) for y in (q, k, v)),
+        torch.nn.functional.logsigmoid(logits),
+        scale=8**-0.5,
+    )
+    torch.testing.assert_close(ours, exact.transpose(1, 2), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["stick_breaking", "cope", "dape", "pope", "wall"])
 def test_gradients_without_softmax_reach_every_parameter(generator, name):
     config = ModelConfig("test", n_layers=2, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3)
     torch.manual_seed(0)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from posext.model import attention
 from posext.pe import build
+from posext.utils.errors import PosextError
 
 SHAPE = {"head_dim": 8, "n_heads": 2, "d_model": 16, "train_length": 16}
 LENGTH = 21
@@ -40,13 +41,14 @@ def random_inputs(generator, length=LENGTH):
     return *qkv, torch.randn(2, length, 16, generator=generator).double()
 
 
-def from_logits(logits, v, window=10**9):
-    """Attention by logits(b, h, n, m), row by row."""
+def from_logits(logits, v, window=10**9, sink=-math.inf):
+    """Attention by logits(b, h, n, m) and the logit of a sink, row by row."""
     out = torch.empty_like(v)
     for b, h, n in torch.cartesian_prod(*(torch.arange(size) for size in v.shape[:3])).tolist():
         first = max(0, n + 1 - window)
-        row = torch.stack([torch.as_tensor(logits(b, h, n, m)) for m in range(first, n + 1)])
-        out[b, h, n] = row.softmax(0) @ v[b, h, first : n + 1]
+        row = [torch.as_tensor(logits(b, h, n, m)) for m in range(first, n + 1)]
+        row = torch.stack([*row, torch.tensor(sink, dtype=torch.float64)])
+        out[b, h, n] = row.softmax(0)[:-1] @ v[b, h, first : n + 1]
     return out
 
 
@@ -65,3 +67,63 @@ def test_pope_in_a_window_equals_the_formula(generator, size):
         return total.detach() / math.sqrt(8)
 
     torch.testing.assert_close(ours, from_logits(logit, v, size), atol=1e-12, rtol=1e-10)
+
+
+def wall_logit(q, k, log_gates):
+    """The sum over dimensions of q k times the gates after the key, up to the query's own."""
+
+    def logit(b, h, n, m):
+        total = 0.0
+        for c in range(8):
+            gate = log_gates[b, h, m + 1 : n + 1, c].sum().exp()
+            total = total + q[b, h, n, c] * k[b, h, m, c] * gate
+        return total.detach() / math.sqrt(8)
+
+    return logit
+
+
+def log_gates_of(gates, x):
+    logits = torch.einsum("btc,hdc->bhtd", x, gates.weight_HDC) + gates.bias_HD[:, None]
+    return F.logsigmoid(logits)
+
+
+@pytest.mark.parametrize(("choices", "sink"), [({}, -math.inf), ({"sink": "off_by_one"}, 0.0)])
+def test_wall_equals_the_formula(generator, choices, sink):
+    q, k, v, x = random_inputs(generator)
+    ours, (gates,) = attended(generator, "wall", q, k, v, x, **choices)
+    exact = from_logits(wall_logit(q, k, log_gates_of(gates, x)), v, sink=sink)
+    torch.testing.assert_close(ours, exact, atol=1e-12, rtol=1e-10)
+
+
+@pytest.mark.parametrize("spread", [0.01, 1.0, 30.0])  # of gates; 30: some of e^-200 a token
+def test_wall_is_exact_in_float32_over_thousands_of_tokens(generator, spread):
+    q, k, v, x = random_inputs(generator, length=2500)
+    _, (gates,) = attended(generator, "wall", q, k, v, x, spread)
+    with torch.no_grad():
+        gates.bias_HD += 6  # most gates near 1, so that far keys count
+        log_gates = log_gates_of(gates, x)
+        tables = gates(x, build("wall", **SHAPE).tables(torch.arange(2500)))
+        ours = attention.attend(q.float(), k.float(), v.float(), tables, last=700)
+    for n in (1800, 1927, 1928, 2499):
+        after = log_gates[:, :, : n + 1].flip(2).cumsum(2).flip(2) - log_gates[:, :, : n + 1]
+        row = (q[:, :, n : n + 1] * k[:, :, : n + 1] * after.exp()).sum(-1) / math.sqrt(8)
+        exact = (row.softmax(-1)[..., None] * v[:, :, : n + 1]).sum(2)
+        torch.testing.assert_close(ours[:, :, n - 1800].double(), exact, atol=1e-5, rtol=1e-4)
+
+
+def test_wall_starts_with_half_lives_from_a_token_to_the_training_length():
+    gates = build("wall", **SHAPE).make_layer_module()
+    half_lives = -math.log(2) / F.logsigmoid(gates.bias_HD.double())
+    assert half_lives[0].tolist() == pytest.approx([16 ** (c / 7) for c in range(8)], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["wall"])
+def test_own_scores_refuse_a_window(generator, name):
+    with pytest.raises(PosextError, match="window needs scores that are products of queries"):
+        build(name, **SHAPE, window="sliding")
+    scheme = build(name, **SHAPE)
+    (module,) = scheme.make_layer_modules()[-1:]
+    q, k, v, x = random_inputs(generator)
+    windowed = build("none", **SHAPE, window="sliding").tables(torch.arange(LENGTH))
+    with pytest.raises(PosextError, match="window needs scores"):
+        attention.attend(q, k, v, module(x.float(), windowed))
