@@ -20,7 +20,7 @@ class Wall(PositionalEncoding):
     1 token to the original length, in equal ratios over the head; the authors' start is unknown.
     """
 
-    paper = "Tilde Research 2026"
+    paper = "blog.tilderesearch.com/blog/wall-attn"
     stages = frozenset({"trained"})
     own_scores = True
     family = "content"

@@ -23,7 +23,7 @@ from posext.config import ModelConfig
 from posext.model import attention
 from posext.model.attention import attend, prepare
 from posext.model.gpt import GPT
-from posext.pe import build
+from posext.pe import build, path
 from posext.pe.tables import AttentionTables
 
 SHAPE = {"head_dim": 8, "n_heads": 4, "d_model": 32, "train_length": 16}
@@ -50,15 +50,17 @@ def random_qkv(generator: torch.Generator, scale: float = 2.0) -> list[torch.Ten
 
 def attended(
     generator: torch.Generator, name: str, q, k, v, x=None, **settings
-) -> tuple[torch.Tensor, torch.nn.Module]:
-    """The output of attention under a scheme with random parameters, and the scheme's module."""
+) -> tuple[torch.Tensor, *tuple[torch.nn.Module, ...]]:
+    """The output of attention under a scheme with random parameters, and the scheme's modules."""
     scheme = build(name, **SHAPE, **settings)
-    (module,) = scheme.make_layer_modules()
+    modules = torch.nn.ModuleList(scheme.make_layer_modules())
     with torch.no_grad():
-        for parameter in module.parameters():
+        for parameter in modules.parameters():
             parameter.normal_(generator=generator)
-        tables = module(x, prepare(scheme.tables(torch.arange(LENGTH))))
-        return attend(q, k, v, tables), module
+        tables = prepare(scheme.tables(torch.arange(LENGTH)))
+        for module in modules:
+            tables = module(x, tables)
+        return attend(q, k, v, tables), *modules
 
 
 @pytest.mark.parametrize("heads", [1, 2, 3, 4, 6, 8, 12, 20])
@@ -148,7 +150,31 @@ def test_wall_equals_that_of_flash_linear_attention(generator, monkeypatch):
     torch.testing.assert_close(ours, exact.transpose(1, 2), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["stick_breaking", "cope", "dape", "pope", "wall"])
+@pytest.mark.parametrize("name", ["path", "path_fox"])
+def test_path_equals_that_of_flash_linear_attention(generator, monkeypatch, name):
+    monkeypatch.setattr(path, "BLOCK", 10)  # of 24 tokens
+    q, k, v = random_qkv(generator)
+    x = torch.randn(2, LENGTH, 32, generator=generator)
+    ours, module, *forget = attended(generator, name, q, k, v, x)
+    w = module.convolve(module.project(x).mT)[..., :LENGTH]
+    w = torch.nn.functional.silu(w).mT.unflatten(2, (4, 8))
+    beta = 2 * module.beta(x).sigmoid()
+    gates = torch.zeros(2, LENGTH, 4)
+    for gate in forget:
+        logs = torch.nn.functional.logsigmoid(x @ gate.weight_HC.T + gate.bias_H)
+        gates = logs * 8**0.5  # theirs are scaled as the scores are
+    exact = naive("path_attn").naive_path_attn(
+        *(y.transpose(1, 2) for y in (q, k, v)),
+        w / w.norm(dim=-1, keepdim=True),
+        beta,
+        gates,
+        scale=8**-0.5,
+        chunk_size=16,
+    )
+    torch.testing.assert_close(ours, exact.transpose(1, 2), atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["stick_breaking", "cope", "dape", "pope", "wall", "path_fox"])
 def test_gradients_without_softmax_reach_every_parameter(generator, name):
     config = ModelConfig("test", n_layers=2, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3)
     torch.manual_seed(0)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from posext.model import attention
-from posext.pe import build
+from posext.pe import build, path
 from posext.utils.errors import PosextError
 
 SHAPE = {"head_dim": 8, "n_heads": 2, "d_model": 16, "train_length": 16}
@@ -22,7 +22,7 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def attended(generator, name, q, k, v, x, spread=1.0, **choices):
+def attended(generator, name, q, k, v, x, spread=1.0, last=None, **choices):
     """The output of attention in float64 under random parameters, and the scheme's modules."""
     scheme = build(name, **SHAPE, **choices)
     modules = [module.double() for module in scheme.make_layer_modules()]
@@ -32,7 +32,7 @@ def attended(generator, name, q, k, v, x, spread=1.0, **choices):
         tables = attention.prepare(scheme.tables(torch.arange(q.shape[2])))
         for module in modules:
             tables = module(x, tables)
-        return attention.attend(q, k, v, tables), modules
+        return attention.attend(q, k, v, tables, last), modules
 
 
 def random_inputs(generator, length=LENGTH):
@@ -117,13 +117,69 @@ def test_wall_starts_with_half_lives_from_a_token_to_the_training_length():
     assert half_lives[0].tolist() == pytest.approx([16 ** (c / 7) for c in range(8)], rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["wall"])
+@pytest.mark.parametrize("last", [21, 4])
+@pytest.mark.parametrize("block", [64, 5])
+@pytest.mark.parametrize("name", ["path", "path_fox"])
+def test_path_equals_the_formula(generator, monkeypatch, name, block, last):
+    monkeypatch.setattr(path, "BLOCK", block)
+    q, k, v, x = random_inputs(generator)
+    ours, (module, *forget) = attended(generator, name, q, k, v, x, last=last)
+    down, up = (layer.weight for layer in module.project)
+    beta = 2 * torch.sigmoid(x @ module.beta.weight.T + module.beta.bias)
+
+    def unit_w(b, h, token):
+        w = torch.zeros(8, dtype=torch.float64)
+        for back in range(min(3, token + 1)):
+            projected = (up @ (down @ x[b, token - back]))[8 * h : 8 * h + 8]
+            w = w + module.convolve.weight[8 * h : 8 * h + 8, 0, 2 - back] * projected
+        return F.silu(w) / F.silu(w).norm()
+
+    ws = torch.stack([unit_w(b, h, t) for b in (0, 1) for h in (0, 1) for t in range(LENGTH)])
+    ws = ws.detach().view(2, 2, LENGTH, 8)
+
+    def logit(b, h, n, m):
+        query, gates = q[b, h, n], 0.0
+        for token in range(n, m, -1):
+            w = ws[b, h, token]
+            query = query - beta[b, token, h] * w * (w @ query)
+            for gate in forget:
+                gates = gates + F.logsigmoid(gate.weight_HC[h] @ x[b, token] + gate.bias_H[h])
+        return (k[b, h, m] @ query / math.sqrt(8) + gates).detach()
+
+    exact = from_logits(logit, v)[:, :, -last:]
+    torch.testing.assert_close(ours, exact, atol=1e-10, rtol=1e-9)
+
+
+def test_path_keeps_its_precision_in_float32_over_thousands_of_tokens(generator):
+    q, k, v, x = random_inputs(generator, length=2500)
+    _, (module,) = attended(generator, "path", q, k, v, x, 0.3)
+    module = module.float()
+    module.beta.bias.data += 20  # reflections, so that far keys count
+    tables = module(x.float(), build("path", **SHAPE).tables(torch.arange(2500)))
+    with torch.no_grad():
+        ours = attention.attend(q.float(), k.float(), v.float(), tables, last=700)
+        w = module.convolve(module.project(x.float()).mT)[..., :2500].double()
+        w = F.silu(w).unflatten(1, (2, 8)).mT
+        w = w / w.norm(dim=-1, keepdim=True)
+        beta = 2 * module.beta(x.float()).double().sigmoid().mT[..., None]
+    for n in (1800, 1927, 2499):
+        query, logits = q[:, :, n], torch.empty(2, 2, n + 1, dtype=torch.float64)
+        for m in range(n, -1, -1):
+            logits[:, :, m] = (k[:, :, m] * query).sum(-1) / math.sqrt(8)
+            inner = (w[:, :, m] * query).sum(-1, keepdim=True)
+            query = query - beta[:, :, m] * inner * w[:, :, m]
+        exact = (logits.softmax(-1)[..., None] * v[:, :, : n + 1]).sum(2)
+        assert logits[:, :, : n - 500].abs().max() > 0.5
+        torch.testing.assert_close(ours[:, :, n - 1800].double(), exact, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["wall", "path", "path_fox"])
 def test_own_scores_refuse_a_window(generator, name):
     with pytest.raises(PosextError, match="window needs scores that are products of queries"):
         build(name, **SHAPE, window="sliding")
     scheme = build(name, **SHAPE)
-    (module,) = scheme.make_layer_modules()[-1:]
+    module = scheme.make_layer_module().double()
     q, k, v, x = random_inputs(generator)
     windowed = build("none", **SHAPE, window="sliding").tables(torch.arange(LENGTH))
     with pytest.raises(PosextError, match="window needs scores"):
-        attention.attend(q, k, v, module(x.float(), windowed))
+        attention.attend(q, k, v, module(x, windowed))
