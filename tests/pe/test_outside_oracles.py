@@ -174,7 +174,9 @@ def test_path_equals_that_of_flash_linear_attention(generator, monkeypatch, name
     torch.testing.assert_close(ours, exact.transpose(1, 2), atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["stick_breaking", "cope", "dape", "pope", "wall", "path_fox"])
+@pytest.mark.parametrize(
+    "name", ["stick_breaking", "cope", "dape", "pope", "wall", "path_fox", "grape_a"]
+)
 def test_gradients_without_softmax_reach_every_parameter(generator, name):
     config = ModelConfig("test", n_layers=2, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3)
     torch.manual_seed(0)

@@ -173,7 +173,30 @@ def test_path_keeps_its_precision_in_float32_over_thousands_of_tokens(generator)
         torch.testing.assert_close(ours[:, :, n - 1800].double(), exact, atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["wall", "path", "path_fox"])
+def test_grape_a_equals_the_formula(generator):
+    q, k, v, x = random_inputs(generator)
+    ours, (module,) = attended(generator, "grape_a", q, k, v, x)
+    omega = torch.log(1 + module.omega_H.exp())
+
+    def gate(x, direction):
+        return torch.log(1 + (direction @ x / direction.norm() / math.sqrt(8)).exp())
+
+    def logit(b, h, n, m):
+        rate = gate(q[b, h, n], module.query_HD[h]) + gate(k[b, h, m], module.key_HD[h])
+        slope = (2**-4, 2**-8)[h] * omega[h] * rate  # of two heads
+        return (q[b, h, n] @ k[b, h, m] / math.sqrt(8) - (n - m) * slope).detach()
+
+    torch.testing.assert_close(ours, from_logits(logit, v), atol=1e-12, rtol=1e-10)
+
+
+def test_grape_a_starts_at_the_slopes_of_alibi_times_its_gates():
+    module = build("grape_a", **SHAPE).make_layer_module()
+    zeros = torch.zeros(1, 2, 1, 8)
+    start = [math.log(2) * slope for slope in (2**-4, 2**-8)]
+    assert module.slope(zeros, module.key_HD).flatten().tolist() == pytest.approx(start)
+
+
+@pytest.mark.parametrize("name", ["wall", "path", "path_fox", "grape_a"])
 def test_own_scores_refuse_a_window(generator, name):
     with pytest.raises(PosextError, match="window needs scores that are products of queries"):
         build(name, **SHAPE, window="sliding")
