@@ -81,7 +81,7 @@ def test_sink_joins_the_softmax_of_every_scheme(scheme, length, monkeypatch):
         q, k, v = heads.unbind(0)
         q = attention.turned_queries(q, tables)
         k = attention.turned_keys(k, tables)
-        scores = attention.scores(q, k, None).double()
+        scores = attention.scores(q, k).double()
         if tables.bias is not None:
             scores = scores + attention.bias_rows(tables, tables.bias, 0, length)
         scores = scores.masked_fill(torch.ones(length, length).bool().triu(1), -math.inf)

@@ -3,9 +3,9 @@
 Dense scores for short contexts on a CPU and for few queries anywhere: short ones compile into fewer
 passes over memory than the backward pass of the fused kernel.
 Otherwise torch's fused causal attention, memory linear in length; a bias by key alone is folded
-into extra head dimensions of it, exact under softmax. Any other bias, key groups, or weights other
-than a softmax: dense scores as long as all of them fit, then a chunk of queries at a time, memory
-linear in length.
+into extra head dimensions of it, exact under softmax. Any other bias, key groups, scores that are
+no products, or weights other than a softmax: dense scores as long as all of them fit, then a chunk
+of queries at a time, memory linear in length.
 
 Shape suffixes: B batch, H heads, T tokens, D head_dim, R rotary pairs, Q queries, K keys, P parts.
 """
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from posext.model.loss import capped
-from posext.model.queries_and_keys import turned_keys, turned_queries
+from posext.model.queries_and_keys import turned_keys, turned_queries, wide
 from posext.pe.tables import AttentionTables, DenseBias, DistanceBias, KeyBias, PairBias
 from posext.utils.errors import PosextError
 
@@ -81,9 +81,11 @@ def attend(
         Attended values, (B, H, `last` or T, D).
 
     Raises:
-        PosextError: The tables hold an `attention_fn`, and key groups or a sink; no kernel computes
-            that.
+        PosextError: The tables hold an `attention_fn`, and key groups or a sink, or `score_rows`
+            and key groups; no kernel computes that.
     """
+    if tables.score_rows is not None and tables.key_groups:
+        raise PosextError("a window needs scores that are products of queries and keys")
     if tables.attention_fn is not None and (tables.key_groups or tables.sink_H is not None):
         what = "a window" if tables.key_groups else "a sink"
         raise PosextError(f"{what} needs attention weights that are a softmax of scores")
@@ -94,17 +96,18 @@ def attend(
         return chunk_queries(attend_key_groups, q_BHTD, k_BHTD, v_BHTD, tables, first)
     q_BHTD = turned_queries(q_BHTD, tables)
     k_BHTD = turned_keys(k_BHTD, tables)
-    foldable = tables.sink_H is None and tables.softcap is None
-    foldable &= tables.bias is None or isinstance(tables.bias, KeyBias)
+    foldable = tables.bias is None or isinstance(tables.bias, KeyBias)
+    beyond_fused = (tables.sink_H, tables.softcap, tables.score_rows, tables.attention_fn)
+    fusible = foldable and all(part is None for part in beyond_fused)
     few_queries = first >= length / 2 or (on_cpu and length <= EXPLICIT_LENGTH)
-    if tables.attention_fn is not None or not foldable or few_queries:
+    if not fusible or few_queries:
         return chunk_queries(attend_dense, q_BHTD, k_BHTD, v_BHTD, tables, first)
     with torch.autocast(q_BHTD.device.type, enabled=False):
         qkv = promote(q_BHTD, k_BHTD, v_BHTD)
         if isinstance(tables.bias, KeyBias):
             attended_BHTD = attend_folded_bias(*qkv, tables.bias)
         else:
-            attended_BHTD = F.scaled_dot_product_attention(*qkv, is_causal=True)
+            attended_BHTD = attend_fused(*qkv)
         return attended_BHTD[:, :, first:].to(v_BHTD.dtype)
 
 
@@ -141,11 +144,30 @@ def chunk_queries(
         return torch.cat(chunks[::-1], dim=2).to(v_BHTD.dtype)
 
 
-def scores(q_BHQD: Tensor, k_BHKD: Tensor, softcap: float | None) -> Tensor:
-    """Return q k / sqrt(head_dim), capped: (B, H, Q, K), at least float32."""
+def scores(q_BHQD: Tensor, k_BHKD: Tensor) -> Tensor:
+    """Return q k / sqrt(head_dim): (B, H, Q, K), at least float32."""
     products_BHQK = q_BHQD @ k_BHKD.transpose(-1, -2)
     dtype = torch.promote_types(products_BHQK.dtype, torch.float32)
-    return capped(products_BHQK.to(dtype) * q_BHQD.shape[-1] ** -0.5, softcap)
+    return products_BHQK.to(dtype) * q_BHQD.shape[-1] ** -0.5
+
+
+def row_scores(
+    q_BHTD: Tensor, k_BHTD: Tensor, tables: AttentionTables
+) -> Callable[[int, int], Tensor]:
+    """Return a function of (start, stop): the scores of these queries for all keys before `stop`.
+
+    Scores of the scheme's own are computed in at least float32.
+    """
+    if tables.score_rows is None:
+        return lambda start, stop: scores(q_BHTD[:, :, start:stop], k_BHTD[:, :, :stop])
+    with torch.autocast(q_BHTD.device.type, enabled=False):
+        own_rows = tables.score_rows(wide(q_BHTD), wide(k_BHTD))
+
+    def rows(start: int, stop: int) -> Tensor:
+        with torch.autocast(q_BHTD.device.type, enabled=False):
+            return own_rows(start, stop)
+
+    return rows
 
 
 def softmax(scores_BHQK: Tensor, sink_H: Tensor | None) -> Tensor:
@@ -160,15 +182,17 @@ def attend_dense(
     q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, tables: AttentionTables
 ) -> Callable[[int, int], Tensor]:
     """Kernel with a full matrix of scores, weights in float32. Memory: queries times keys."""
+    score_rows = row_scores(q_BHTD, k_BHTD, tables)
 
     def attend_range(start: int, stop: int) -> Tensor:
-        q_BHQD = q_BHTD[:, :, start:stop]
-        scores_BHQK = scores(q_BHQD, k_BHTD[:, :, :stop], tables.softcap)
+        scores_BHQK = capped(score_rows(start, stop), tables.softcap)
         ones_QK = torch.ones(scores_BHQK.shape[-2:], dtype=torch.bool, device=q_BHTD.device)
         masked_QK = ones_QK.triu(start + 1)
         if tables.attention_fn is not None:
             bias_HQK = None if tables.bias is None else bias_rows(tables, tables.bias, start, stop)
-            weights_BHQK = tables.attention_fn(q_BHQD, scores_BHQK, bias_HQK, masked_QK)
+            weights_BHQK = tables.attention_fn(
+                q_BHTD[:, :, start:stop], scores_BHQK, bias_HQK, masked_QK
+            )
         else:
             # a constant along a row cancels in the softmax, unless a sink takes part in it
             if isinstance(tables.bias, KeyBias) and tables.sink_H is None:
@@ -205,7 +229,7 @@ def attend_key_groups(
             end = stop if group.first is None else min(stop, group.first)
             keys_1K = torch.arange(begin, max(begin, end), device=q_BHTD.device)
             attended_QK = group.mask_mod(queries_Q1, keys_1K) & (keys_1K <= queries_Q1)
-            scores_BHQK = scores(q[:, :, start:stop], k[:, :, begin:end], tables.softcap)
+            scores_BHQK = capped(scores(q[:, :, start:stop], k[:, :, begin:end]), tables.softcap)
             if bias_HQK is not None:
                 scores_BHQK = scores_BHQK + bias_HQK[..., begin:end]
             all_scores.append(scores_BHQK.masked_fill(~attended_QK, -math.inf))
@@ -214,6 +238,19 @@ def attend_key_groups(
         return weights_BHQK @ torch.cat(all_values, dim=2)
 
     return attend_range
+
+
+def attend_fused(
+    q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, scale: float | None = None
+) -> Tensor:
+    """Fused attention, scores times `scale`; None: 1/sqrt(D).
+
+    Fast kernels need values as wide as keys, so narrower ones are padded.
+    """
+    missing = q_BHTD.shape[-1] - v_BHTD.shape[-1]
+    padded = F.pad(v_BHTD, (0, missing)) if missing else v_BHTD
+    attended = F.scaled_dot_product_attention(q_BHTD, k_BHTD, padded, is_causal=True, scale=scale)
+    return attended[..., : v_BHTD.shape[-1]]
 
 
 def attend_folded_bias(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, bias: KeyBias) -> Tensor:
@@ -228,14 +265,9 @@ def attend_folded_bias(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, bias: Key
     expanded = (batch, heads, length, extra_dims)
     ones = F.pad(torch.ones_like(parts_HKP), (0, extra_dims - n_parts)).expand(expanded)
     parts = F.pad(parts_HKP, (0, extra_dims - n_parts)).expand(expanded)
-    attended = F.scaled_dot_product_attention(
-        torch.cat((q_BHTD, ones), dim=-1),
-        torch.cat((k_BHTD, parts), dim=-1),
-        F.pad(v_BHTD, (0, extra_dims)),
-        is_causal=True,
-        scale=dim**-0.5,
-    )
-    return attended[..., :dim]
+    q_BHTD = torch.cat((q_BHTD, ones), dim=-1)
+    k_BHTD = torch.cat((k_BHTD, parts), dim=-1)
+    return attend_fused(q_BHTD, k_BHTD, v_BHTD, dim**-0.5)
 
 
 def relative_to_last_key(bias: KeyBias) -> Tensor:

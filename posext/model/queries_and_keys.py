@@ -1,4 +1,4 @@
-"""Norm, rotation and temperature of queries and keys, as the tables of a scheme say.
+"""Norm, rotation, map and temperature of queries and keys, as the tables of a scheme say.
 
 Shape suffixes: B batch, H heads, T tokens, D head_dim, R rotary pairs.
 """
@@ -63,10 +63,12 @@ def wide(x_BHTD: Tensor) -> Tensor:
 def turned_queries(
     q_BHTD: Tensor, tables: AttentionTables, rotation: Rotation | None = None
 ) -> Tensor:
-    """Normalize, rotate and scale queries; `rotation` replaces that of the tables."""
+    """Normalize, rotate, map and scale queries; `rotation` replaces that of the tables."""
     norm = tables.qk_norm
     gain = None if norm is None else norm.query_gain
     turned = turned_by(q_BHTD, tables, rotation or tables.rotation, 1, gain)
+    if tables.query_map is not None:
+        turned = tables.query_map(turned)
     if tables.logit_scale is None:
         return turned
     return (wide(turned) * tables.logit_scale[..., None]).to(turned.dtype)
@@ -75,10 +77,11 @@ def turned_queries(
 def turned_keys(
     k_BHTD: Tensor, tables: AttentionTables, rotation: Rotation | None = None
 ) -> Tensor:
-    """Normalize and rotate keys; `rotation` replaces that of the tables."""
+    """Normalize, rotate and map keys; `rotation` replaces that of the tables."""
     norm = tables.qk_norm
     gain = None if norm is None else norm.key_gain
-    return turned_by(k_BHTD, tables, rotation or tables.rotation, -1, gain)
+    turned = turned_by(k_BHTD, tables, rotation or tables.rotation, -1, gain)
+    return turned if tables.key_map is None else tables.key_map(turned)
 
 
 def turned_by(

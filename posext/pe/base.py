@@ -79,6 +79,7 @@ class PositionalEncoding(nn.Module):
         inherited_settings: Settings that an extension takes from the run unless they are given.
         own_weights: Attention weights are not a softmax of scores and a bias, so no window or sink
             applies.
+        own_scores: Attention scores are not products of queries and keys, so no window applies.
         family: Kind of scheme; an extension replaces a scheme of the same family.
         relative: Attention logits depend on distances only, so shifted positions change nothing.
         length_dependent: Logits at a position depend on the length of the whole context.
@@ -96,6 +97,7 @@ class PositionalEncoding(nn.Module):
     former_settings: ClassVar[dict[str, str]] = {}
 
     own_weights: ClassVar[bool] = False
+    own_scores: ClassVar[bool] = False
     family: str = "none"
     relative: bool = True
     length_dependent = False

@@ -100,12 +100,17 @@ class AttentionTables(NamedTuple):
         bias: Term that is added to the scaled attention logits.
         logit_scale: Factor on the logits q k / sqrt(head_dim) by query, float32 (T,) or (H, T).
         gain_D: Factor on queries and on keys after their rotation, float32.
+        query_map: Maps queries after norm, rotation and gain to those of the scores, of any width.
+        key_map: Maps keys likewise.
         qk_norm: Norm of queries and keys; None for none.
         sink_H: Logit that joins the softmax of every query and has no value, float32 (H,).
         gate_BHTW: Factor on the attended values, by query.
         softcap: c of c tanh(x / c) on the scaled logits, before the bias; of the network, not of a
             scheme.
         key_groups: Disjoint groups of keys; empty: one group, all keys under the causal mask.
+        score_rows: Maps (q_BHTD, k_BHTD) as mapped above, in at least float32, to a function of
+            (start, stop): the scaled scores_BHQK of queries `start` to `stop` for all keys before
+            `stop`, anything finite for keys after the query. None: q k / sqrt(head_dim).
         attention_fn: Maps (rotated q_BHQD, scaled scores_BHQK, bias_HQK or None, masked_QK, True
             for each key after the query) to weights_BHQK; None: softmax of scores + bias.
     """
@@ -115,9 +120,12 @@ class AttentionTables(NamedTuple):
     bias: KeyBias | DistanceBias | PairBias | DenseBias | None = None
     logit_scale: Tensor | None = None
     gain_D: Tensor | None = None
+    query_map: Callable[[Tensor], Tensor] | None = None
+    key_map: Callable[[Tensor], Tensor] | None = None
     qk_norm: QKNorm | None = None
     sink_H: Tensor | None = None
     gate_BHTW: Tensor | None = None
     softcap: float | None = None
     key_groups: tuple[KeyGroup, ...] = ()
+    score_rows: Callable[[Tensor, Tensor], Callable[[int, int], Tensor]] | None = None
     attention_fn: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor] | None = None

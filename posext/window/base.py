@@ -24,6 +24,11 @@ class Window(Modifier):
                 "a window needs attention weights that are a softmax of scores, "
                 f"not those of {type(scheme).__name__}"
             )
+        if scheme.own_scores and type(self) is not Window:
+            raise PosextError(
+                "a window needs scores that are products of queries and keys, "
+                f"not those of {type(scheme).__name__}"
+            )
         if self.remaps and scheme.family not in ("rotary", "none"):
             raise PosextError(
                 f"{type(self).__name__} sees keys at other rotary positions than their own, "

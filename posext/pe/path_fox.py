@@ -1,0 +1,16 @@
+"""PaTH-FoX: PaTH with the forget gates of FoX."""
+
+from torch import nn
+
+from posext.pe.fox import ForgetGate
+from posext.pe.path import PaTH
+
+
+class PaTHFoX(PaTH):
+    """Adds FoX's logarithms of forget gates to the scores of PaTH (Yang et al. 2025)."""
+
+    paper = "arXiv:2505.16381"
+    stages = frozenset({"trained"})
+
+    def make_layer_modules(self) -> list[nn.Module]:
+        return [*super().make_layer_modules(), ForgetGate(self.shape.d_model, self.shape.n_heads)]
