@@ -132,7 +132,7 @@ TRAIN_NETWORK = [
         "_target_ 'nowhere.Own' cannot be found",
     ),
     (["+pe=rope", "+window=wide"], "unknown window=wide; choose one of chunk, dca"),
-    (["+pe=rope", "+window=narrow"], "self_extend, sinks, sliding\n"),  # and nothing after them
+    (["+pe=rope", "+window=narrow"], "sinks, sliding, string\n"),  # and nothing after them
     (["+pe=alibi", "+window=rerope"], "so it needs a rotary scheme, not one of the family bias"),
     (
         ["+pe=rope", "+position_ids=pose", "position_ids.multiple=0"],
