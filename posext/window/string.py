@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from posext.pe.base import Shape
+from posext.pe.base import Shape, last_keys
 from posext.pe.tables import KeyGroup
 from posext.utils.errors import PosextError
 from posext.utils.ranges import Auto, Count
-from posext.window.base import Rotate, Window, far, near
+from posext.window.base import Rotate, Window, far
 
 
 class STRING(Window):
@@ -50,7 +50,7 @@ class STRING(Window):
 
     def key_groups(self, positions_T: Tensor, rotate: Rotate) -> tuple[KeyGroup, ...]:
         shift = self.shifted_offset - self.local_value
-        near_keys = KeyGroup(near(self.shifted_offset), span=self.shifted_offset)
+        near_keys = last_keys(self.shifted_offset)
         far_keys = KeyGroup(
             far(self.shifted_offset), rotate(positions_T - shift), rotate(positions_T)
         )
