@@ -97,7 +97,8 @@ class AttentionTables(NamedTuple):
         positions_T: Positions of the tokens, int64.
         rotation: Rotation of queries and keys.
         bias: Term that is added to the scaled attention logits.
-        logit_scale: Factor on the logits q k / sqrt(head_dim) by query, float32 (T,) or (H, T).
+        logit_scale: Factor on the logits q k / sqrt(head_dim) by query, float32 (T,), (H, T) or
+            (B, H, T).
         gain_D: Factor on queries and on keys after their rotation, float32.
         qk_norm: Norm of queries and keys; None for none.
         sink_H: Logit that joins the softmax of every query and has no value, float32 (H,).
