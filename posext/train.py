@@ -205,12 +205,12 @@ def load_corpus(run: Run, processes: int, progress: bool) -> tuple[dataset.Data,
             longest training length, or the held-out documents are too short for the curve.
     """
     lengths = run.schedule
-    for _, length in lengths.stages:
-        sequences = run.config.tokens_per_step // length
+    for stage in lengths.stages:
+        sequences = run.config.tokens_per_step // stage.length
         if sequences < processes:
             raise PosextError(
                 f"{processes} processes cannot share {sequences} sequences "
-                f"of {length} tokens a step"
+                f"of {stage.length} tokens a step"
             )
     tokens = dataset.load_data(run.config.data, progress)
     for split in (tokens.train, tokens.validation):

@@ -89,7 +89,7 @@ def operations(config: DictConfig) -> float:
     model = ModelConfig(**{**config.model, "path": None})
     begin = 0
     total = 0.0
-    for end, length in schedule(LengthConfig(stages), config.train_length, config.steps).stages:
+    for end, length, _ in schedule(LengthConfig(stages), config.train_length, config.steps).stages:
         tokens = (end - begin) * config.tokens_per_step
         total += 3 * tokens * forward(model, length, config.data.vocab_size)
         begin = end

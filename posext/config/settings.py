@@ -78,6 +78,8 @@ class StageConfig:
 
     multiple: Count = 1  # of train_length
     share: PositiveShare = 1.0  # of the steps
+    # of its length: the last keys that a query attends to; after training, it attends to all
+    window: PositiveShare = 1.0
 
 
 @dataclass
@@ -227,6 +229,15 @@ class TrainConfig:
         if multiples[0] != 1 or multiples != sorted(multiples):
             raise PosextError(
                 f"the multiples of length.stages must start at 1 and never fall, not {multiples}"
+            )
+        windows = [
+            checked("length.stages.window", stage.window, PositiveShare)
+            for stage in self.length.stages
+        ]
+        if self.model.path is not None and min(windows) < 1:
+            raise PosextError(
+                f"the windows of length.stages must be 1 for a checkpoint of transformers, whose "
+                f"attention has none, not {windows}"
             )
 
     def check_name(self) -> None:

@@ -39,7 +39,12 @@ __all__ = [
 
 # What stored runs name, and its name now.
 FORMER_CHOICES = {("window", "window"): "sliding"}
-FORMER_TARGETS = {"posext.window.window.SlidingWindow": "posext.window.sliding.SlidingWindow"}
+FORMER_TARGETS = {
+    "posext.window.window.SlidingWindow": "posext.window.sliding.SlidingWindow",
+    "posext.normalizer.Softpick": "posext.normalizer.softpick.Softpick",
+    "posext.normalizer.Sigmoid": "posext.normalizer.sigmoid.Sigmoid",
+    "posext.normalizer.Entmax": "posext.normalizer.entmax.Entmax",
+}
 
 Kind = TypeVar("Kind", PositionalEncoding, Modifier)
 

@@ -13,7 +13,15 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from posext.pe.tables import AttentionTables, DenseBias, DistanceBias, KeyBias, PairBias, Rotation
+from posext.pe.tables import (
+    AttentionTables,
+    DenseBias,
+    DistanceBias,
+    KeyBias,
+    KeyGroup,
+    PairBias,
+    Rotation,
+)
 from posext.utils.errors import PosextError
 from posext.utils.ranges import AtLeastTwo, Count, checked
 
@@ -31,6 +39,7 @@ __all__ = [
     "Shape",
     "check_whole",
     "distances",
+    "last_keys",
 ]
 
 # The values that `stages` may hold, each with its meaning.
@@ -89,6 +98,7 @@ class PositionalEncoding(nn.Module):
         trained_length: Longest context length in tokens that training has reached.
         progress: Completed share of the training steps, 0 to 1.
         rng_key: (seed, step) of the current training step; None in evaluation.
+        stage_window: The last keys that a query attends to in this stage of training; None: all.
     """
 
     paper: ClassVar[str] = ""
@@ -111,6 +121,7 @@ class PositionalEncoding(nn.Module):
         self.trained_length = shape.original_length
         self.progress = 1.0
         self.rng_key: tuple[int, int] | None = None
+        self.stage_window: int | None = None
 
     def set_progress(
         self,
@@ -118,6 +129,7 @@ class PositionalEncoding(nn.Module):
         trained_length: int,
         progress: float = 1.0,
         rng_key: tuple[int, int] | None = None,
+        stage_window: int | None = None,
     ) -> None:
         """Set the state of training. The trainer calls this before every step.
 
@@ -127,10 +139,12 @@ class PositionalEncoding(nn.Module):
             trained_length: Longest context length reached, in tokens.
             progress: Completed share of the training steps.
             rng_key: (seed, step), the key of random training-time positions; None in evaluation.
+            stage_window: The last keys that a query attends to, its own included; None: all.
         """
         self.trained_length = trained_length
         self.progress = progress
         self.rng_key = rng_key
+        self.stage_window = stage_window
 
     def layers(self, count: int) -> "list[PositionalEncoding]":
         """Return the scheme of each of `count` layers. Layers with the same scheme share tables."""
@@ -190,6 +204,8 @@ class PositionalEncoding(nn.Module):
         tables = AttentionTables(positions_T, rotation, self.bias(positions_T))
         for modifier in cast("list[Modifier]", self.modifiers.values()):
             tables = modifier.apply(tables, self)
+        if self.stage_window is not None:
+            tables = tables._replace(key_groups=(last_keys(self.stage_window),))
         return tables
 
     def attach(self, group: str, modifier: "Modifier") -> None:
@@ -262,6 +278,11 @@ class PositionIds(Modifier):
     def effective_length(self, length: int) -> int:
         """Return the largest position + 1 that training at `length` tokens may meet."""
         return length
+
+
+def last_keys(size: int) -> KeyGroup:
+    """Return the group of the last `size` keys of every query, its own included."""
+    return KeyGroup(lambda queries_Q1, keys_1K: queries_Q1 - keys_1K < size, span=size)
 
 
 def distances(positions_K: Tensor) -> Tensor:

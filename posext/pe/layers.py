@@ -98,10 +98,15 @@ class Layers(PositionalEncoding):
         trained_length: int,
         progress: float = 1.0,
         rng_key: tuple[int, int] | None = None,
+        stage_window: int | None = None,
     ) -> None:
-        super().set_progress(trained_length=trained_length, progress=progress, rng_key=rng_key)
-        for kind in self.schemes():
-            kind.set_progress(trained_length=trained_length, progress=progress, rng_key=rng_key)
+        for set_progress in (super().set_progress, *(kind.set_progress for kind in self.schemes())):
+            set_progress(
+                trained_length=trained_length,
+                progress=progress,
+                rng_key=rng_key,
+                stage_window=stage_window,
+            )
 
     def attach(self, group: str, modifier: Modifier) -> None:
         if group == "position_ids":

@@ -98,7 +98,8 @@ class AttentionTables(NamedTuple):
         positions_T: Positions of the tokens, int64 or float64.
         rotation: Rotation of queries and keys.
         bias: Term that is added to the scaled attention logits.
-        logit_scale: Factor on the logits q k / sqrt(head_dim) by query, float32 (T,) or (H, T).
+        logit_scale: Factor on the logits q k / sqrt(head_dim) by query, float32 (T,), (H, T) or
+            (B, H, T).
         gain_D: Factor on queries and on keys after their rotation, float32.
         query_map: Maps queries after norm, rotation and gain to those of the scores, of any width.
         key_map: Maps keys likewise.

@@ -65,6 +65,10 @@ def untrained(run: Run, vocab_size: int) -> GPT:
 def set_stage(
     scheme: PositionalEncoding, run: Run, step: int, rng_key: tuple[int, int] | None
 ) -> None:
-    """Tell a scheme the length reached and the progress at a step, and (seed, step) for draws."""
-    reached = scheme.effective_length(run.schedule.trained_length_at(step))
-    scheme.set_progress(trained_length=reached, progress=step / run.last_step, rng_key=rng_key)
+    """Tell a scheme the stage and the progress at a step, and (seed, step) for draws."""
+    scheme.set_progress(
+        trained_length=scheme.effective_length(run.schedule.trained_length_at(step)),
+        progress=step / run.last_step,
+        rng_key=rng_key,
+        stage_window=run.schedule.window_at(step),
+    )

@@ -28,7 +28,7 @@ from posext.config import TrainConfig
 from posext.model.gpt import GPT
 from posext.pe import PositionalEncoding, Shape, from_config
 from posext.runs.stored_config import stored_config, with_types
-from posext.training.schedules import LengthSchedule, schedule
+from posext.training.schedules import LengthSchedule, check_windows, schedule
 from posext.utils.atomic import digest, write_text
 from posext.utils.errors import PosextError
 from posext.utils.trees import flat
@@ -225,11 +225,13 @@ def prepare_run(config: TrainConfig, write: bool = True) -> Run:
         The run.
 
     Raises:
-        PosextError: The folder has another config, the scheme cannot be built, or it ends below
-            the longest training length. Nothing is written then.
+        PosextError: The folder has another config, the scheme cannot be built, takes no window of
+            a stage, or ends below the longest training length. Nothing is written then.
     """
     run = Run(Path(config.results) / str(config.name), config)
-    end = run.scheme().max_length
+    scheme = run.scheme()
+    check_windows(run.schedule, scheme, config.model.n_layers)
+    end = scheme.max_length
     longest = run.schedule.longest
     if end is not None and end < longest:
         raise PosextError(

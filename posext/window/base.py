@@ -53,11 +53,6 @@ class Window(Modifier):
         return ()
 
 
-def near(size: int) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the mask of the last `size` keys, the query's own included."""
-    return lambda queries_Q1, keys_1K: queries_Q1 - keys_1K < size
-
-
 def far(size: int) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the mask of the keys before the last `size` ones."""
     return lambda queries_Q1, keys_1K: queries_Q1 - keys_1K >= size

@@ -5,10 +5,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from posext.pe.base import Shape
+from posext.pe.base import Shape, last_keys
 from posext.pe.tables import KeyGroup
 from posext.utils.ranges import Auto, Count
-from posext.window.base import Rotate, Window, near
+from posext.window.base import Rotate, Window
 
 
 class LambdaMask(Window):
@@ -37,8 +37,8 @@ class LambdaMask(Window):
         n_starting = self.n_starting
         capped = rotate(torch.full_like(positions_T, n_local))
         origin = rotate(torch.zeros_like(positions_T))
-        last_keys = KeyGroup(near(n_local), span=n_local)
+        near_keys = last_keys(n_local)
         first_keys = KeyGroup(
             lambda n, m: (n - m >= n_local) & (m < n_starting), capped, origin, first=n_starting
         )
-        return last_keys, first_keys
+        return near_keys, first_keys

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from posext.pe.base import Shape
+from posext.pe.base import Shape, last_keys
 from posext.pe.tables import KeyGroup
 from posext.utils.ranges import AtLeastOne, Auto, Count
-from posext.window.base import Rotate, Window, far, near
+from posext.window.base import Rotate, Window, far
 
 
 class LeakyReRoPE(Window):
@@ -45,6 +45,6 @@ class LeakyReRoPE(Window):
             k = float(self.k)
         keys_T = positions_T.double() / k
         queries_T = keys_T + self.w * (1 - 1 / k)
-        near_keys = KeyGroup(near(self.w), span=self.w)
+        near_keys = last_keys(self.w)
         far_keys = KeyGroup(far(self.w), rotate(queries_T), rotate(keys_T))
         return near_keys, far_keys

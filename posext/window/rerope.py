@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from posext.pe.base import Shape
+from posext.pe.base import Shape, last_keys
 from posext.pe.tables import KeyGroup
 from posext.utils.ranges import Auto, Count
-from posext.window.base import Rotate, Window, far, near
+from posext.window.base import Rotate, Window, far
 
 
 class ReRoPE(Window):
@@ -30,6 +30,6 @@ class ReRoPE(Window):
     def key_groups(self, positions_T: Tensor, rotate: Rotate) -> tuple[KeyGroup, ...]:
         capped = rotate(torch.full_like(positions_T, self.w))
         origin = rotate(torch.zeros_like(positions_T))
-        near_keys = KeyGroup(near(self.w), span=self.w)
+        near_keys = last_keys(self.w)
         far_keys = KeyGroup(far(self.w), capped, origin)
         return near_keys, far_keys

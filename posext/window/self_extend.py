@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from posext.pe.base import Shape
+from posext.pe.base import Shape, last_keys
 from posext.pe.tables import KeyGroup
 from posext.utils.ranges import Auto, Count
-from posext.window.base import Rotate, Window, far, near
+from posext.window.base import Rotate, Window, far
 
 
 class SelfExtend(Window):
@@ -45,7 +45,7 @@ class SelfExtend(Window):
         group = self.group_size or self.smallest_group(len(positions_T))
         keys_T = positions_T // group
         queries_T = keys_T + self.neighbor_size - self.neighbor_size // group
-        near_keys = KeyGroup(near(self.neighbor_size), span=self.neighbor_size)
+        near_keys = last_keys(self.neighbor_size)
         far_keys = KeyGroup(far(self.neighbor_size), rotate(queries_T), rotate(keys_T))
         return near_keys, far_keys
 

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from posext.pe.base import Shape
+from posext.pe.base import Shape, last_keys
 from posext.pe.tables import KeyGroup
 from posext.utils.ranges import Auto, Count
-from posext.window.base import Rotate, Window, near
+from posext.window.base import Rotate, Window
 
 
 class SlidingWindow(Window):
@@ -27,4 +27,4 @@ class SlidingWindow(Window):
         self.size = shape.original_length if size == "auto" else size
 
     def key_groups(self, positions_T: Tensor, rotate: Rotate) -> tuple[KeyGroup, ...]:
-        return (KeyGroup(near(self.size), span=self.size),)
+        return (last_keys(self.size),)

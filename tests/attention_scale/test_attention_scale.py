@@ -35,6 +35,8 @@ FORMULAS = {
     "yarn at 8": ({"factor": 8}, lambda n, length: 1.459129),
     "drope": ({}, lambda n, length: 1 + 0.412 * math.log(max(1, length / L))),
     "drope at 8": ({"factor": 8, "c": 0.103}, lambda n, length: 1.214183),
+    "headscale": ({}, lambda n, length: 1.2),
+    "headscale from 1.8": ({"start": 1.8}, lambda n, length: 1.8),
     "ssmax": ({"start": 0.43}, lambda n, length: 0.43 * math.log(n + 1)),
 }
 
@@ -58,6 +60,26 @@ def test_logit_scale_multiplies_scores_but_not_the_bias():
             block.attention.qkv.weight[:32] *= (0.1 * math.log(4) + 1) ** 2
     tokens = torch.arange(20)[None]
     torch.testing.assert_close(model(tokens), plain(tokens))
+
+
+def test_headscale_multiplies_the_scores_of_each_head():
+    """Larger queries of a head equal its factor, which is 1 where less is learned."""
+    factors = torch.tensor([0.4, 1.0, 1.7, 3.0])
+    model = GPT(CONFIG, 50, build("none", **SHAPE, attention_scale="headscale")).initialize(0)
+    plain = GPT(CONFIG, 50, build("none", **SHAPE)).initialize(0)
+    tokens = torch.arange(20)[None]
+    uniform = GPT(CONFIG, 50, build("none", **SHAPE)).initialize(0)
+    with torch.no_grad():
+        for block in uniform.blocks:
+            block.attention.qkv.weight[:32] *= 1.2
+        torch.testing.assert_close(model(tokens), uniform(tokens))
+        for block in model.blocks:
+            block.attention.order[0].factor_H.copy_(factors)
+        for block in plain.blocks:
+            block.attention.qkv.weight[:32] *= factors.clamp(min=1).repeat_interleave(8)[:, None]
+    torch.testing.assert_close(model(tokens), plain(tokens))
+    model(tokens)[0, -1, 0].backward()
+    assert (model.blocks[0].attention.order[0].factor_H.grad != 0).all()
 
 
 @pytest.mark.parametrize("choice", [name for name in names("attention_scale") if name != "none"])

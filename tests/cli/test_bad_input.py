@@ -101,6 +101,14 @@ TRAIN_LENGTHS = [
     ),
     (["+pe=learned", "pe.max_length=8"], "learned ends at 8, but training goes to 16 tokens"),
     (["+pe=learned", "length=progressive"], "learned ends at 16, but training goes to 64 tokens"),
+    (
+        ["+pe=rope", "length.stages=[{window:0}]"],
+        "length.stages.window must be a number above 0 and at most 1, not 0.0",
+    ),
+    (
+        ["+pe=rope", "+window=sliding", "length=window"],
+        "the windows of length.stages go with no window of a layer, such as SlidingWindow",
+    ),
 ]
 TRAIN_NETWORK = [
     (["+pe=rope", "model.n_heads=5"], "model.n_heads=5 does not divide model.d_model=32"),
@@ -132,7 +140,7 @@ TRAIN_NETWORK = [
         "_target_ 'nowhere.Own' cannot be found",
     ),
     (["+pe=rope", "+window=wide"], "unknown window=wide; choose one of chunk, dca"),
-    (["+pe=rope", "+window=narrow"], "self_extend, sinks, sliding\n"),  # and nothing after them
+    (["+pe=rope", "+window=narrow"], "sinks, sliding, string\n"),  # and nothing after them
     (["+pe=alibi", "+window=rerope"], "so it needs a rotary scheme, not one of the family bias"),
     (
         ["+pe=rope", "+position_ids=pose", "position_ids.multiple=0"],

@@ -223,6 +223,7 @@ def test_kept_checkpoint_has_the_rotary_settings_of_its_own_length(plain, contin
         (["+pe=yarn", "train_length=16"], "was trained to 32 tokens, and this run ends at 16"),
         (["+pe=yarn", "data.tokenizer=bytes"], "has another vocabulary"),
         (["init.optimizer=true"], "init.optimizer=true"),
+        (["+pe=yarn", "length=window"], "must be 1 for a checkpoint of transformers"),
     ],
 )
 def test_what_a_checkpoint_cannot_do_is_refused_in_a_sentence(plain, continued, typed, message):

@@ -32,6 +32,9 @@ ROPE = settings_of("pe", "rope")
             {"_target_": "posext.attention_scale.llama4.Llama4", "strength": 0.5, "floor": 3},
             {"attn_scale": 0.5, "floor_scale": 3},
         ),
+        ("normalizer", {"_target_": "posext.normalizer.Sigmoid", "bias": 0.5}, {"bias": 0.5}),
+        ("normalizer", {"_target_": "posext.normalizer.Softpick"}, {"paper": "arXiv:2504.20966"}),
+        ("normalizer", {"_target_": "posext.normalizer.Entmax"}, {"paper": "arXiv:1905.05702"}),
     ],
 )
 def test_from_config_reads_former_names(group, stored, expected):

@@ -3,7 +3,9 @@
 import torch
 import transformers
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+from transformers.models.llama4.modeling_llama4 import Llama4TextAttention
 
+from posext.model import attention
 from posext.pe import build
 
 LAYERS = 12
@@ -96,3 +98,51 @@ def test_gemma3_interpolates_global_layers_of_a_larger_base():
         kind.set_progress(trained_length=8 * 4096)
     assert_frequencies(ours[0], config, "sliding_attention")
     assert_frequencies(ours[5], config, "full_attention")
+
+
+def test_llama4_chunks_rotary_layers_and_scales_the_others():
+    """As in Scout; Llama4TextAttention is read for the temperature and the norm."""
+    config = transformers.Llama4TextConfig(
+        **SIZES,
+        num_key_value_heads=2,
+        attention_chunk_size=4096,
+        floor_scale=4096,
+        rope_parameters={"rope_type": "default", "rope_theta": 5e5},
+    )
+    ours = kinds("llama4")
+    for index, kind in enumerate(ours):
+        theirs = Llama4TextAttention(config, index)
+        assert theirs.use_rope == (kind.family == "rotary")
+        assert is_local(kind) == (config.layer_types[index] == "chunked_attention")
+        assert hasattr(theirs, "qk_norm") == ("qk_norm" in kind.modifiers)
+        assert ("attention_scale" in kind.modifiers) == (not theirs.use_rope)
+    assert ours[0].modifiers["window"].size == config.attention_chunk_size
+    norm = ours[0].modifiers["qk_norm"].norm
+    assert norm.rotated
+    assert not norm.over_heads
+    assert norm.epsilon == config.rms_norm_eps
+    assert_frequencies(ours[0], config)
+
+
+def test_llama4_layer_without_positions_equals_that_of_transformers():
+    """At chunks of 8 tokens, which the temperature counts; with the weights of theirs."""
+    shape = {**SHAPE, "train_length": 8}
+    config = transformers.Llama4TextConfig(
+        **SIZES, num_key_value_heads=2, floor_scale=8, attn_implementation="eager"
+    )
+    torch.manual_seed(0)
+    theirs = Llama4TextAttention(config, 3)
+    scheme = build("llama4", **shape).layers(4)[3]
+    x = torch.randn(2, 30, 32)
+    masked = torch.full((30, 30), -torch.inf).triu(1)
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.mul_(8)
+        expected, _ = theirs(x, (None, None), masked)
+        q, k, v = (
+            project(x).view(2, 30, 2, 16).transpose(1, 2)
+            for project in (theirs.q_proj, theirs.k_proj, theirs.v_proj)
+        )
+        tables = attention.prepare(scheme.tables(torch.arange(30)))
+        found = theirs.o_proj(attention.attend(q, k, v, tables).transpose(1, 2).flatten(2))
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)

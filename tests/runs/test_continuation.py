@@ -61,6 +61,7 @@ def equal(one: Path, other: Path) -> bool:
         ["+pe=cable", "optimizer=muon"],
         ["+pe=yarn", "length=progressive", "optimizer.schedule=wsd"],
         ["+pe=drope", "pe.share=0.3", "+position_ids=pose"],
+        ["+pe=rope", "length=window"],
     ],
     ids=" ".join,
 )
@@ -161,6 +162,15 @@ def test_continuation_takes_settings_of_its_parent_unless_they_are_chosen(traine
     assert (config.seed, config.pe["base"], config.window["name"]) == (5, 900, "full")
     assert config.learning_rate == 1e-3
     assert config.steps == 1  # 0.15 of 6
+
+
+def test_headscale_is_learned_from_a_run_without_positions(trained, continued):
+    trained("base", "+pe=none", "evaluate=false")
+    typed = ["init=results/runs/base", "+attention_scale=headscale", "train_length=32", "steps=2"]
+    folder, err = continued("mine", *typed, "evaluate=false")
+    assert "not in the parent, so initialized: blocks.0.attention.order.0.factor_H" in err
+    factors = weights(folder)["blocks.0.attention.order.0.factor_H"]
+    assert ((factors != 1.2) & ((factors - 1.2).abs() < 0.1)).all()
 
 
 def test_position_ids_are_inherited_with_the_scheme_alone(trained, continued):

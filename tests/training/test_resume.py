@@ -42,6 +42,7 @@ def trained_steps(name: str) -> list[int]:
     [
         ["+pe=rope", "length=fixed"],
         ["+pe=yarn", "length=progressive"],  # stages end at 8, 9 and 10 steps
+        ["+pe=rope", "length=window"],  # windows of 2, 4, 8 and 16 tokens
         [
             "+pe=learned",
             "length.stages=[{multiple:1,share:0.3},{multiple:2,share:0.7}]",

@@ -54,7 +54,12 @@ def dca(n: int, m: int, length: int) -> float | None:
     return query - m % chunk
 
 
-DISTANCES = [sliding, chunk, sinks, lambda_mask, rerope, leaky_rerope, self_extend, dca]
+def string(n: int, m: int, length: int) -> float | None:
+    """An et al. 2024 at L = 16: S = 5, W = 1."""
+    return n - m if n - m < 5 else n - m - 5 + 1
+
+
+DISTANCES = [sliding, chunk, sinks, lambda_mask, rerope, leaky_rerope, self_extend, dca, string]
 
 
 def reference(q, k, v, distance, inv_freq) -> torch.Tensor:
@@ -108,7 +113,8 @@ def test_window_is_full_up_to_the_training_length(name):
         torch.testing.assert_close(plain, changed)
 
 
-REMAPPINGS = [distance for distance in DISTANCES if distance not in (sliding, chunk)]
+# STRING lowers distances by as much at every length.
+REMAPPINGS = [distance for distance in DISTANCES if distance not in (sliding, chunk, string)]
 
 
 @pytest.mark.parametrize("distance", REMAPPINGS)
@@ -147,6 +153,17 @@ def test_window_hides_far_keys_under_any_scheme(scheme):
     assert ((after - before)[:, :, :14].abs().amax((0, 1, 3)) > 1e-3).all()
 
 
+@pytest.mark.parametrize(
+    ("train_length", "offset", "local"),
+    # L of the paper's TinyLlama and of Llama 3.1, for which the authors take 43,253 and 128
+    [(16, 5, 1), (2048, 682, 128), (131072, 43690, 128)],
+)
+def test_string_defaults_are_those_of_the_paper(train_length, offset, local):
+    window = build("rope", **{**SHAPE, "train_length": train_length}, window="string")
+    string = window.modifiers["window"]
+    assert (string.shifted_offset, string.local_value) == (offset, local)
+
+
 def test_build_refuses_senseless_windows():
     with pytest.raises(
         ValueError, match=r"ReRoPE sees keys at other rotary positions.* not one of the family bias"
@@ -158,5 +175,7 @@ def test_build_refuses_senseless_windows():
         build("rope", **SHAPE, window={"name": "sliding", "size": 0})
     with pytest.raises(ValueError, match="leaves no chunk"):
         build("rope", **SHAPE, window={"name": "dca", "longest": 4, "local": 4})
+    with pytest.raises(ValueError, match=r"local_value=6 exceeds window\.shifted_offset=5"):
+        build("rope", **SHAPE, window={"name": "string", "local_value": 6})
     with pytest.raises(ValueError, match=r"unknown window 'slide'; choose one of chunk, dca, full"):
         build("rope", **SHAPE, window="slide")

@@ -1,0 +1,1 @@
+"""Normalizers of attention scores: one file per choice of `+normalizer=NAME`."""
