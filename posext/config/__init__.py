@@ -14,6 +14,7 @@ from posext.config.corpora import (
     SyntheticData,
     TextData,
 )
+from posext.config.kinds import TRANSFORMER, check_kind
 from posext.config.names import HEADLINE, MODIFIERS, PROTOCOLS, RETRIEVAL
 from posext.config.optimizers import OPTIMIZERS, MuonConfig, OptimizerConfig
 from posext.config.settings import (
@@ -37,6 +38,7 @@ __all__ = [
     "PROTOCOLS",
     "RETRIEVAL",
     "SYNTHETIC_SOURCES",
+    "TRANSFORMER",
     "CopyData",
     "DataConfig",
     "EvaluateConfig",
@@ -54,5 +56,6 @@ __all__ = [
     "TextData",
     "TrackingConfig",
     "TrainConfig",
+    "check_kind",
     "check_lengths",
 ]

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator
 
 from posext.config.continuation import InitConfig
 from posext.config.corpora import CORPORA, DataConfig
+from posext.config.kinds import TRANSFORMER, Kind
 from posext.config.names import MODIFIERS, PROTOCOLS, RETRIEVAL
 from posext.config.optimizers import OPTIMIZERS, OptimizerConfig
 from posext.utils.errors import PosextError
@@ -50,6 +51,7 @@ class ModelConfig:
     # c of c tanh(x / c) on attention scores, before a bias (Gemma 2: 50); null: none
     attention_softcap: Positive | None = None
     logit_softcap: Positive | None = None  # the same on the output's logits (Gemma 2: 30)
+    kind: Kind = TRANSFORMER  # what mixes tokens: attention, or a recurrence with +pe=none alone
 
     def head_width(self) -> int:
         """Return the width of a head. Raises PosextError if the heads do not divide d_model."""
@@ -181,7 +183,9 @@ class TrainConfig:
         return {group: settings for group, settings in chosen.items() if settings is not None}
 
     def title(self) -> str:
-        """Return the scheme with its modifiers, as in rope+logn."""
+        """Return the scheme with its modifiers, as in rope+logn, or the kind of a recurrence."""
+        if self.model.kind != TRANSFORMER:
+            return self.model.kind
         return "+".join(choice["name"] for choice in (self.pe, *self.modifiers().values()))
 
     def check(self) -> None:
