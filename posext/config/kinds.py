@@ -7,7 +7,7 @@ from posext.utils.errors import PosextError
 from posext.utils.ranges import OneOf
 
 TRANSFORMER = "transformer"
-Kind = Annotated[str, OneOf((TRANSFORMER, "gated_deltanet"))]
+Kind = Annotated[str, OneOf((TRANSFORMER, "gated_deltanet", "mamba2"))]
 OF_ATTENTION = ("n_kv_heads", "attention_softcap")  # settings of the model that need attention
 
 

@@ -51,7 +51,7 @@ class ModelConfig:
     # c of c tanh(x / c) on attention scores, before a bias (Gemma 2: 50); null: none
     attention_softcap: Positive | None = None
     logit_softcap: Positive | None = None  # the same on the output's logits (Gemma 2: 30)
-    kind: Kind = TRANSFORMER  # what mixes tokens: attention, or a recurrence with +pe=none alone
+    kind: Kind = "transformer"  # what mixes tokens: attention, or a recurrence with +pe=none alone
 
     def head_width(self) -> int:
         """Return the width of a head. Raises PosextError if the heads do not divide d_model."""

@@ -16,6 +16,7 @@ from posext.config import TRANSFORMER, ModelConfig
 from posext.model.attention import attend, prepare
 from posext.model.gated_deltanet import GatedDeltaNet
 from posext.model.loss import capped, chunked_nll
+from posext.model.mamba2 import Mamba2
 from posext.model.norm import RMSNorm
 from posext.model.recurrence import Decay, ShortConvolution
 from posext.pe.base import PositionalEncoding
@@ -84,6 +85,8 @@ def make_mixer(config: ModelConfig, position_modules: list[nn.Module]) -> nn.Mod
     """Return attention, or the recurrence that the config puts in its place."""
     if config.kind == "gated_deltanet":
         return GatedDeltaNet(config)
+    if config.kind == "mamba2":
+        return Mamba2(config)
     return Attention(config, position_modules)
 
 
