@@ -98,7 +98,7 @@ def configuration() -> str:
         rows = [
             (f"`{prefix}{s.name}`", s.type, s.default, s.meaning or meanings.get(s.name, ""))
             for s in own_settings(name) or known.get(name, [])
-            if not s.section and s.name not in ("source", "kind")
+            if not s.section and f"{prefix}{s.name}" not in ("data.source", "optimizer.kind")
         ]
         if not rows:
             continue

@@ -14,13 +14,13 @@ from posext.config.corpora import (
     SyntheticData,
     TextData,
 )
+from posext.config.model import TRANSFORMER, ModelConfig, check_kind
 from posext.config.names import HEADLINE, MODIFIERS, PROTOCOLS, RETRIEVAL
 from posext.config.optimizers import OPTIMIZERS, MuonConfig, OptimizerConfig
 from posext.config.settings import (
     EvaluateConfig,
     EvaluationConfig,
     LengthConfig,
-    ModelConfig,
     StageConfig,
     TrackingConfig,
     TrainConfig,
@@ -37,6 +37,7 @@ __all__ = [
     "PROTOCOLS",
     "RETRIEVAL",
     "SYNTHETIC_SOURCES",
+    "TRANSFORMER",
     "CopyData",
     "DataConfig",
     "EvaluateConfig",
@@ -54,5 +55,6 @@ __all__ = [
     "TextData",
     "TrackingConfig",
     "TrainConfig",
+    "check_kind",
     "check_lengths",
 ]

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator
 
 from posext.config.continuation import InitConfig
 from posext.config.corpora import CORPORA, DataConfig
+from posext.config.model import TRANSFORMER, ModelConfig
 from posext.config.names import MODIFIERS, NAMED_IN_TITLES, PROTOCOLS, RETRIEVAL
 from posext.config.optimizers import OPTIMIZERS, OptimizerConfig
 from posext.utils.errors import PosextError
@@ -30,46 +31,6 @@ from posext.utils.ranges import (
 
 Precision = Annotated[str, OneOf(("auto", "fp32", "bf16"))]
 Protocol = Annotated[str, OneOf((*PROTOCOLS, *RETRIEVAL))]
-
-
-@dataclass
-class ModelConfig:
-    """The size of a network, or the path of a checkpoint of transformers."""
-
-    name: str = MISSING  # of the size, as in the name of a run
-    n_layers: Count = MISSING  # blocks of attention and SwiGLU
-    n_heads: Count = MISSING  # a divisor of d_model
-    d_model: Count = MISSING  # width of the network
-    d_ff: Count = MISSING  # width inside SwiGLU
-    learning_rate: Positive = MISSING  # default of the top-level learning_rate at this size
-    path: str | None = None  # model=hf: the folder of a checkpoint, or its id on the hub
-    head_dim: Count | None = None  # width of a head; null: d_model / n_heads
-    # heads of keys and values, a divisor of n_heads (Ainslie et al. 2023); null: n_heads
-    n_kv_heads: Count | None = None
-    tied_embeddings: bool = True  # whether the output matrix is that of the token embeddings
-    # c of c tanh(x / c) on attention scores, before a bias (Gemma 2: 50); null: none
-    attention_softcap: Positive | None = None
-    logit_softcap: Positive | None = None  # the same on the output's logits (Gemma 2: 30)
-
-    def head_width(self) -> int:
-        """Return the width of a head. Raises PosextError if the heads do not divide d_model."""
-        if self.head_dim is not None:
-            return self.head_dim
-        if self.d_model % self.n_heads:
-            raise PosextError(
-                f"model.n_heads={self.n_heads} does not divide model.d_model={self.d_model}; "
-                "set model.head_dim too"
-            )
-        return self.d_model // self.n_heads
-
-    def kv_heads(self) -> int:
-        """Return the heads of keys and values. Raises PosextError if they do not divide n_heads."""
-        heads = self.n_kv_heads or self.n_heads
-        if self.n_heads % heads:
-            raise PosextError(
-                f"model.n_kv_heads={heads} does not divide model.n_heads={self.n_heads}"
-            )
-        return heads
 
 
 @dataclass
@@ -183,7 +144,9 @@ class TrainConfig:
         return {group: settings for group, settings in chosen.items() if settings is not None}
 
     def title(self) -> str:
-        """Return the scheme with its modifiers, as in rope+logn or rope+sink_learned."""
+        """Return the scheme with its modifiers, as in rope+logn; or the kind of a recurrence."""
+        if self.model.kind != TRANSFORMER:
+            return self.model.kind
         prefixes = {group: f"{group}_" for group in NAMED_IN_TITLES}
         modifiers = self.modifiers().items()
         names = [prefixes.get(group, "") + choice["name"] for group, choice in modifiers]

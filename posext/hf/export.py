@@ -10,8 +10,9 @@ from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from posext.hf.checkpoint import Checkpoint
-from posext.model.gpt import GPT, NORM_EPSILON
+from posext.model.gpt import GPT
 from posext.model.llama_weights import to_llama
+from posext.model.norm import NORM_EPSILON
 from posext.pe import PositionalEncoding, class_of, names, settings_of
 from posext.pe.dynamic_ntk import DynamicNTK
 from posext.pe.linear import Linear

@@ -1,39 +1,32 @@
-"""Decoder-only transformer like Llama: pre-RMSNorm, SwiGLU, no biases.
+"""Decoder-only transformer like Llama: pre-RMSNorm, SwiGLU, no biases; or a recurrence in it.
 
 It takes tables from a positional scheme and does not depend on which scheme it is.
 
 Shape suffixes: B batch, T tokens, C model width, H heads, D head_dim, V vocabulary.
 """
 
+import math
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posext.config import ModelConfig
+from posext.config import TRANSFORMER, ModelConfig
 from posext.model.attention import attend, prepare
+from posext.model.gated_deltanet import GatedDeltaNet
 from posext.model.loss import capped, chunked_nll
+from posext.model.mamba2 import Mamba2
+from posext.model.norm import RMSNorm
+from posext.model.recurrence import Decay, ShortConvolution
 from posext.pe.base import PositionalEncoding
 from posext.pe.tables import AttentionTables
 from posext.utils.rng import stream_seed
 
-NORM_EPSILON = 1e-5
 # Standard deviation of initial weights.
 INITIAL_STD = 0.02
 # Compiled versions of one function that torch may keep; its default is 8.
 RECOMPILE_LIMIT = 64
-
-
-class RMSNorm(nn.Module):
-    """x / rms(x) times a learned gain (Zhang and Sennrich 2019, arXiv:1910.07467)."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-
-    def forward(self, x_BTC: Tensor) -> Tensor:
-        return F.rms_norm(x_BTC, self.weight.shape, self.weight, NORM_EPSILON)
 
 
 class Attention(nn.Module):
@@ -88,13 +81,25 @@ class MLP(nn.Module):
         return self.down(F.silu(gate) * up)
 
 
+def make_mixer(config: ModelConfig, position_modules: list[nn.Module]) -> nn.Module:
+    """Return attention, or the recurrence that the config puts in its place."""
+    if config.kind == "gated_deltanet":
+        return GatedDeltaNet(config)
+    if config.kind == "mamba2":
+        return Mamba2(config)
+    return Attention(config, position_modules)
+
+
 class Block(nn.Module):
-    """One layer: attention and MLP, each with a norm before and a residual connection around."""
+    """One layer: attention and MLP, each with a norm before and a residual connection around.
+
+    A recurrence in place of attention keeps its name.
+    """
 
     def __init__(self, config: ModelConfig, position_modules: list[nn.Module]):
         super().__init__()
         self.attention_norm = RMSNorm(config.d_model)
-        self.attention = Attention(config, position_modules)
+        self.attention = make_mixer(config, position_modules)
         self.mlp_norm = RMSNorm(config.d_model)
         self.mlp = MLP(config)
 
@@ -149,14 +154,15 @@ class GPT(nn.Module):
 
         Matrices that write to the residual stream are divided by sqrt(2 n_layers) (GPT-2). Token
         embeddings take the scheme's `embedding_std` if it has one. The scheme's own parameters keep
-        their values, so that for one seed all schemes start from the same network.
+        their values, so that for one seed all schemes start from the same network. Convolutions and
+        decays of a recurrence draw their own.
 
         Returns:
             The network itself.
         """
         generator = torch.Generator().manual_seed(stream_seed(seed, "network"))
         for name, parameter in self.named_parameters():
-            if belongs_to_scheme(name) or parameter.ndim < 2:
+            if belongs_to_scheme(name) or parameter.ndim != 2:
                 continue
             is_residual_output = name.endswith(("attention.out.weight", "mlp.down.weight"))
             depth_scale = (2 * self.config.n_layers) ** 0.5 if is_residual_output else 1.0
@@ -164,6 +170,9 @@ class GPT(nn.Module):
             if parameter is self.embedding.weight and self.pe.embedding_std is not None:
                 std = self.pe.embedding_std
             nn.init.normal_(parameter, std=std, generator=generator)
+        for module in self.modules():
+            if isinstance(module, ShortConvolution | Decay):
+                module.draw(generator)
         return self
 
     def compile_parts(self) -> "GPT":
@@ -243,14 +252,17 @@ class GPT(nn.Module):
         """Return the factor on the last query's logits beyond 1/sqrt(head_dim).
 
         It is the square of the factor on cos and sin, times the logit scale, in a context of
-        `length` tokens; the mean over pairs, heads and layers.
+        `length` tokens; the mean over pairs, heads and layers. NaN for a recurrence, which has no
+        such logits.
         """
+        if self.config.kind != TRANSFORMER:
+            return math.nan
         positions_T = self.pe.positions(length, self.embedding.weight.device)
         zeros_BTC = self.embedding.weight.new_zeros(1, length, self.config.d_model)
         total = 0.0
         for block, scheme in zip(self.blocks, self.schemes, strict=True):
             tables = scheme.tables(positions_T)
-            for module in cast(Block, block).attention.order:
+            for module in cast(Attention, cast(Block, block).attention).order:
                 tables = module(zeros_BTC, tables)
             multiplier = 1.0
             if tables.rotation is not None:

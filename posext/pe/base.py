@@ -18,9 +18,9 @@ from posext.pe.tables import (
     DenseBias,
     DistanceBias,
     KeyBias,
-    KeyGroup,
     PairBias,
     Rotation,
+    last_keys,
 )
 from posext.utils.errors import PosextError
 from posext.utils.ranges import AtLeastTwo, Count, checked
@@ -278,11 +278,6 @@ class PositionIds(Modifier):
     def effective_length(self, length: int) -> int:
         """Return the largest position + 1 that training at `length` tokens may meet."""
         return length
-
-
-def last_keys(size: int) -> KeyGroup:
-    """Return the group of the last `size` keys of every query, its own included."""
-    return KeyGroup(lambda queries_Q1, keys_1K: queries_Q1 - keys_1K < size, span=size)
 
 
 def distances(positions_K: Tensor) -> Tensor:

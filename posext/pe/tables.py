@@ -91,6 +91,11 @@ class KeyGroup(NamedTuple):
     first: int | None = None
 
 
+def last_keys(size: int) -> KeyGroup:
+    """Return the group of the last `size` keys of every query, its own included."""
+    return KeyGroup(lambda queries_Q1, keys_1K: queries_Q1 - keys_1K < size, span=size)
+
+
 class AttentionTables(NamedTuple):
     """All positional information of one layer's attention.
 

@@ -8,7 +8,7 @@ from posext.runs.run import NOT_IN_IDENTITY
 from posext.training.schedules import schedule
 from posext.utils.errors import PosextError
 
-IN_THE_NAME = ("pe", *MODIFIERS, "model", "train_length", "seed", "length")
+IN_THE_NAME = ("pe", *MODIFIERS, "model", "train_length", "seed", "length", "model.kind")
 
 
 def run_name(config: TrainConfig, overrides: list[str]) -> str:

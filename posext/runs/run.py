@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from posext.config import TrainConfig
+from posext.config import TrainConfig, check_kind
 from posext.model.gpt import GPT
 from posext.pe import PositionalEncoding, Shape, from_config
 from posext.runs.stored_config import stored_config, with_types
@@ -185,12 +185,13 @@ class Run:
             raise PosextError(f"the weights in {file} are damaged: {error}") from error
 
     def scheme(self, config: TrainConfig | None = None) -> PositionalEncoding:
-        """Build the scheme and modifiers of a config for this run's network and original length.
+        """Build the scheme and modifiers of a config, by default the run's, for its network.
 
-        Without a config, the run's own.
+        Raises PosextError if they do not go with the kind of network.
         """
         config = config or self.config
         model = self.config.model
+        check_kind(model, {"pe": config.pe, **config.modifiers()})
         shape = Shape(model.head_width(), model.n_heads, model.d_model, self.original_length)
         return from_config(config.pe, shape, config.modifiers())
 
@@ -272,14 +273,7 @@ def load_run(folder: Path | str) -> Run:
     The folder may come from a stranger: its config is parsed, but nothing in it is resolved,
     imported or run. `posext.hf.open_run` also opens the folder of a measured checkpoint.
 
-    Args:
-        folder: The folder of a run.
-
-    Returns:
-        The run.
-
-    Raises:
-        PosextError: The folder has no valid config.yaml.
+    Raises PosextError if the folder has no valid config.yaml.
     """
     folder = Path(folder)
     file = folder / "config.yaml"

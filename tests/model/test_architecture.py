@@ -11,8 +11,9 @@ from transformers.models.gemma2.modeling_gemma2 import eager_attention_forward
 
 from posext.config import ModelConfig
 from posext.model.attention import attend
-from posext.model.gpt import GPT, NORM_EPSILON
+from posext.model.gpt import GPT
 from posext.model.llama_weights import to_llama
+from posext.model.norm import NORM_EPSILON
 from posext.pe import build
 from posext.pe.tables import AttentionTables
 from posext.utils.errors import PosextError

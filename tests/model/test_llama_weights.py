@@ -4,8 +4,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from posext.config import ModelConfig
-from posext.model.gpt import GPT, NORM_EPSILON
+from posext.model.gpt import GPT
 from posext.model.llama_weights import from_llama, to_llama
+from posext.model.norm import NORM_EPSILON
 from posext.pe import build
 
 CONFIG = ModelConfig(name="test", n_layers=3, n_heads=4, d_model=64, d_ff=96, learning_rate=1e-3)

@@ -3,14 +3,13 @@
 An oracle gets parameters and inputs, never a table of this code.
 """
 
-import importlib.util
 import math
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from helpers.oracles import naive
 from x_transformers.x_transformers import (
     AlibiPositionalBias,
     CoPE,
@@ -33,15 +32,6 @@ LENGTH = 24
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
-
-
-def naive(name: str) -> ModuleType:
-    """Load a reference of flash-linear-attention from its file, as the package needs triton."""
-    root = importlib.util.find_spec("fla").submodule_search_locations[0]
-    spec = importlib.util.spec_from_file_location(name, Path(root) / "ops" / name / "naive.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def random_qkv(generator: torch.Generator, scale: float = 2.0) -> list[torch.Tensor]:

@@ -50,6 +50,8 @@ def trained_steps(name: str) -> list[int]:
         ],
         ["+pe=alibi", "micro_batch_tokens=64", "precision=bf16"],
         ["+pe=cable", "optimizer=muon"],
+        ["+pe=none", "model.kind=gated_deltanet", "precision=bf16"],
+        ["+pe=none", "model.kind=mamba2", "optimizer=muon"],
         pytest.param(
             ["+pe=t5", "length=progressive", "compile=true", "precision=bf16"],
             marks=pytest.mark.slow,
