@@ -61,12 +61,20 @@ class EvalCache:
         self.in_memory: list[MeasuredWindows] = []
 
     def find_same_rotation(
-        self, scheme: PositionalEncoding | None, protocol: str, length: int
+        self,
+        scheme: PositionalEncoding | None,
+        protocol: str,
+        length: int,
+        windows: Sequence[TargetWindow],
     ) -> ScoredWindows | None:
-        """Scored windows in memory of a scheme with the same rotation at the length."""
+        """Scored windows in memory of a scheme with the same rotation for all the windows.
+
+        A window may be shorter or longer than the context length of its protocol.
+        """
+        lengths = {window.length for window in windows}
         for measured in self.in_memory:
-            if (measured.protocol, measured.length) == (protocol, length) and same_rotation(
-                measured.scheme, scheme, length
+            if (measured.protocol, measured.length) == (protocol, length) and all(
+                same_rotation(measured.scheme, scheme, read) for read in lengths
             ):
                 return measured.scored
         return None
