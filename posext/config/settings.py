@@ -90,6 +90,8 @@ class EvaluationConfig:
     bos: Annotated[str, OneOf(("auto", "none", "window"))] = "auto"
     # protocol far_copy: tokens before a target that must recur with it
     ngram: Annotated[int, Ge(3)] = 3
+    # measure a run as trained once more, each query in a window of the training length
+    own_window: bool = False
     # protocol perturbed: targets in a window at most; a distance is as sharp as that
     perturbed_piece: Count = 64
     # protocol perturbed: a rise below this share of the loss counts as none

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from posext.config import RETRIEVAL, EvaluationConfig, TrainConfig
 from posext.data import dataset
 from posext.eval import protocols
-from posext.eval.cache import EvalCache, ScoredWindows
+from posext.eval.cache import EvalCache, MeasuredWindows, ScoredWindows
 from posext.eval.scoring import TargetWindow, score_windows
 from posext.eval.targets import spare_tokens
 from posext.pe import PositionalEncoding
@@ -154,7 +154,8 @@ def measure_curve(
     Returns:
         Sums per document, in CURVE_SUM_COLUMNS, and the cost of each length, in COST_COLUMNS.
     """
-    settings = {"pe": config.pe, **config.modifiers()}
+    modifiers = config.modifiers()
+    settings = {"pe": config.pe, **modifiers}
     scheme: PositionalEncoding | None = getattr(model, "pe", None)
     longest = None if scheme is None else scheme.max_length
     sums = [pd.DataFrame(columns=CURVE_SUM_COLUMNS)]
@@ -175,14 +176,14 @@ def measure_curve(
         progress.set_postfix(context=length)
         protocol_plan = plan.protocols[name]
         windows = protocol_plan.windows[length]
-        scored = cache.find_same_rotation(scheme, name, length, windows)
+        scored = cache.find_same_rotation(scheme, modifiers, name, length, windows)
         if scored is None:
             file = cache.file(settings, name, length, windows)
             scored = cache.read(file)
             if scored is None:
                 scored = measure_windows(model, plan, windows, config.evaluation, accelerator)
                 cache.write(file, scored)
-            cache.remember(scheme, name, length, scored)
+            cache.remember(MeasuredWindows(scheme, modifiers, name, length, scored))
         multiplier = np.nan
         if scheme is not None:
             multiplier = model.logit_multiplier(longest_read(length, windows))

@@ -9,6 +9,7 @@ from posext.analysis.seed_spread import Seeds
 from posext.analysis.statistics import LEVEL, NO_INTERVAL, TOLERANCE
 from posext.config import PERTURBED
 from posext.eval.protocols import COMPARABLE, PROTOCOLS
+from posext.eval.variants import OWN_WINDOW
 from posext.report.gather import Source
 
 PROTOCOL_TEXT = {
@@ -194,6 +195,15 @@ def facts(rows: pd.DataFrame, sources: Sequence[Source]) -> list[tuple[str, str]
             "context gives. Longer context is used only where a curve lies below it.",
         ),
     ]
+    if (rows.extend == OWN_WINDOW).any():
+        terms.append(
+            (
+                "Own window",
+                "The same weights where a query sees the last keys alone, as many as the training "
+                "length: below the crop baseline, text from farther back is used through the "
+                "layers. What lies below this curve uses far keys themselves.",
+            )
+        )
     if (rows.extend == "floor").any():
         terms.append(
             (
