@@ -21,7 +21,7 @@ from posext.eval import bayes_floor
 from posext.eval.cache import MEASURING, EvalCache
 from posext.eval.curve import EvalPlan, context_lengths, measure_curve, plan_of
 from posext.eval.retrieval.grid import measure_retrieval
-from posext.eval.variants import variants
+from posext.eval.variants import OWN_WINDOW, variants
 from posext.report.write import factor_text, write_curve, write_outputs, write_retrieval
 from posext.runs.command_log import record_command
 from posext.runs.inheritance import with_settings_of_weights
@@ -250,6 +250,8 @@ def extension_name(run: Run, config: TrainConfig, extension: Extension | None) -
     """Return the name of a measured config in the column `extend`: empty as trained."""
     if extension:
         return extension.name
+    if config.window != run.config.window:
+        return OWN_WINDOW
     return "" if config == run.config else config.pe["name"]
 
 

@@ -28,6 +28,7 @@ from posext import config
 from posext.cli import schemes
 from posext.config import CORPORA, continuation, corpora, optimizers
 from posext.config import settings as config_settings
+from posext.eval.perturbation import REPLACED, SHUFFLED
 from posext.eval.protocols import PROTOCOLS, ProtocolPlan, ProtocolSettings
 from posext.eval.scoring import TargetWindow
 from posext.pe import CONFIGS, build, names
@@ -55,6 +56,7 @@ GROUPS = {  # how each is typed, and what it chooses
     "experiment": ("experiment=", "a ready set of choices"),
 }
 KINDS: dict[str, type] = {**CORPORA, **config.OPTIMIZERS}  # each with settings of its own
+CHANGED = {SHUFFLED: "~", REPLACED: "x"}  # marks of a drawing
 ROWS_SHOWN = 4  # windows of one length in a drawing
 
 
@@ -305,6 +307,7 @@ class Drawn(NamedTuple):
 
 AS_DRAWN = {
     "far_copy": Drawn(lengths=(7, 14), size=4, blocks=1),
+    "perturbed": Drawn((26, 26), blocks=1),
     "pi": Drawn((1664,), (512, 1024), 64),
     "longlora": Drawn((1664,), (512, 1024), 64),
 }
@@ -333,9 +336,11 @@ def drawing(name: str) -> str:
     wide = drawn.tokens[0] // drawn.unit
     each = "" if drawn.unit == 1 else f"; a character is {drawn.unit} tokens"
     lines = [f"{'document':10}{'-' * wide}{each}"]
-    for length, windows in plan.windows.items():
+    for length, planned in plan.windows.items():
+        windows = [window for window in planned if window.document == 0]
+        letter = "k" if windows[0].perturbation else "L"
         for number, window in enumerate(windows[:ROWS_SHOWN]):
-            head = f"L = {length}" if number == 0 else ""
+            head = f"{letter} = {length}" if number == 0 else ""
             lines.append(f"{head:10}{drawn_window(window, plan, drawn.unit)}".rstrip())
         if len(windows) > ROWS_SHOWN:
             lines.append(f"{'':10}and {len(windows) - ROWS_SHOWN} more")
@@ -343,9 +348,16 @@ def drawing(name: str) -> str:
 
 
 def drawn_window(window: TargetWindow, plan: ProtocolPlan, unit: int) -> str:
-    """A window in its place: `.` what is read, `#` what is scored, which is of other groups `+`."""
+    """A window in its place: `.` what is read, `#` what is scored, which is of other groups `+`.
+
+    Of what is read, `~` is shuffled and `x` is replaced.
+    """
     marks = [" "] * (window.end + 1)
     marks[window.end - window.length : window.end + 1] = "." * (window.length + 1)
+    if window.perturbation and (mark := CHANGED.get(window.perturbation.change)):
+        start = window.end - window.length
+        far = window.labels.start - window.perturbation.kept - start
+        marks[start : start + far] = mark * far
     groups = plan.groups(window)
     for label, of in zip(range(window.labels.start, window.labels.stop), groups, strict=True):
         marks[label] = "+" if of == "rest" else "#"

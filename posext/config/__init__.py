@@ -15,7 +15,7 @@ from posext.config.corpora import (
     TextData,
 )
 from posext.config.model import TRANSFORMER, ModelConfig, check_kind
-from posext.config.names import HEADLINE, MODIFIERS, PROTOCOLS, RETRIEVAL
+from posext.config.names import HEADLINE, MODIFIERS, PERTURBED, PROTOCOLS, RETRIEVAL
 from posext.config.optimizers import OPTIMIZERS, MuonConfig, OptimizerConfig
 from posext.config.settings import (
     EvaluateConfig,
@@ -34,6 +34,7 @@ __all__ = [
     "LETTERS",
     "MODIFIERS",
     "OPTIMIZERS",
+    "PERTURBED",
     "PROTOCOLS",
     "RETRIEVAL",
     "SYNTHETIC_SOURCES",

@@ -3,6 +3,7 @@
 PROTOCOLS = (
     "fixed_target",
     "far_copy",
+    "perturbed",
     "sliding",
     "nonoverlap",
     "per_position",
@@ -15,6 +16,7 @@ PROTOCOLS = (
 # Chosen like protocols, but on constructed contexts: posext.eval.retrieval
 RETRIEVAL = ("retrieval", "passkey")
 HEADLINE = "fixed_target"  # the protocol of charts, unless another is chosen
+PERTURBED = "perturbed"  # the protocol whose lengths are those of the text that is not changed
 # Groups besides pe, each absent unless named
 MODIFIERS = (
     "window",

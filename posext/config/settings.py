@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 from pydantic import BeforeValidator
@@ -72,6 +72,12 @@ class EvaluationConfig:
     bos: Annotated[str, OneOf(("auto", "none", "window"))] = "auto"
     # protocol far_copy: tokens before a target that must recur with it
     ngram: Annotated[int, Ge(3)] = 3
+    # measure a run as trained once more, each query in a window of the training length
+    own_window: bool = False
+    # protocol perturbed: targets in a window at most; a distance is as sharp as that
+    perturbed_piece: Count = 64
+    # protocol perturbed: a rise below this share of the loss counts as none
+    effective_rise: Annotated[float, Gt(0), Lt(1)] = 0.01
 
     def block_size(self, longest: int) -> int:
         """Return the targets in a block, given the longest context length."""

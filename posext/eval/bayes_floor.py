@@ -17,8 +17,9 @@ import pandas as pd
 
 from posext.config import HEADLINE, CopyData, DataConfig, MarkovData, SyntheticData
 from posext.eval.curve import COST_COLUMNS, CURVE_SUM_COLUMNS, EvalPlan
+from posext.eval.perturbation import DROPPED
 from posext.eval.protocols import sums_by_document
-from posext.eval.scoring import TargetWindow
+from posext.eval.scoring import TargetWindow, read
 from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
@@ -114,17 +115,25 @@ def score_floor(
     document = plan.tokens.validation.document
     nll = []
     for window in windows:
-        tokens = document(window.document)[window.end - window.length : window.end + 1]
-        nll.append(window_nll(tokens, config)[-window.scored :])
+        nll.append(window_nll(read(window, document), config)[-window.scored :])
     return nll
 
 
+def follows_law(window: TargetWindow) -> bool:
+    """Whether a window reads its document's own text, if less of it."""
+    return window.perturbation is None or window.perturbation.change == DROPPED
+
+
 def measure_floor(plan: EvalPlan, config: DataConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Sums per document of the floor, in the form of `curve.measure_curve`, with an empty cost."""
+    """Sums per document of the floor, in the form of `curve.measure_curve`, with an empty cost.
+
+    Windows with changed text, which does not follow the law, have no floor.
+    """
     tokens = plan.tokens
     sums = []
     for name, protocol_plan in plan.protocols.items():
-        for length, windows in protocol_plan.windows.items():
+        for length, planned in protocol_plan.windows.items():
+            windows = [window for window in planned if follows_law(window)]
             nll = score_floor(plan, config, windows)
             sums_of_length = sums_by_document(
                 tokens.validation, protocol_plan, length, windows, nll, tokens.bytes_per_token

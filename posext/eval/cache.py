@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,9 +34,10 @@ class ScoredWindows(NamedTuple):
 
 
 class MeasuredWindows(NamedTuple):
-    """Scored windows of one scheme under one protocol at one context length."""
+    """Scored windows of one scheme, with modifiers, under one protocol at one context length."""
 
     scheme: PositionalEncoding | None
+    modifiers: Mapping[str, Any]
     protocol: str
     length: int
     scored: ScoredWindows
@@ -61,21 +62,30 @@ class EvalCache:
         self.in_memory: list[MeasuredWindows] = []
 
     def find_same_rotation(
-        self, scheme: PositionalEncoding | None, protocol: str, length: int
+        self,
+        scheme: PositionalEncoding | None,
+        modifiers: Mapping[str, Any],
+        protocol: str,
+        length: int,
+        windows: Sequence[TargetWindow],
     ) -> ScoredWindows | None:
-        """Scored windows in memory of a scheme with the same rotation at the length."""
+        """Scored windows in memory of a scheme with the same rotation for all the windows.
+
+        The settings of its modifiers are the same too. A window may be shorter or longer than the
+        context length of its protocol.
+        """
+        place = (modifiers, protocol, length)
+        lengths = {window.length for window in windows}
         for measured in self.in_memory:
-            if (measured.protocol, measured.length) == (protocol, length) and same_rotation(
-                measured.scheme, scheme, length
+            if measured[1:4] == place and all(
+                same_rotation(measured.scheme, scheme, read) for read in lengths
             ):
                 return measured.scored
         return None
 
-    def remember(
-        self, scheme: PositionalEncoding | None, protocol: str, length: int, scored: ScoredWindows
-    ) -> None:
+    def remember(self, measured: MeasuredWindows) -> None:
         """Keep scored windows in memory."""
-        self.in_memory.append(MeasuredWindows(scheme, protocol, length, scored))
+        self.in_memory.append(measured)
 
     def file(
         self, settings: dict[str, Any], protocol: str, length: int, windows: Sequence[TargetWindow]

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from tqdm import tqdm
 from posext.config import RETRIEVAL, EvaluationConfig, TrainConfig
 from posext.data import dataset
 from posext.eval import protocols
-from posext.eval.cache import EvalCache, ScoredWindows
+from posext.eval.cache import EvalCache, MeasuredWindows, ScoredWindows
 from posext.eval.scoring import TargetWindow, score_windows
 from posext.eval.targets import spare_tokens
 from posext.pe import PositionalEncoding
@@ -83,6 +84,7 @@ def make_plan(
         config.stride,
         config.ngram,
         config.scored_share,
+        config.perturbed_piece,
     )
     protocol_plans = {
         name: protocols.PROTOCOLS[name](tokens.validation, lengths, settings)
@@ -152,7 +154,8 @@ def measure_curve(
     Returns:
         Sums per document, in CURVE_SUM_COLUMNS, and the cost of each length, in COST_COLUMNS.
     """
-    settings = {"pe": config.pe, **config.modifiers()}
+    modifiers = config.modifiers()
+    settings = {"pe": config.pe, **modifiers}
     scheme: PositionalEncoding | None = getattr(model, "pe", None)
     longest = None if scheme is None else scheme.max_length
     sums = [pd.DataFrame(columns=CURVE_SUM_COLUMNS)]
@@ -160,8 +163,8 @@ def measure_curve(
     passes = [
         (name, length)
         for name, protocol_plan in plan.protocols.items()
-        for length in protocol_plan.windows
-        if not longest or length <= longest
+        for length, windows in protocol_plan.windows.items()
+        if not longest or longest_read(length, windows) <= longest
     ]
     progress = tqdm(
         passes,
@@ -173,15 +176,17 @@ def measure_curve(
         progress.set_postfix(context=length)
         protocol_plan = plan.protocols[name]
         windows = protocol_plan.windows[length]
-        scored = cache.find_same_rotation(scheme, name, length)
+        scored = cache.find_same_rotation(scheme, modifiers, name, length, windows)
         if scored is None:
             file = cache.file(settings, name, length, windows)
             scored = cache.read(file)
             if scored is None:
                 scored = measure_windows(model, plan, windows, config.evaluation, accelerator)
                 cache.write(file, scored)
-            cache.remember(scheme, name, length, scored)
-        multiplier = model.logit_multiplier(length) if scheme is not None else np.nan
+            cache.remember(MeasuredWindows(scheme, modifiers, name, length, scored))
+        multiplier = np.nan
+        if scheme is not None:
+            multiplier = model.logit_multiplier(longest_read(length, windows))
         rate = sum(window.length for window in windows) / scored.seconds
         costs.append((name, length, multiplier, scored.seconds, rate, scored.peak_bytes))
         sums_of_length = protocols.sums_by_document(
@@ -196,6 +201,11 @@ def measure_curve(
     filled = [frame for frame in sums if len(frame)] or sums[:1]
     all_sums = pd.concat(filled, ignore_index=True).loc[:, CURVE_SUM_COLUMNS]
     return all_sums, pd.DataFrame(costs, columns=COST_COLUMNS)
+
+
+def longest_read(length: int, windows: Sequence[TargetWindow]) -> int:
+    """The longest context read at a context length: more than that under `perturbed` alone."""
+    return max([length, *(window.length for window in windows)])
 
 
 def measure_windows(

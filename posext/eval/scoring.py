@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posext.eval.perturbation import Perturbation, perturb
 from posext.model.loss import nll_of, split
 from posext.utils.errors import PosextError
 
@@ -26,7 +27,8 @@ class TargetWindow(NamedTuple):
     """A slice of a document and the targets scored in it.
 
     The model reads document[end - length : end] and scores the last `scored` labels, up to and
-    including index `end`. `weight` multiplies each label in the mean.
+    including index `end`. `weight` multiplies each label in the mean. With a `perturbation`, the
+    tokens far before the targets are changed.
     """
 
     document: int
@@ -34,6 +36,7 @@ class TargetWindow(NamedTuple):
     length: int
     scored: int
     weight: float = 1.0
+    perturbation: Perturbation | None = None
 
     @property
     def labels(self) -> slice:
@@ -75,16 +78,21 @@ def score_windows(
     by_shape = sorted(range(len(windows)), key=shapes.__getitem__)
     for (length, scored), indices in groupby(by_shape, shapes.__getitem__):
         for batch in batches(list(indices), max(1, tokens_per_batch // length)):
-            tokens = [
-                document(window.document)[window.end - length : window.end + 1]
-                for window in (windows[index] for index in batch)
-            ]
+            tokens = [read(windows[index], document) for index in batch]
             tokens_BT = torch.from_numpy(np.stack(tokens)).to(device)
             nll_BK = target_nll(model, tokens_BT[:, :-1], tokens_BT[:, -scored:])
             nll_rows = nll_BK.double().cpu().numpy()
             for index, nll_K in zip(batch, nll_rows, strict=True):
                 nll[index] = nll_K
     return nll
+
+
+def read(window: TargetWindow, document: Callable[[int], np.ndarray]) -> np.ndarray:
+    """Read the tokens of a window and its last label, int64 (length + 1,), as perturbed."""
+    tokens_T = document(window.document)[window.end - window.length : window.end + 1]
+    if window.perturbation is None:
+        return tokens_T
+    return perturb(tokens_T, window.scored, window.perturbation, document)
 
 
 def check_window(window: TargetWindow) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from posext.analysis import comparison, curves, document_sums, retrieval, same_targets
 from posext.analysis.baselines import curves_of_parent
+from posext.config import EvaluationConfig
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.protocols import COMPARABLE
 from posext.runs.run import Run, load_run
@@ -31,6 +32,12 @@ class Source:
             return comparison.Bootstrap()
         evaluation = self.run.config.evaluation
         return comparison.Bootstrap(evaluation.bootstrap, evaluation.seed)
+
+    @property
+    def effective_rise(self) -> float:
+        """The share of the loss below which the run counts a rise as none."""
+        evaluation = self.run.config.evaluation if self.run else EvaluationConfig()
+        return evaluation.effective_rise
 
 
 @dataclass(frozen=True)

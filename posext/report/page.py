@@ -14,8 +14,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from omegaconf import OmegaConf
 
-from posext.config import HEADLINE
-from posext.report import cost, figures, gather, retrieval, seeds, tables, views, words
+from posext.config import HEADLINE, PERTURBED
+from posext.report import (
+    cost,
+    figures,
+    gather,
+    perturbed,
+    retrieval,
+    seeds,
+    tables,
+    views,
+    words,
+)
 from posext.report.gather import Source
 from posext.report.lines import Styles
 from posext.runs.command_log import recorded_commands
@@ -85,13 +95,24 @@ def page_content(sources: Sequence[Source]) -> dict[str, Any]:
         content |= headline_content(sources, styles, rows, headline, notes)
     for protocol in rows.protocol.drop_duplicates().tolist():
         if protocol != HEADLINE:
-            charts, _ = protocol_charts(sources, styles, rows, protocol, notes)
-            title = words.PROTOCOL_TITLES.get(protocol, str(protocol))
-            about = words.protocol_text(protocol)
-            content["sections"].append(section("", title, about, charts))
+            content["sections"].append(protocol_section(sources, styles, rows, protocol, notes))
     if maps := retrieval.heat_maps(sources):
         content["sections"].append(section("heat", "Retrieval", words.RETRIEVAL_TEXT, maps))
     return content
+
+
+def protocol_section(
+    sources: Sequence[Source], styles: Styles, rows: pd.DataFrame, protocol: str, notes: list[str]
+) -> dict[str, Any]:
+    """The section of a protocol other than the headline's."""
+    title = words.PROTOCOL_TITLES.get(protocol, protocol)
+    about = words.protocol_text(protocol)
+    if protocol == PERTURBED:
+        measured = perturbed.measured_rises(sources)
+        charts = perturbed.rise_charts(rows, measured, styles)
+        return section(protocol, title, about, charts, perturbed.effective_table(measured, styles))
+    charts, _ = protocol_charts(sources, styles, rows, protocol, notes)
+    return section("", title, about, charts)
 
 
 def headline_content(

@@ -7,13 +7,19 @@ import pandas as pd
 
 from posext.analysis.seed_spread import Seeds
 from posext.analysis.statistics import LEVEL, NO_INTERVAL, TOLERANCE
+from posext.config import PERTURBED
 from posext.eval.protocols import COMPARABLE, PROTOCOLS
+from posext.eval.variants import OWN_WINDOW
 from posext.report.gather import Source
 
 PROTOCOL_TEXT = {
     "far_copy": "The targets in two groups: “far” are tokens that last stood after the same few "
     "tokens further back than the training length, so that only a longer context can show them; "
     "“rest” are the others of the same blocks.",
+    "perturbed": "The same targets after the longest context, with everything farther than k "
+    "tokens before a window's first target shuffled, replaced by another document's text, or "
+    "dropped: the rise of the loss is what that text was worth. The effective context length is "
+    "the smallest k from which on the rise stays below a share of the loss, 1 % unless set.",
     "sliding": "A window slides through whole documents and scores a few tokens at its end, so "
     "that nearly every token is a target once, with about the whole length before it.",
     "nonoverlap": "Blocks side by side, every token in one: the commonest protocol. Tokens early "
@@ -27,6 +33,7 @@ PROTOCOL_TITLES = {
     "sliding": "Sliding window",
     "nonoverlap": "Blocks side by side",
     "far_copy": "Far copies",
+    "perturbed": "Far text changed",
 }
 COMPARABLE_TEXT = "Its targets are the same at every length, so lengths are comparable."
 NOT_COMPARABLE_TEXT = (
@@ -136,6 +143,8 @@ def protocol_text(name: str) -> str:
         text = " ".join(docstring.split())
     if name == "per_position":
         return f"{text} For a scheme that looks at the context's length this is no length curve."
+    if name == PERTURBED:
+        return text
     comparable = COMPARABLE_TEXT if name in COMPARABLE else NOT_COMPARABLE_TEXT
     return f"{text} {comparable}".strip()
 
@@ -186,6 +195,15 @@ def facts(rows: pd.DataFrame, sources: Sequence[Source]) -> list[tuple[str, str]
             "context gives. Longer context is used only where a curve lies below it.",
         ),
     ]
+    if (rows.extend == OWN_WINDOW).any():
+        terms.append(
+            (
+                "Own window",
+                "The same weights where a query sees the last keys alone, as many as the training "
+                "length: below the crop baseline, text from farther back is used through the "
+                "layers. What lies below this curve uses far keys themselves.",
+            )
+        )
     if (rows.extend == "floor").any():
         terms.append(
             (

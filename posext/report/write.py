@@ -8,13 +8,21 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from posext.analysis import curve_table, curves, document_sums, retrieval, same_targets
+from posext.analysis import (
+    comparison,
+    curve_table,
+    curves,
+    document_sums,
+    effective_context,
+    retrieval,
+    same_targets,
+)
 from posext.analysis.baselines import curves_of_parent
-from posext.config import HEADLINE
+from posext.config import HEADLINE, PERTURBED
 from posext.eval import protocols
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.curve import EvalPlan
-from posext.report import curve_plot, heatmap
+from posext.report import curve_plot, heatmap, perturbed_plot
 from posext.report.lines import COST_NUMBERS
 from posext.runs import tracking
 from posext.runs.run import Run
@@ -114,7 +122,11 @@ def planned_rows(plan: EvalPlan, sums: pd.DataFrame) -> pd.DataFrame:
         groups = sums.loc[sums.protocol == name].group.drop_duplicates().tolist() or [""]
         for length in protocol.windows:
             targets = protocols.target_digests(plan.tokens.validation, protocol, length)
-            rows += [(name, length, group, targets.get(group, "")) for group in groups]
+            rows += [
+                (name, length, group, targets.get(group, ""))
+                for group in groups
+                if group in targets or not group
+            ]
     return pd.DataFrame(rows, columns=["protocol", "context_length", "group", "targets"])
 
 
@@ -164,6 +176,9 @@ def write_outputs(run: Run, measured: pd.DataFrame, answers: pd.DataFrame, wandb
     latest_curves = pd.concat([baselines, latest_curves], ignore_index=True)
     curve_plot.draw_curves(latest_curves, chart, title=run.name)
     page_file = page.write_page([run.folder], run.folder / "report.html")
+    rises = run.folder / f"{PERTURBED}.png"
+    if (measured.protocol == PERTURBED).any():
+        write_rises(run, latest_curves, rises)
     for extend, factor, curve in measured_curves(measured):
         extension = f"{extend}-{factor}".strip("-") if extend else ""
         is_training_run = wandb_run is not None and not extension
@@ -172,12 +187,30 @@ def write_outputs(run: Run, measured: pd.DataFrame, answers: pd.DataFrame, wandb
         summary = curve_table.summary(headline, latest_curves) if len(headline) else {}
         own_answers = answers.loc[(answers.extend == extend) & (answers.factor == factor)]
         images = {"curve": chart}
+        if rises.is_file():
+            images["perturbed"] = rises
         images |= {task: run.folder / f"{task}.png" for task in own_answers.task.unique()}
         scalars = retrieval.scalars(own_answers)
         tracking.mirror_curve(open_run, curve, scalars, images, page_file, summary)
     print_summary(measured, answers, latest_curves)
     print(f"Perplexity {interval_meaning(measured)}. Chart: {chart}, page: {page_file}")
     curves.warn_if_few(measured)
+
+
+def write_rises(run: Run, rows: pd.DataFrame, file: Path) -> None:
+    """Draw and print what far text is worth to a run, with its effective context lengths."""
+    rises = effective_context.read_rises(run.folder, rows.loc[rows.run == run.name])
+    if not rises:
+        return
+    settings = run.config.evaluation
+    bootstrap = comparison.Bootstrap(settings.bootstrap, settings.seed)
+    share = settings.effective_rise
+    perturbed_plot.draw_rises(rises, file, share, bootstrap, title=run.name)
+    print(f"\n{effective_context.rise_table(rises, share, bootstrap)}")
+    print(
+        f"Nats a token, where text farther than so many tokens is changed; chart: {file}. "
+        f"Effective: from there on the rise stays below {100 * share:g} % of the loss."
+    )
 
 
 def measured_curves(measured: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
@@ -190,7 +223,9 @@ def measured_curves(measured: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataF
 
 def print_summary(measured: pd.DataFrame, answers: pd.DataFrame, known: pd.DataFrame) -> None:
     """Print the tables of new curves and answers, and the size of each protocol."""
-    print(f"\n{curve_table.table(measured, all_curves=known)}\n")
+    shown = measured.loc[measured.protocol != PERTURBED]
+    if len(shown):
+        print(f"\n{curve_table.table(shown, all_curves=known)}\n")
     if len(answers):
         print(f"{retrieval.retrieval_table(answers)}\n")
     for protocol, rows in measured.groupby("protocol", sort=False):

@@ -154,6 +154,11 @@ def test_evaluate_measures_every_protocol_in_one_command(command, small):
     assert bucketed.seconds.notna().tolist() == [False] * 5 + [True]
     assert rows[rows.protocol == "fixed_target"].context_length.tolist() == [8, 16, 32]
     assert "[sliding]" in out
+    changes = rows[rows.protocol == "perturbed"].groupby("group").context_length.agg(list)
+    assert changes["intact"] == [32]
+    assert changes["dropped"] == changes["replaced"] == changes["shuffled"] == [1, 2, 4, 8, 16]
+    assert "farther is" in out
+    assert (MINE / "perturbed.png").is_file()
     sums = pd.read_parquet(MINE / "documents.parquet")
     for protocol in PROTOCOLS:
         of_protocol = sums[sums.protocol == protocol]

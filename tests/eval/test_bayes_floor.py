@@ -195,6 +195,19 @@ def test_measure_floor_falls_with_context(config):
     assert floor[0] < math.log(3)
 
 
+def test_measure_floor_leaves_out_changed_text(config):
+    """Text that is shuffled or replaced does not follow the law; a part of a document does."""
+    tokens = dataset.load_data(config, progress=False)
+    settings = EvaluationConfig(blocks=2, targets=4)
+    plan = curve.make_plan(tokens, [8, 32], ["fixed_target", "perturbed"], 8, settings)
+    sums, _ = bayes_floor.measure_floor(plan, config)
+    total = sums.groupby(["protocol", "group", "context_length"])[["nll", "tokens"]].sum()
+    nll = total.nll / total.tokens
+    assert set(nll["perturbed"].index) == {("intact", 32), *(("dropped", 2**n) for n in range(5))}
+    assert nll["perturbed", "intact", 32] == nll["fixed_target", "", 32]
+    assert (np.diff(nll["perturbed", "dropped"]) < 0).all()
+
+
 def test_window_nll_of_markov_is_near_the_best_in_hindsight(config):
     """It exceeds the best rows by at most (V - 1) / 2 log n + log V a row.
 

@@ -16,6 +16,7 @@ from helpers.protocol_properties import (
 )
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from posext.eval.scoring import TargetWindow
 from posext.eval.targets import Target, block_windows, fixed_targets, score, spare_tokens
 from posext.utils.errors import PosextError
 
@@ -189,4 +190,4 @@ def test_fixed_targets_leave_spare_tokens_before_the_longest_context():
 
 def test_block_windows_leave_a_block_whole_where_it_fits():
     (window,) = block_windows(Target(2, 90), 64, 16, 0.25)
-    assert window == (2, 90, 64, 16, 1.0)
+    assert window == TargetWindow(2, 90, 64, 16)

@@ -47,6 +47,8 @@ def random_corpus(counts=COUNTS, symbols=VOCABULARY, seed=0) -> Corpus:
 RANDOM = random_corpus()
 ZEROS = Corpus([np.zeros(n, dtype=np.int64) for n in COUNTS])
 PLACES = Corpus([np.arange(n) for n in COUNTS])  # each token is its own index
+# Where plans have other context lengths than LENGTHS
+LENGTHS_OF = {"per_position": LENGTHS[-1:], "perturbed": [1, 2, 4, 8, 16, 32, 64]}
 KEPT = [index for index, n in enumerate(COUNTS) if n > LENGTHS[-1]]
 
 
@@ -75,6 +77,12 @@ def next_place(tokens):
     return 100.0 * torch.nn.functional.one_hot(tokens + 1, max(COUNTS) + 1).float()
 
 
+def perturbed_contexts(kept):
+    """Tokens of context of a block's targets: shuffled, replaced and dropped, or intact."""
+    block = [*range(LENGTHS[-1] - SIZE + 1, LENGTHS[-1] + 1)]
+    return block if kept == LENGTHS[-1] else block * 2 + [*range(kept, kept + SIZE)]
+
+
 def contexts(name, n, length):
     """Tokens of context of every scored label of a document of n tokens, counted by hand."""
     longest = LENGTHS[-1]
@@ -85,6 +93,7 @@ def contexts(name, n, length):
     return {
         "fixed_target": block * min(3, slots),
         "far_copy": block * min(12, slots),
+        "perturbed": perturbed_contexts(length) * min(3, slots),
         "per_position": [*range(1, longest + 1)] * min(3, (n - 1) // longest),
         "nonoverlap": [(label - 1) % length + 1 for label in range(1, n)],
         "alibi": [(label - 1) % length + 1 for label in range(1, n)],
@@ -106,15 +115,19 @@ def targets(plan: ProtocolPlan, length: int) -> list[tuple[int, int]]:
     ]
 
 
-def groups_by_target(plan: ProtocolPlan, length: int) -> dict[tuple[int, int], str]:
+def group_of_targets(plan: ProtocolPlan, length: int) -> list[tuple[tuple[int, int], str]]:
     groups = [group for w in plan.windows[length] for group in plan.groups(w)]
-    return dict(zip(targets(plan, length), groups, strict=True))
+    return list(zip(targets(plan, length), groups, strict=True))
+
+
+def groups_by_target(plan: ProtocolPlan, length: int) -> dict[tuple[int, int], str]:
+    return dict(group_of_targets(plan, length))
 
 
 def has_counted_contexts(name, make_plan, read):
     """Tokens and sum of every document, and the mean, are those of contexts counted by hand."""
     sums = measure_protocol(make_plan, read(by_context), ZEROS, LENGTHS, SETTINGS)
-    lengths = LENGTHS if name != "per_position" else LENGTHS[-1:]
+    lengths = LENGTHS_OF.get(name, LENGTHS)
     assert sorted(set(sums.context_length)) == lengths
     for length in lengths:
         expected = {f"d{d}": contexts(name, COUNTS[d], length) for d in KEPT}
@@ -133,14 +146,17 @@ def has_counted_contexts(name, make_plan, read):
 def scores_labels_once(name, make_plan, read):
     plan = make_plan(PLACES, LENGTHS, SETTINGS)
     for length in plan.windows if name != "longlora" else []:
-        scored = targets(plan, length)
+        scored = targets(plan, length) if name != "perturbed" else group_of_targets(plan, length)
         assert len(scored) == len(set(scored))
 
 
 def scores_the_same_labels_at_every_length(name, make_plan, read):
     """The labels scored, and their groups, do not depend on the context length."""
     plan = make_plan(RANDOM, LENGTHS, SETTINGS)
-    if name not in ("yarn_paper", "longlora"):
+    if name == "perturbed":
+        scored = [set(targets(plan, length)) for length in plan.windows]
+        assert all(of_length == scored[0] for of_length in scored)
+    elif name not in ("yarn_paper", "longlora"):
         groups = [groups_by_target(plan, length) for length in plan.windows]
         assert all(of_length == groups[0] for of_length in groups)
 
@@ -152,8 +168,9 @@ def scores_all_labels(name, make_plan, read):
         "sliding": longest + 1,
         "fixed_target": longest - SIZE + 1,
         "far_copy": longest - SIZE + 1,
+        "perturbed": longest - SIZE + 1,
     }.get(name, 1)
-    drawn = name in ("fixed_target", "far_copy", "per_position")
+    drawn = name in ("fixed_target", "far_copy", "per_position", "perturbed")
     if name in ("yarn_paper", "longlora"):
         return
     for length in LENGTHS[-1:] if drawn else LENGTHS:

@@ -13,6 +13,7 @@ from posext.eval.protocols.far_copy import far_copy
 from posext.eval.protocols.fixed_target import fixed_target
 from posext.eval.protocols.nonoverlap import nonoverlap
 from posext.eval.protocols.per_position import per_position
+from posext.eval.protocols.perturbed import perturbed
 from posext.eval.protocols.plan import Documents, ProtocolFn, ProtocolPlan, ProtocolSettings
 from posext.eval.protocols.published import alibi, alibi_s1, longlora, pi, yarn_paper
 from posext.eval.protocols.sliding import sliding
@@ -26,6 +27,7 @@ from posext.eval.protocols.sums import (
 PROTOCOLS: dict[str, ProtocolFn] = {
     "fixed_target": fixed_target,
     "far_copy": far_copy,
+    "perturbed": perturbed,
     "sliding": sliding,
     "nonoverlap": nonoverlap,
     "per_position": per_position,

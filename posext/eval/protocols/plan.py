@@ -37,6 +37,7 @@ class ProtocolSettings:
         stride: Stride of `sliding` in tokens; None means an eighth of the context length.
         ngram: Tokens before a target that must recur with it in `far_copy`.
         scored_share: Largest share of a window that is scored; a block is cut into pieces for it.
+        piece: Largest number of targets of a window of `perturbed`.
     """
 
     train_length: int
@@ -47,6 +48,7 @@ class ProtocolSettings:
     stride: int | None = None
     ngram: int = 3
     scored_share: float = 0.5
+    piece: int = 64
 
 
 def ungrouped(window: TargetWindow) -> np.ndarray:

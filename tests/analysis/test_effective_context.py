@@ -1,0 +1,80 @@
+"""Effective context lengths, from stored sums."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from helpers.perturbed import (
+    BOOTSTRAP,
+    KEPT,
+    LENGTHS,
+    SETTINGS,
+    bag,
+    counting,
+    effective,
+    of_few_symbols,
+    rise,
+    rises_of,
+    voter,
+)
+from helpers.protocol_properties import Corpus
+
+from posext.analysis import effective_context
+from posext.eval.perturbation import CHANGES, DROPPED
+from posext.eval.protocols import PROTOCOLS
+from posext.eval.scoring import score_windows
+
+
+@pytest.mark.parametrize(("order", "expected"), [(1, 1), (2, 2), (3, 4), (4, 4)])
+def test_effective_context_on_a_markov_chain_is_its_order(order, expected, tmp_path):
+    """For a model that knows the law: the smallest distance measured that holds the order."""
+    rng = np.random.default_rng(order)
+    symbols = 3
+    law = rng.dirichlet(np.full(symbols, 0.3), size=(symbols,) * order)
+
+    def draw(count):
+        tokens = rng.integers(0, symbols, order).tolist()
+        while len(tokens) < count:
+            tokens.append(int(rng.choice(symbols, p=law[tuple(tokens[-order:])])))
+        return np.array(tokens)
+
+    def model(tokens):
+        """Give the law's probabilities, averaged over what is not in the context."""
+        logits = torch.zeros(*tokens.shape, symbols)
+        for place in range(tokens.shape[1]):
+            known = min(order, place + 1)
+            mean = torch.from_numpy(law.mean(axis=tuple(range(order - known))))
+            last = tokens[:, place + 1 - known : place + 1]
+            logits[:, place] = mean[tuple(last.T)].clamp(min=1e-9).log()
+        return logits
+
+    corpus = Corpus([draw(200) for _ in range(20)])
+    for curve in rises_of(tmp_path, model, corpus).values():
+        assert effective(curve) == expected
+
+
+def test_perturbed_intervals_are_wide_for_few_documents(tmp_path):
+    """The interval of an effective context is that of resampled documents."""
+    few = rises_of(tmp_path, bag, of_few_symbols())[DROPPED].effective(0.05, BOOTSTRAP)
+    assert few.low <= few.value <= few.high
+    assert few.low < few.high
+
+
+def test_effective_context_needs_all_longer_distances():
+    nll_SN = np.array([[4.0, 2.5, 2.0], [2.0, 2.5, 2.0], [2.0, 2.0, 2.0], [4.0, 4.0, 2.03]])
+    lengths = effective_context.effective_length([1, 2, 4], nll_SN, np.full(4, 2.0), 0.01)
+    assert lengths.tolist() == [4, 4, 1, math.inf]
+
+
+def test_perturbed_is_redone_from_its_sums(tmp_path):
+    """The rises of stored sums are those of the targets themselves."""
+    model, corpus = voter(8), counting()
+    plan = PROTOCOLS["perturbed"](corpus, LENGTHS, SETTINGS)
+    (intact,) = [np.concatenate(score_windows(model, corpus.document, plan.windows[64], 4096))]
+    curves_of = rises_of(tmp_path, model, corpus)
+    for number, kept in enumerate(KEPT):
+        nll = score_windows(model, corpus.document, plan.windows[kept], 4096)
+        by_change = np.concatenate(nll).reshape(len(CHANGES), -1).mean(1) - intact.mean()
+        stored = [rise(curves_of[change])[number] for change in CHANGES]
+        assert stored == pytest.approx(by_change, abs=1e-6)
