@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Every scheme at one size, one length and the same number of tokens: results/zoo. JOBS runs side by
 # side (2): about four hours on 2 cores; typed again it resumes, and `bash scripts/zoo.sh ten` (rest,
-# axes, parts, extensions, collect) does one part of it. Ten schemes get five seeds, the others three;
-# then come those that are put on the weights of the RoPE runs.
+# axes, parts, newest, extensions, collect) does one part of it. Ten schemes get five seeds, the
+# others three; then come those that are put on the weights of trained runs.
 set -euo pipefail
 export OMP_NUM_THREADS=1
 size=optimizer-adamw-steps-600-tokens_per_step-2048
@@ -48,6 +48,21 @@ parts() {
   train +pe=rope,none +gate=head,element seed=0,1,2
 }
 
+# built since the last time that the study was made: not in results/zoo yet
+newest() {
+  train +pe=evq_cosh,fope,darope,selective_rope,pope,grape_a,llama4 seed=0,1,2
+  train +pe=wall,path,path_fox compile=false seed=0,1,2  # slow to compile
+  train +pe=rope +position_ids=random_floats seed=0,1,2
+  train +pe=rope,none +normalizer=asentmax seed=0,1,2
+  train +pe=rope length=window seed=0,1,2
+  train +pe=none model.kind=gated_deltanet,mamba2 seed=0,1,2
+  for seed in 0 1 2; do
+    python -m posext.evaluate "run=results/runs/zoo/rope-nano-64-seed$seed-$size" +window=string \
+      tracking.wandb=disabled &
+  done
+  wait
+}
+
 extensions() {
   for seed in 0 1 2; do
     on_rope "results/runs/zoo/rope-nano-64-seed$seed-$size" &
@@ -87,4 +102,4 @@ collect() {
   python scripts/plot_zoo.py results/zoo/curves.csv --out results/zoo/figure.png
 }
 
-for part in ${*:-ten rest axes parts extensions collect}; do $part; done
+for part in ${*:-ten rest axes parts newest extensions collect}; do $part; done
