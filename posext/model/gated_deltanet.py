@@ -81,6 +81,8 @@ def unit(x_BTHD: Tensor) -> Tensor:
     return x_BTHD * (x_BTHD.square().sum(-1, keepdim=True) + UNIT_EPSILON).rsqrt()
 
 
+# Compiled, it is no faster alone, and many times slower where torch fuses it with what is before.
+@torch.compiler.disable()
 def gated_delta_rule(
     q_BTHD: Tensor, k_BTHD: Tensor, v_BTHV: Tensor, log_decay_BTH: Tensor, beta_BTH: Tensor
 ) -> Tensor:
