@@ -10,10 +10,8 @@ from helpers.perturbed import (
     KEPT,
     LENGTHS,
     SETTINGS,
-    bag,
     counting,
     effective,
-    of_few_symbols,
     rise,
     rises_of,
     voter,
@@ -54,11 +52,21 @@ def test_effective_context_on_a_markov_chain_is_its_order(order, expected, tmp_p
         assert effective(curve) == expected
 
 
-def test_perturbed_intervals_are_wide_for_few_documents(tmp_path):
-    """The interval of an effective context is that of resampled documents."""
-    few = rises_of(tmp_path, bag, of_few_symbols())[DROPPED].effective(0.05, BOOTSTRAP)
-    assert few.low <= few.value <= few.high
-    assert few.low < few.high
+def test_effective_context_has_the_interval_of_resampled_documents():
+    """Some documents read 8 tokens and some 2, and all is counted again in each resample."""
+    intact_D = np.full(12, 100.0)
+    reads_far_D = np.arange(12) % 6 == 0
+    nll_ND = np.stack([intact_D + 30, intact_D + 6 * reads_far_D, intact_D])
+    curve = effective_context.RiseCurve(None, DROPPED, [1, 2, 8], nll_ND, intact_D, np.full(12, 50))
+    estimate = curve.effective(0.01, BOOTSTRAP)
+    by_hand = []
+    for draws_D in BOOTSTRAP.draws(12):
+        mean_rise = draws_D @ (6.0 * reads_far_D) / 12
+        by_hand.append(2 if mean_rise < 1 else 8)
+    assert estimate.value == 8
+    assert (estimate.low, estimate.high) == (2, 8)
+    assert sorted(by_hand)[4] == 2
+    assert sorted(by_hand)[194] == 8
 
 
 def test_effective_context_needs_all_longer_distances():

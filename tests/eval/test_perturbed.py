@@ -56,7 +56,7 @@ def test_perturbed_follows_its_own_seed():
 def test_perturbed_cuts_windows_of_the_headline_into_pieces():
     """Pieces start where the window starts, and score each target once."""
     corpus = random_corpus([200] * 5)
-    settings = replace(SETTINGS, piece=3)
+    settings = replace(SETTINGS, size=8, piece=3)
     whole = PROTOCOLS["fixed_target"](corpus, LENGTHS, settings).windows[64]
     pieces = PROTOCOLS["perturbed"](corpus, LENGTHS, settings).windows[64]
     assert [w.scored for w in pieces] == [3, 3, 2] * len(whole)

@@ -14,7 +14,7 @@ V = 11
 LENGTHS = [16, 64]
 KEPT = [1, 2, 4, 8, 16, 32]
 # One target a window, so that distances are exact.
-SETTINGS = ProtocolSettings(train_length=16, size=8, blocks=4, piece=1)
+SETTINGS = ProtocolSettings(train_length=16, size=4, blocks=1, piece=1)
 BOOTSTRAP = Bootstrap(200, 0)
 
 
