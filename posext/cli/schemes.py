@@ -78,7 +78,7 @@ def scheme_row(name: str, scheme: PositionalEncoding) -> list[str]:
     summary = comments[0] if comments else (inspect.getdoc(type(scheme)) or "").partition("\n")[0]
     uses = [stage for stage in STAGES if stage in scheme.stages]
     sources = paper_of(name, scheme).split(", ")
-    wrapped = ["/\n".join(s.rsplit("/", 1)) if len(s) > 18 else s for s in sources]
+    wrapped = [s.replace("/", "/\n") if len(s) > 18 else s for s in sources]
     relative = "yes" if scheme.relative else "no"
     return [name, "\n".join(uses), relative, parameters(scheme), "\n".join(wrapped), summary]
 

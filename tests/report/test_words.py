@@ -28,7 +28,7 @@ def test_answer_names_the_usable_length_and_lowest_perplexity():
 def test_answer_of_one_seed_ties_what_is_within_seed_noise():
     runs = [
         rows_of(name, [3.0, 2.5, 2.6, loss_at_512], model="nano")
-        for name, loss_at_512 in (("rope", 3.0), ("fox", 2.9), ("t5", 4.0))
+        for name, loss_at_512 in (("rope", 2.95), ("fox", 2.9), ("t5", 4.0))
     ]
     answer = answer_of(written_page(*runs))
     tie = "“fox”; within seed noise of it, so no higher as far as this tells: “rope”."

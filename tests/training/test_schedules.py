@@ -57,7 +57,7 @@ def seen_by_the_last(model, length: int) -> int:
     for position in range(length):
         after = before.clone()
         after[:, position] = (after[:, position] + 1) % 50
-        seen += int((model(after)[:, -1] - model(before)[:, -1]).abs().max() > 1e-6)
+        seen += int((model(after)[:, -1] - model(before)[:, -1]).abs().max() > 1e-12)
     return seen
 
 
@@ -72,7 +72,7 @@ def test_set_stage_hides_far_keys_until_training_is_over(name):
         train_length=TRAIN_LENGTH,
         steps=10,
     )
-    model = network(layers, name)
+    model = network(layers, name).double()
     run = Run(Path("nowhere"), config)
     # a layer reaches back by one token less than its window
     for step, window in ((0, 4), (3, 8), (5, 8), (6, TRAIN_LENGTH), (0, 4)):
