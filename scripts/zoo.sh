@@ -50,8 +50,8 @@ parts() {
 
 # built since the last time that the study was made: not in results/zoo yet
 newest() {
-  train +pe=evq_cosh,fope,darope,selective_rope,pope,grape_a,llama4 seed=0,1,2
-  train +pe=wall,path,path_fox compile=false seed=0,1,2  # slow to compile
+  train \
+    +pe=evq_cosh,fope,darope,selective_rope,pope,grape_a,llama4,wall,path,path_fox seed=0,1,2
   train +pe=rope +position_ids=random_floats seed=0,1,2
   train +pe=rope,none +normalizer=asentmax seed=0,1,2
   train +pe=rope length=window seed=0,1,2

@@ -51,7 +51,6 @@ class Transformations(nn.Module):
         return tables._replace(score_rows=partial(transformed_rows, w=w_BHTD, bw=bw_BHTD))
 
 
-@torch.compiler.disable  # its loop over blocks takes minutes to compile
 def transformed_rows(q: Tensor, k: Tensor, w: Tensor, bw: Tensor) -> Callable[[int, int], Tensor]:
     """Return the rows of scores, of N blocks of S tokens; all arguments are (B, H, T, D)."""
     size = min(BLOCK, q.shape[2])
