@@ -41,11 +41,15 @@ recipes() {
   train "init=$parents" steps=25,50,100,200 init.length_multiple=4 +pe=rope,alibi,fox
 }
 
-# at the original length: other bases, and random positions of four times it; two stages of YaRN
+# at the original length: other bases, and random positions of four times it; two stages of YaRN,
+# measured with the factor of their length and with twice that, fixed
 others() {
   train "init=$parents" steps=200 +pe=rope pe.base=500,10000,1000000
   train "init=$parents" steps=200 +pe=yarn +position_ids=randomized position_ids.multiple=4
   train "init=$parents" steps=200 experiment=yarn_two_stage
+  for run in "$runs"/yarn-tiny-256to512-seed?-experiment-yarn_two_stage-*; do
+    python -m posext.evaluate -m "run=$run" "${measured[@]}" +pe@extend=yarn extend.factor=4,8
+  done
 }
 
 # as many tokens in all as 700 steps and 200 more

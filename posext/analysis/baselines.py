@@ -6,11 +6,12 @@ import pandas as pd
 
 from posext.analysis import curves
 from posext.analysis.same_targets import on_same_targets
+from posext.eval.variants import OWN_WINDOW
 from posext.runs.run import Run
 
 
 def curves_of_parent(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
-    """Select the parent's curves as trained, and zero-shot under the scheme of the run.
+    """Select the parent's curves as trained, zero-shot under the run's scheme, in its own window.
 
     Args:
         run: A run; only a continued one has a parent.
@@ -23,5 +24,5 @@ def curves_of_parent(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     if init.path is None or init.checkpoint is not None:
         return rows.head(0)
     known = curves.read_curves(Path(init.path) / "curves.csv")
-    shown = known.loc[known.extend.isin(["", run.config.pe["name"]])]
+    shown = known.loc[known.extend.isin(["", run.config.pe["name"], OWN_WINDOW])]
     return on_same_targets(shown, rows)

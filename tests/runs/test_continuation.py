@@ -213,15 +213,18 @@ def test_a_chain_counts_from_the_first_length(trained, continued):
     assert run.tokens_in_all == (6 + 2 + 3) * 256
 
 
-def test_a_childs_chart_has_its_parent_as_trained_and_zero_shot(trained, continued, command):
+def test_a_childs_chart_has_its_parent_as_trained_zero_shot_and_in_its_window(
+    trained, continued, command
+):
     lengths = "context_lengths=[8,16,32,64]"
-    base = trained("base", "+pe=rope", lengths)
+    base = trained("base", "+pe=rope", lengths, "evaluation.own_window=true")
     assert command("evaluate", f"run={base}", "+pe@extend=yarn")[0] == 0
     assert command("evaluate", f"run={base}", "+pe@extend=ntk")[0] == 0
     child, _ = continued("child", "init=results/runs/base", "+pe=ntk", "steps=1")
     page = (child / "report.html").read_text()
     assert "rope → ntk, +1 step at 16" in page
     assert "rope → ntk, s matched" in page
+    assert "rope → own_window" in page
     assert "rope → yarn" not in page
 
 
