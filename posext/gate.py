@@ -12,8 +12,8 @@ from posext.pe.tables import AttentionTables
 class OutputGate(Modifier):
     """Multiplies what a head attends to by a sigmoid of the layer's input.
 
-    sigmoid(x W), before the output matrix (Qiu et al. 2025). It starts
-    near a half. Its weights do not decay, as those of a scheme.
+    sigmoid(x W), before the output matrix (Qiu et al. 2025). It starts near a half. Its weights do
+    not decay, as those of a scheme.
 
     Args:
         shape: Dimensions of the network.

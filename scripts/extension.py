@@ -61,7 +61,6 @@ def recipes(folder: Path) -> pd.DataFrame:
     costs = {run: operations(config) / unit for run, config in configs.items()}
     steps = {run: config.steps for run, config in configs.items()}
     zero_shot = ~continued & (rows.extend != "")
-    # a continuation at a length beyond it is measured again with the factor of that length
     return rows.assign(
         recipe=rows.extend.where(zero_shot, rows.run.map(names)),
         added=rows.run.map(steps).where(continued, 0),

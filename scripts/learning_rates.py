@@ -18,6 +18,7 @@ from posext.config import HEADLINE, TrainConfig
 from posext.runs import tracking
 from posext.runs.run import Run, load_run
 
+ROPE_BASE = 10000.0
 SETTING = [
     "model",
     "scheme",
@@ -51,6 +52,8 @@ def losses(run: Run) -> dict[str, object]:
     validation = [row["validation_loss"] for row in rows if "validation_loss" in row]
     config = run.config
     settings = {key: value for key, value in config.pe.items() if key.endswith("std")}
+    if (base := config.pe.get("base", ROPE_BASE)) != ROPE_BASE:
+        settings["base"] = base
     default = asdict(type(config.optimizer)())
     chosen = asdict(config.optimizer)
     settings |= {key: value for key, value in chosen.items() if value != default[key]}
