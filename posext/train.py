@@ -30,11 +30,12 @@ from posext.runs.learner import Learner, make_learner, set_stage
 from posext.runs.lock import record_failure, run_lock
 from posext.runs.naming import run_name
 from posext.runs.parent import check_parent
-from posext.runs.run import OPTIMIZER, Run, claim, prepare_run
+from posext.runs.run import OPTIMIZER, Run, claim, prepare_run, texts_of
 from posext.training import checkpoint, device
 from posext.training.micro_batches import accumulate, validate
 from posext.training.optimizer import lr_at, set_learning_rate
 from posext.training.progress import progress_bar, update_bar
+from posext.training.tracing import traced
 from posext.utils import signals
 from posext.utils.atomic import write_tensors, write_text
 from posext.utils.commit import commit
@@ -62,19 +63,21 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
     parent = hf.open_parent(config) if config.init.optimizer else None
     state = parent.folder / OPTIMIZER if parent else None
     learner, start = make_learner(run, hf.starting_network(run, tokens.vocab_size), state)
+    learner.scheme.read_vocabulary(texts_of(tokens.tokenizer))
     main = learner.accelerator.is_main_process
     metrics = wandb_run = None
     if main:
         tokens.tokenizer.save(str(run.folder / "tokenizer.json"))
-        metrics = tracking.Metrics(run.folder / "metrics.jsonl", start)
+        metrics = tracking.open_metrics(run, start)
         wandb_run = tracking.start(run)
     seen = sum(run.tokens_at(step) for step in range(start))
     bar = progress_bar(run.name, last, start, shown=main)
 
     for step in range(start, last):
         begin = time.perf_counter()
-        step_metrics = train_step(learner, run, tokens, step)
         done = step + 1
+        with traced(run.folder / "trace", done, config.tracking.traced_steps if main else []):
+            step_metrics = train_step(learner, run, tokens, step)
         length = lengths.length_at(step)
         seen += run.tokens_at(step)
         rate = run.tokens_at(step) / (time.perf_counter() - begin)
@@ -96,7 +99,9 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
 
     bar.close()
     write_trained(run.folder, run, learner, tokens, last)
-    if main:
+    if metrics is not None:
+        metrics.close()
+        tracking.mirror_weights(wandb_run, run)
         shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
     learner.accelerator.wait_for_everyone()
     return wandb_run

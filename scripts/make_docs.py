@@ -54,6 +54,7 @@ GROUPS = {  # how each is typed, and what it chooses
     "length": ("length=", "the lengths that training goes through"),
     "optimizer": ("optimizer=", "what updates the weights"),
     "experiment": ("experiment=", "a ready set of choices"),
+    "debug": ("debug=", "a short look at a run that is otherwise chosen"),
 }
 KINDS: dict[str, type] = {**CORPORA, **config.OPTIMIZERS}  # each with settings of its own
 CHANGED = {SHUFFLED: "~", REPLACED: "x"}  # marks of a drawing
@@ -257,6 +258,10 @@ LEFT_OUT = """
 - **LieRE, two-dimensional and multimodal positions**: not for text.
 - **Shaw's and Transformer-XL's relative positions**: T5's bias and rotations took their place.
 - **InfLLM, Activation Beacon, NSA, MoBA, DSA**: sparse or compressed memory for speed.
+- **Kimi Linear's pattern** (three layers of linear attention, one of full attention without
+  positions): `model.kind` is that of all layers, and a pattern gives a layer a scheme, not another
+  kind of mixer. `model.kind=gated_deltanet` is the nearest model; `rnope_swa` has windows in place
+  of the linear layers.
 - **Abacus, position coupling**: positions by the significance of a digit.
 - **Ms-PoE**: a scaling for each head, chosen on tasks of a large model.
 """

@@ -15,7 +15,14 @@ from posext.config.corpora import (
     TextData,
 )
 from posext.config.model import TRANSFORMER, ModelConfig, check_kind
-from posext.config.names import HEADLINE, MODIFIERS, PERTURBED, PROTOCOLS, RETRIEVAL
+from posext.config.names import (
+    HEADLINE,
+    MODIFIERS,
+    NOT_IN_IDENTITY,
+    PERTURBED,
+    PROTOCOLS,
+    RETRIEVAL,
+)
 from posext.config.optimizers import OPTIMIZERS, MuonConfig, OptimizerConfig
 from posext.config.settings import (
     EvaluateConfig,
@@ -33,6 +40,7 @@ __all__ = [
     "HUB_ID",
     "LETTERS",
     "MODIFIERS",
+    "NOT_IN_IDENTITY",
     "OPTIMIZERS",
     "PERTURBED",
     "PROTOCOLS",

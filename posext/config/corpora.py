@@ -3,7 +3,7 @@
 import math
 import string
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Le
 from omegaconf import MISSING
@@ -74,16 +74,50 @@ class TextData(DataConfig):
 
 @dataclass
 class HubData(DataConfig):
-    """A data set on the hub, with splits train and validation."""
+    """A data set on the hub, with a split train."""
 
     source: Annotated[str, OneOf(("hub",))] = "hub"  # of the documents
     path: str | None = None  # its id, OWNER/NAME
     subset: str | None = None  # its configuration
+    # JSON or parquet files to read, as in arxiv/{split}/*.jsonl.zst; null: what its card names
+    files: str | None = None
+    # its split of held-out documents; null: validation_share of train, by a hash of their names
+    validation_split: str | None = "validation"
     column: str = "text"  # of the texts
     document_start: str | None = None  # a pattern of the rows that begin a document; null: all do
 
     def origin(self) -> str:
         return self.path or self.source
+
+    def splits(self) -> list[str]:
+        """Return the splits to read, in order."""
+        return ["train"] if self.validation_split is None else ["train", self.validation_split]
+
+    def request(self, split: str) -> dict[str, Any]:
+        """Return the arguments of `datasets.load_dataset` for a split."""
+        if self.files is None:
+            return {"path": self.path, "name": self.subset, "split": split}
+        files = f"hf://datasets/{self.path}/{self.files.format(split=split)}"
+        builder = "parquet" if files.endswith(".parquet") else "json"
+        return {"path": builder, "data_files": {split: files}, "split": split}
+
+    def identity(self) -> str:
+        """Return what tells its documents from those of another data set, for their hash."""
+        added = [
+            f"{name}={getattr(self, name)}"
+            for name in ("files", "validation_split")
+            if getattr(self, name) != getattr(HubData, name)  # left out of the hash in older runs
+        ]
+        return " ".join((str(self.path), str(self.subset), *added))
+
+    def check(self) -> None:
+        """Raise PosextError for a pattern of files that would mix the splits."""
+        super().check()
+        if self.files is not None and "{split}" not in self.files:
+            raise PosextError(
+                f"data.files must name the split, as in arxiv/{{split}}/*.jsonl.zst, "
+                f"not {self.files}"
+            )
 
 
 @dataclass

@@ -30,3 +30,20 @@ MODIFIERS = (
 )
 # Groups whose choices do not say by their names what they choose; a title names the group too
 NAMED_IN_TITLES = ("qk_norm", "sink", "gate")
+# Settings that do not change the weights: they may differ when a run is resumed, and are not part
+# of its name.
+NOT_IN_IDENTITY = {
+    "name",
+    "study",
+    "tags",
+    "results",
+    "evaluate",
+    "context_lengths",
+    "protocols",
+    "evaluation",
+    "tracking",
+    "validate_every",
+    "checkpoint_every",
+    "keep_every",
+    "own_modules",
+}

@@ -5,9 +5,10 @@ Hydra composes them from `configs/`; the schema leaves only the settings of a sc
 
 import re
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Len, Lt
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 from pydantic import BeforeValidator
@@ -31,6 +32,7 @@ from posext.utils.ranges import (
 
 Precision = Annotated[str, OneOf(("auto", "fp32", "bf16"))]
 Protocol = Annotated[str, OneOf((*PROTOCOLS, *RETRIEVAL))]
+Tag = Annotated[str, Len(1, 64)]  # as wandb takes them
 
 
 @dataclass
@@ -39,7 +41,8 @@ class StageConfig:
 
     multiple: Count = 1  # of train_length
     share: PositiveShare = 1.0  # of the steps
-    # of its length: the last keys that a query attends to; after training, it attends to all
+    # of its length: the last keys that a query attends to; after training, it attends to all.
+    # An automatic factor follows windows longer than original_length
     window: PositiveShare = 1.0
 
 
@@ -86,11 +89,15 @@ class EvaluationConfig:
 
 @dataclass
 class TrackingConfig:
-    """Tracking on wandb; the files in the run's folder are always written."""
+    """Mirrors of the files in the run's folder, which are always written."""
 
     # disabled: none, not even a folder
     wandb: Annotated[str, OneOf(("offline", "online", "disabled"))] = "offline"
     project: str = "posext"  # on wandb
+    weights: bool = False  # the trained weights too, as an artifact on wandb
+    tensorboard: bool = False  # events in tensorboard/ in the run's folder: posext[tensorboard]
+    # steps, counted from 1, that torch's profiler traces into trace/ in the run's folder
+    traced_steps: list[Count] = field(default_factory=list)
 
 
 @dataclass
@@ -130,11 +137,14 @@ class TrainConfig:
     context_lengths: list[int] | None = None
     # posext.eval.protocols
     protocols: list[Protocol] = field(default_factory=lambda: ["fixed_target"])
+    # train on the first batches alone, over and over; null: on all
+    overfit_batches: Count | None = None
     validate_every: Count = 200  # steps
     checkpoint_every: Count = 200  # steps
     keep_every: Count | None = None  # steps; keep weights and optimizer of these steps and the last
     name: str | None = None  # of the run's folder; null: made from the config
     study: str = "default"  # groups runs in tables and on wandb
+    tags: list[Tag] = field(default_factory=list)  # on wandb
     results: str = "results/runs"  # parent folder of the runs
     # modules outside posext whose schemes may run
     own_modules: list[str] = field(default_factory=list)
@@ -174,6 +184,11 @@ class TrainConfig:
         check_lengths(self.context_lengths)
         if self.is_trained_here:
             self.check_trainable()
+        if self.tracking.tensorboard and find_spec("tensorboard") is None:
+            raise PosextError(
+                "tracking.tensorboard=true needs tensorboard: pip install 'posext[tensorboard]' "
+                "has it"
+            )
 
     def check_measurement(self) -> None:
         """Check the ranges that concern a checkpoint, whose training settings are unknown."""

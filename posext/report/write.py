@@ -24,7 +24,7 @@ from posext.eval.bayes_floor import FLOOR
 from posext.eval.curve import EvalPlan
 from posext.report import curve_plot, heatmap, perturbed_plot
 from posext.report.lines import COST_NUMBERS
-from posext.runs import tracking
+from posext.runs import tensorboard, tracking
 from posext.runs.run import Run
 from posext.utils.atomic import replacing, write_text
 from posext.utils.commit import commit
@@ -184,6 +184,8 @@ def write_outputs(run: Run, measured: pd.DataFrame, answers: pd.DataFrame, wandb
         is_training_run = wandb_run is not None and not extension
         open_run = wandb_run if is_training_run else tracking.start(run, extension)
         headline = curve.loc[curve.protocol == HEADLINE]
+        if run.config.tracking.tensorboard:
+            tensorboard.write_curve(run.folder, extension, headline)
         summary = curve_table.summary(headline, latest_curves) if len(headline) else {}
         own_answers = answers.loc[(answers.extend == extend) & (answers.factor == factor)]
         images = {"curve": chart}
@@ -191,7 +193,7 @@ def write_outputs(run: Run, measured: pd.DataFrame, answers: pd.DataFrame, wandb
             images["perturbed"] = rises
         images |= {task: run.folder / f"{task}.png" for task in own_answers.task.unique()}
         scalars = retrieval.scalars(own_answers)
-        tracking.mirror_curve(open_run, curve, scalars, images, page_file, summary)
+        tracking.mirror_curve(open_run, run, curve, scalars, images, page_file, summary)
     print_summary(measured, answers, latest_curves)
     print(f"Perplexity {interval_meaning(measured)}. Chart: {chart}, page: {page_file}")
     curves.warn_if_few(measured)
