@@ -103,7 +103,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--group",
         default="",
-        help="a group of the protocol's targets: far or rest of far_copy, or a bucket of positions",
+        help="a group of the protocol's targets: far or rest of far_copy, key or rest of "
+        "key_tokens, or a bucket of positions",
     )
     parser.add_argument(
         "--factor",

@@ -15,7 +15,14 @@ from posext.config.corpora import (
     TextData,
 )
 from posext.config.model import TRANSFORMER, ModelConfig, check_kind
-from posext.config.names import HEADLINE, MODIFIERS, PERTURBED, PROTOCOLS, RETRIEVAL
+from posext.config.names import (
+    HEADLINE,
+    KEY_TOKENS,
+    MODIFIERS,
+    PERTURBED,
+    PROTOCOLS,
+    RETRIEVAL,
+)
 from posext.config.optimizers import OPTIMIZERS, MuonConfig, OptimizerConfig
 from posext.config.settings import (
     EvaluateConfig,
@@ -31,6 +38,7 @@ __all__ = [
     "CORPORA",
     "HEADLINE",
     "HUB_ID",
+    "KEY_TOKENS",
     "LETTERS",
     "MODIFIERS",
     "OPTIMIZERS",

@@ -22,6 +22,7 @@ from posext.utils.ranges import (
     AtLeastTwo,
     Count,
     Natural,
+    NonNegative,
     OneOf,
     Positive,
     PositiveShare,
@@ -72,6 +73,13 @@ class EvaluationConfig:
     bos: Annotated[str, OneOf(("auto", "none", "window"))] = "auto"
     # protocol far_copy: tokens before a target that must recur with it
     ngram: Annotated[int, Ge(3)] = 3
+    # protocol key_tokens: the folder of a run, or a checkpoint of transformers, that chooses the
+    # keys; null: the run itself, as trained
+    key_judge: str | None = None
+    # protocol key_tokens: nats that a key gains from the long context, at least
+    key_alpha: NonNegative = 2.0
+    key_beta: float = -2.0  # protocol key_tokens: log-likelihood of a key there, at least
+    key_short: Count | None = None  # protocol key_tokens: short context; null: training length
     # measure a run as trained once more, each query in a window of the training length
     own_window: bool = False
     # protocol perturbed: targets in a window at most; a distance is as sharp as that

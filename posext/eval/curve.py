@@ -57,6 +57,7 @@ def make_plan(
     names: list[str],
     train_length: int,
     config: EvaluationConfig,
+    judge: protocols.Judge | None = None,
 ) -> EvalPlan:
     """Choose the windows of every protocol in the held-out documents.
 
@@ -68,6 +69,7 @@ def make_plan(
         names: Protocols; retrieval tasks among them are ignored.
         train_length: Longest length trained, in tokens.
         config: Evaluation settings.
+        judge: Chooses the keys of `key_tokens`, which are not to be had without.
 
     Raises:
         PosextError: The corpus has no such windows.
@@ -85,6 +87,10 @@ def make_plan(
         config.ngram,
         config.scored_share,
         config.perturbed_piece,
+        config.key_alpha,
+        config.key_beta,
+        config.key_short,
+        judge,
     )
     protocol_plans = {
         name: protocols.PROTOCOLS[name](tokens.validation, lengths, settings)
@@ -111,11 +117,16 @@ def in_pieces(tokens: dataset.Data, longest: int, room: int) -> dataset.Data:
     return replace(tokens, cut=(longest, room))
 
 
-def plan_of(run: Run, tokens: dataset.Data) -> EvalPlan:
-    """Evaluation plan of a run, from its config."""
+def plan_of(run: Run, tokens: dataset.Data, judge: protocols.Judge | None = None) -> EvalPlan:
+    """Evaluation plan of a run, from its config; `judge` is as in `make_plan`."""
     config = run.config
     return make_plan(
-        tokens, context_lengths(run), config.protocols, run.trained_length, config.evaluation
+        tokens,
+        context_lengths(run),
+        config.protocols,
+        run.trained_length,
+        config.evaluation,
+        judge,
     )
 
 
@@ -181,7 +192,9 @@ def measure_curve(
             file = cache.file(settings, name, length, windows)
             scored = cache.read(file)
             if scored is None:
-                scored = measure_windows(model, plan, windows, config.evaluation, accelerator)
+                scored = measure_windows(
+                    model, plan.tokens.validation, windows, config.evaluation, accelerator
+                )
                 cache.write(file, scored)
             cache.remember(MeasuredWindows(scheme, modifiers, name, length, scored))
         multiplier = np.nan
@@ -210,12 +223,12 @@ def longest_read(length: int, windows: Sequence[TargetWindow]) -> int:
 
 def measure_windows(
     model: Any,
-    plan: EvalPlan,
-    windows: list[TargetWindow],
+    documents: protocols.Documents,
+    windows: Sequence[TargetWindow],
     config: EvaluationConfig,
     accelerator: Accelerator,
 ) -> ScoredWindows:
-    """Score windows that are shared out over the processes.
+    """Score windows of documents that are shared out over the processes.
 
     Returns:
         On every process: the NLL of the scored labels of all windows, and the longest wall time and
@@ -225,11 +238,10 @@ def measure_windows(
     on_cpu = accelerator.device.type == "cpu"
     default_budget = CPU_TOKENS_PER_BATCH if on_cpu else ACCELERATOR_TOKENS_PER_BATCH
     budget = config.tokens_per_batch or default_budget
-    document = plan.tokens.validation.document
     begin = time.perf_counter()
     with PeakMemory(accelerator.device) as peak, torch.inference_mode(), accelerator.autocast():
         own_nll = score_windows(
-            model, document, [windows[i] for i in own_indices], budget, accelerator.device
+            model, documents.document, [windows[i] for i in own_indices], budget, accelerator.device
         )
     seconds = time.perf_counter() - begin
     gathered = gather_object([(own_indices, own_nll, seconds, peak.bytes)])

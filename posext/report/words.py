@@ -16,6 +16,11 @@ PROTOCOL_TEXT = {
     "far_copy": "The targets in two groups: “far” are tokens that last stood after the same few "
     "tokens further back than the training length, so that only a longer context can show them; "
     "“rest” are the others of the same blocks.",
+    "key_tokens": "Of the targets of the far copies, “key” are those that a judge predicts "
+    "better after the longest context than after a short one, by 2 nats unless set; “rest” are "
+    "the others. A run that is its own judge also chooses what its errors favour, so its gain on "
+    "its own keys is too large; mirrored targets, keys with long and short exchanged, say how "
+    "many keys errors alone make.",
     "perturbed": "The same targets after the longest context, with everything farther than k "
     "tokens before a window's first target shuffled, replaced by another document's text, or "
     "dropped: the rise of the loss is what that text was worth. The effective context length is "
@@ -33,6 +38,7 @@ PROTOCOL_TITLES = {
     "sliding": "Sliding window",
     "nonoverlap": "Blocks side by side",
     "far_copy": "Far copies",
+    "key_tokens": "Key tokens",
     "perturbed": "Far text changed",
 }
 COMPARABLE_TEXT = "Its targets are the same at every length, so lengths are comparable."

@@ -14,11 +14,12 @@ from posext.analysis import (
     curves,
     document_sums,
     effective_context,
+    key_choice,
     retrieval,
     same_targets,
 )
 from posext.analysis.baselines import curves_of_parent
-from posext.config import HEADLINE, PERTURBED
+from posext.config import HEADLINE, KEY_TOKENS, PERTURBED
 from posext.eval import protocols
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.curve import EvalPlan
@@ -108,6 +109,27 @@ def write_retrieval(
         for task, task_rows in table.groupby("task", sort=False):
             heatmap.draw_heat_map(task_rows, folder / f"{task}.png", f"{title}: {task}", trained)
     return rows
+
+
+def write_keys(run: Run, plan: EvalPlan, judge: Run) -> None:
+    """Write how the judge of a run chose its keys into keys.csv, and print it."""
+    evaluation = run.config.evaluation
+    counts = plan.protocols[KEY_TOKENS].counts
+    assert counts is not None
+    is_own = judge.folder.resolve() == run.folder.resolve()
+    rows = counts.assign(
+        run=run.name,
+        judge=key_choice.ITSELF if is_own else evaluation.key_judge,
+        alpha=evaluation.key_alpha,
+        beta=evaluation.key_beta,
+        short=evaluation.key_short or run.trained_length,
+        long=plan.lengths[-1],
+    )
+    rows = rows.loc[:, [*key_choice.TEXT_COLUMNS, *key_choice.NUMBERS]]
+    write_text(run.folder / key_choice.FILE, rows.to_csv(index=False))
+    choice = key_choice.key_choice(rows)
+    print(f"\n{key_choice.key_table([choice])}")
+    key_choice.warn_if_poor(choice)
 
 
 def factor_text(factor: Any) -> str:
