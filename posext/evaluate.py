@@ -229,14 +229,14 @@ def measure_run(
     measured_config = extension.config if extension else run.config
     for config in variants(run, measured_config, plan.lengths[-1]):
         model = run.network(config, plan.tokens.vocab_size).to(accelerator.device).eval()
-        sums, costs = measure_curve(model, plan, config, accelerator, cache)
+        measured = measure_curve(model, plan, config, accelerator, cache)
         answers = measure_retrieval(
             model, plan, run.config.protocols, config.evaluation, accelerator
         )
         if accelerator.is_main_process:
             name = extension_name(run, config, extension)
             factor = factor_text(config.pe.get("factor", ""))
-            curve_rows.append(write_curve(run, plan, factor, name, sums, costs))
+            curve_rows.append(write_curve(run, plan, factor, name, *measured))
             retrieval_rows.append(
                 write_retrieval(run.folder, answers, name, factor, run.trained_length, run.name)
             )

@@ -17,6 +17,7 @@ PROTOCOLS = (
 # Chosen like protocols, but on constructed contexts: posext.eval.retrieval
 RETRIEVAL = ("retrieval", "passkey")
 HEADLINE = "fixed_target"  # the protocol of charts, unless another is chosen
+PER_POSITION = "per_position"  # the protocol of one window
 KEY_TOKENS = "key_tokens"  # the protocol whose targets a judge groups
 PERTURBED = "perturbed"  # the protocol whose lengths are those of the text that is not changed
 # Groups besides pe, each absent unless named

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -49,6 +49,17 @@ class EvalPlan:
     lengths: list[int]
     protocols: dict[str, protocols.ProtocolPlan]
     tokens: dataset.Data
+
+
+class MeasuredCurve(NamedTuple):
+    """Sums per document, in CURVE_SUM_COLUMNS, and the cost of each length, in COST_COLUMNS.
+
+    `parts` has the sums of the finer groups of `per_position`.
+    """
+
+    sums: pd.DataFrame
+    costs: pd.DataFrame
+    parts: pd.DataFrame
 
 
 def make_plan(
@@ -149,7 +160,7 @@ def measure_curve(
     config: TrainConfig,
     accelerator: Accelerator,
     cache: EvalCache,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> MeasuredCurve:
     """Measure a model under every protocol of a plan, at every context length.
 
     Lengths at which the scheme is undefined are left out. A length is not measured again if the
@@ -161,15 +172,13 @@ def measure_curve(
         config: Config of the model's scheme and modifiers, and of the evaluation.
         accelerator: Processes and device.
         cache: Windows already scored; newly scored windows are added.
-
-    Returns:
-        Sums per document, in CURVE_SUM_COLUMNS, and the cost of each length, in COST_COLUMNS.
     """
     modifiers = config.modifiers()
     settings = {"pe": config.pe, **modifiers}
     scheme: PositionalEncoding | None = getattr(model, "pe", None)
     longest = None if scheme is None else scheme.max_length
     sums = [pd.DataFrame(columns=CURVE_SUM_COLUMNS)]
+    parts = pd.DataFrame(columns=protocols.SUM_COLUMNS)
     costs = []
     passes = [
         (name, length)
@@ -202,18 +211,17 @@ def measure_curve(
             multiplier = model.logit_multiplier(longest_read(length, windows))
         rate = sum(window.length for window in windows) / scored.seconds
         costs.append((name, length, multiplier, scored.seconds, rate, scored.peak_bytes))
+        documents = plan.tokens.validation
         sums_of_length = protocols.sums_by_document(
-            plan.tokens.validation,
-            protocol_plan,
-            length,
-            windows,
-            scored.nll,
-            plan.tokens.bytes_per_token,
+            documents, protocol_plan, length, windows, scored.nll, plan.tokens.bytes_per_token
         )
         sums.append(sums_of_length.assign(protocol=name))
+        if protocol_plan.parts is not None:
+            finer = protocol_plan._replace(groups=protocol_plan.parts)
+            parts = protocols.sums_by_document(documents, finer, length, windows, scored.nll)
     filled = [frame for frame in sums if len(frame)] or sums[:1]
     all_sums = pd.concat(filled, ignore_index=True).loc[:, CURVE_SUM_COLUMNS]
-    return all_sums, pd.DataFrame(costs, columns=COST_COLUMNS)
+    return MeasuredCurve(all_sums, pd.DataFrame(costs, columns=COST_COLUMNS), parts)
 
 
 def longest_read(length: int, windows: Sequence[TargetWindow]) -> int:

@@ -11,6 +11,8 @@ from posext.analysis import (
     comparison,
     curves,
     document_sums,
+    effective_context,
+    in_context,
     key_choice,
     retrieval,
     same_targets,
@@ -37,6 +39,13 @@ class Source:
         """How the keys of its runs were chosen; empty for a curves file alone."""
         counts = key_choice.read_key_counts(self.path / key_choice.FILE)
         return key_choice.key_choices(counts.loc[counts.run.isin(self.rows.run)])
+
+    @property
+    def in_context_scores(self) -> list[in_context.InContextScore]:
+        """The in-context-learning scores of its curves; empty for a curves file alone."""
+        if not (self.path / document_sums.SUMS).is_file():
+            return []
+        return in_context.in_context_scores(self.path, self.rows)
 
     @property
     def bootstrap(self) -> comparison.Bootstrap:
@@ -175,6 +184,8 @@ def paired_curves(source: Source, protocol: str, group: str) -> tuple[list[Paire
             continue
         try:
             derived = comparison.derived(curve, source.bootstrap)
+            effective = effective_context.effective_size(curve, source.bootstrap)
+            derived["effective"] = effective_context.size_text(effective)
             paired.append(PairedCurve(curve.row, comparison.to_crop(curve), derived))
         except PosextError as error:
             sentences.append(f"{curves.curve_label(curve.row)} has no paired difference: {error}.")

@@ -14,8 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from omegaconf import OmegaConf
 
-from posext.analysis import key_choice
-from posext.config import HEADLINE, KEY_TOKENS, PERTURBED
+from posext.analysis import in_context, key_choice
+from posext.config import HEADLINE, KEY_TOKENS, PER_POSITION, PERTURBED
 from posext.report import (
     cost,
     figures,
@@ -116,6 +116,9 @@ def protocol_section(
     if protocol == KEY_TOKENS:
         choices = [choice.cells() for source in sources for choice in source.key_choices]
         return section(protocol, title, about, charts, choices, key_choice.HEADERS)
+    if protocol == PER_POSITION:
+        scores = [score.cells() for source in sources for score in source.in_context_scores]
+        return section("", title, about, charts, scores, in_context.HEADERS)
     return section("", title, about, charts)
 
 
@@ -192,7 +195,7 @@ def protocol_charts(
     protocol_rows = rows.loc[rows.protocol == protocol]
     headline = rows.loc[rows.protocol == HEADLINE]
     x_title = ""
-    if protocol == "per_position":
+    if protocol == PER_POSITION:
         protocol_rows = buckets_to_lengths(protocol_rows)
         x_title = "largest context in the bucket (tokens)"
     needs_comparison = protocol not in (HEADLINE, "far_copy", KEY_TOKENS) and len(headline)

@@ -15,6 +15,7 @@ from posext.analysis import (
     document_sums,
     effective_context,
     key_choice,
+    positions,
     retrieval,
     same_targets,
 )
@@ -34,7 +35,13 @@ log = logging.getLogger(__name__)
 
 
 def write_curve(
-    run: Run, plan: EvalPlan, factor: str, extend: str, sums: pd.DataFrame, costs: pd.DataFrame
+    run: Run,
+    plan: EvalPlan,
+    factor: str,
+    extend: str,
+    sums: pd.DataFrame,
+    costs: pd.DataFrame,
+    parts: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Write a curve's rows into curves.csv and its sums into documents.parquet.
 
@@ -45,6 +52,7 @@ def write_curve(
         extend: the extension, or "" for the run as trained.
         sums: NLL sums by protocol, length, group and document.
         costs: time and memory by protocol and context length.
+        parts: NLL sums of `per_position` by part of the window; they go into positions.parquet.
 
     Returns:
         The rows, with intervals. Undefined lengths have empty numbers.
@@ -80,6 +88,11 @@ def write_curve(
     table = curves.upsert(curves.read_curves(file), rows)
     with replacing(run.folder / document_sums.SUMS) as temporary:
         curves.upsert(sums_before, labeled_sums).to_parquet(temporary, index=False)
+    if parts is not None and len(parts):
+        by_position = parts.assign(
+            context_length=parts.group.astype(int), nll=parts.nll.astype("float32")
+        )
+        positions.write_positions(run.folder, by_position.assign(extend=extend, factor=factor))
     write_text(file, table.to_csv(index=False))  # last: a curve is never without its sums
     return rows
 

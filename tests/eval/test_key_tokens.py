@@ -120,19 +120,22 @@ def labels(window):
     return range(window.labels.start, window.labels.stop)
 
 
-def test_key_tokens_overlap_wholly_with_far_copies_where_all_is_copied():
+@pytest.mark.parametrize(("period", "short", "share"), [(40, SHORT, 1), (24, 16, 1), (24, 32, 0)])
+def test_key_tokens_are_far_copies_where_all_is_copied(period, short, share):
+    """All keys are far copies and the reverse, where the copy is beyond the short context."""
     rng = np.random.default_rng(0)
-    corpus = Corpus([np.resize(rng.permutation(40), 400) for _ in range(5)])
+    corpus = Corpus([np.resize(rng.permutation(period), 400) for _ in range(5)])
 
     def model(tokens):
-        logits = torch.zeros(*tokens.shape, 40)
-        if tokens.shape[1] >= 40:
-            logits[:, 39:] = 9.0 * torch.nn.functional.one_hot(tokens[:, :-39], 40)
+        logits = torch.zeros(*tokens.shape, period)
+        if tokens.shape[1] >= period:
+            seen = torch.nn.functional.one_hot(tokens[:, : 1 - period], period)
+            logits[:, period - 1 :] = 9.0 * seen
         return logits
 
-    counts = plan_of(corpus, by(model)).counts
-    for name in ("targets", "keys", "far", "far_keys"):
-        assert counts[name].tolist() == counts.targets.tolist()
+    counts = plan_of(corpus, by(model, key_short=short)).counts
+    for name in ("keys", "far", "far_keys"):
+        assert counts[name].tolist() == (share * counts.targets).tolist()
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def key_tokens(
         labels = np.arange(window.labels.start, window.labels.stop)
         return np.where(np.isin(labels, keys.get(window.document, [])), KEY, REST)
 
-    counts = targets.drop(columns="label").groupby("document", as_index=False).sum()
+    counts = pd.DataFrame(targets.drop(columns="label").groupby("document", as_index=False).sum())
     names = [documents.names[index] for index in counts.document]
     return copies._replace(groups=groups, counts=counts.assign(document=names))
 

@@ -73,12 +73,14 @@ class ProtocolPlan(NamedTuple):
     """Windows at each context length, and the group of each scored label of a window (scored,).
 
     With `groups_are_lengths`, the groups are context lengths within one pass and are named by them.
-    `counts` says by document how groups came about, where a judge chose them.
+    `parts` are finer groups, whose sums are stored beside. `counts` says by document how groups
+    came about, where a judge chose them.
     """
 
     windows: dict[int, list[TargetWindow]]
     groups: Callable[[TargetWindow], np.ndarray] = ungrouped
     groups_are_lengths: bool = False
+    parts: Callable[[TargetWindow], np.ndarray] | None = None
     counts: pd.DataFrame | None = None
 
 
