@@ -113,7 +113,7 @@ def key_table(choices: list[KeyChoice]) -> str:
 def warn_if_poor(choice: KeyChoice) -> None:
     """Warn of keys that say little: none, or of a judge that longer context makes worse."""
     remedy = "choose another with evaluation.key_judge=RUN"
-    if choice.gain.value < 0:
+    if choice.gain.value < 0 and not choice.gain.high >= 0:
         log.warning(
             "the long context makes the judge of key_tokens (%s) worse, by %.3f nats a token, "
             "so its keys are few and in part its errors; %s",

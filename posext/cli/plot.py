@@ -69,7 +69,7 @@ def main() -> None:
         )
     selected = curves.select_factor(known, options.factor)
     if options.smooth is not None:
-        selected = smoothed(options.runs, selected, options.protocol, options.smooth)
+        known = selected = smoothed(options.runs, selected, options.protocol, options.smooth)
     curve_plot.draw_curves(
         selected, options.out, options.title, known, options.protocol, options.smooth
     )

@@ -76,9 +76,9 @@ class EvaluationConfig:
     # protocol key_tokens: the folder of a run, or a checkpoint of transformers, that chooses the
     # keys; null: the run itself, as trained
     key_judge: str | None = None
-    # protocol key_tokens: nats that a key gains from the long context, at least
+    # protocol key_tokens: a key gains more nats from the long context
     key_alpha: NonNegative = 2.0
-    key_beta: float = -2.0  # protocol key_tokens: log-likelihood of a key there, at least
+    key_beta: float = -2.0  # protocol key_tokens: a key has a higher log-likelihood there
     key_short: Count | None = None  # protocol key_tokens: short context; null: training length
     # measure a run as trained once more, each query in a window of the training length
     own_window: bool = False

@@ -43,8 +43,8 @@ class ProtocolSettings:
         ngram: Tokens before a target that must recur with it in `far_copy`.
         scored_share: Largest share of a window that is scored; a block is cut into pieces for it.
         piece: Largest number of targets of a window of `perturbed`.
-        key_alpha: Nats that a key of `key_tokens` gains from the long context, at least.
-        key_beta: Log-likelihood of a key after the long context, at least.
+        key_alpha: A key of `key_tokens` gains more nats from the long context.
+        key_beta: A key has a higher log-likelihood after the long context.
         key_short: Tokens of the short context of the judge; None means `train_length`.
         judge: Chooses the keys of `key_tokens`.
     """
