@@ -15,14 +15,21 @@ from omegaconf import DictConfig
 from posext import hf
 from posext.analysis import curves, retrieval
 from posext.cli import app
-from posext.config import RETRIEVAL, EvaluateConfig, TrainConfig, check_lengths
+from posext.config import KEY_TOKENS, RETRIEVAL, EvaluateConfig, TrainConfig, check_lengths
 from posext.data import dataset
 from posext.eval import bayes_floor
 from posext.eval.cache import MEASURING, EvalCache
 from posext.eval.curve import EvalPlan, context_lengths, measure_curve, plan_of
 from posext.eval.retrieval.grid import measure_retrieval
 from posext.eval.variants import OWN_WINDOW, variants
-from posext.report.write import factor_text, write_curve, write_outputs, write_retrieval
+from posext.hf.judge import judged_plan
+from posext.report.write import (
+    factor_text,
+    write_curve,
+    write_keys,
+    write_outputs,
+    write_retrieval,
+)
 from posext.runs.command_log import record_command
 from posext.runs.inheritance import with_settings_of_weights
 from posext.runs.lock import run_lock
@@ -201,13 +208,16 @@ def measure_run(
     Raises:
         PosextError: The run was trained on other data.
     """
-    accelerator = device.accelerator(run.config.precision)
     metadata = run.metadata()
     if metadata["data"] != tokens.fingerprint:
         raise PosextError(
             f"{run.folder} was trained on other data ({metadata['data']}, now {tokens.fingerprint})"
         )
+    judge = None
+    if KEY_TOKENS in run.config.protocols:
+        plan, judge = judged_plan(run, tokens)
     plan = plan or plan_of(run, tokens)
+    accelerator = device.accelerator(run.config.precision)
     cache = EvalCache(
         run.folder / MEASURING,
         accelerator.is_main_process,
@@ -219,19 +229,21 @@ def measure_run(
     measured_config = extension.config if extension else run.config
     for config in variants(run, measured_config, plan.lengths[-1]):
         model = run.network(config, plan.tokens.vocab_size).to(accelerator.device).eval()
-        sums, costs = measure_curve(model, plan, config, accelerator, cache)
+        measured = measure_curve(model, plan, config, accelerator, cache)
         answers = measure_retrieval(
             model, plan, run.config.protocols, config.evaluation, accelerator
         )
         if accelerator.is_main_process:
             name = extension_name(run, config, extension)
             factor = factor_text(config.pe.get("factor", ""))
-            curve_rows.append(write_curve(run, plan, factor, name, sums, costs))
+            curve_rows.append(write_curve(run, plan, factor, name, *measured))
             retrieval_rows.append(
                 write_retrieval(run.folder, answers, name, factor, run.trained_length, run.name)
             )
     if not accelerator.is_main_process:
         return pd.DataFrame(columns=curves.COLUMNS)
+    if judge is not None:
+        write_keys(run, plan, judge)
     corpus = run.config.data
     if bayes_floor.has_bayes_floor(corpus) and plan.protocols:
         floor = bayes_floor.measure_floor(plan, corpus)

@@ -24,6 +24,7 @@ from posext.config import TrainConfig
 from posext.data import dataset
 from posext.data.recall.mixing import batch
 from posext.eval.curve import EvalPlan, plan_of
+from posext.hf.judge import check_judge
 from posext.runs import tracking
 from posext.runs.command_log import record_command
 from posext.runs.learner import Learner, make_learner, set_stage
@@ -207,7 +208,8 @@ def load_corpus(run: Run, processes: int, progress: bool) -> tuple[dataset.Data,
 
     Raises:
         PosextError: A step has fewer sequences than processes, no document is as long as the
-            longest training length, or the held-out documents are too short for the curve.
+            longest training length, the held-out documents are too short for the curve, or there
+            is no judge of its key tokens.
     """
     lengths = run.schedule
     for stage in lengths.stages:
@@ -222,8 +224,10 @@ def load_corpus(run: Run, processes: int, progress: bool) -> tuple[dataset.Data,
         split.batch(0, 0, lengths.longest, 1)
     if run.config.init.path is not None and not run.trained:
         check_parent(run, hf.open_parent(run.config), tokens)
-    plan = plan_of(run, tokens) if run.config.evaluate else None
-    return tokens, plan
+    if not run.config.evaluate:
+        return tokens, None
+    check_judge(run, tokens)
+    return tokens, plan_of(run, tokens)
 
 
 def run_training(composed: DictConfig) -> float | None:

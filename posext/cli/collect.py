@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from posext.analysis import curves, document_sums
+from posext.analysis import curves, document_sums, key_choice
 from posext.cli import app
 from posext.utils.errors import PosextError
 
 DESCRIPTION = """
 Gather the measurements of several runs in one folder to commit: curves.csv, documents.parquet (the
-sums by document, from which every interval can be made again) and configs/RUN.yaml. Rows of other
-runs in that folder stay, so a study can be collected in parts.
+sums by document, from which every interval can be made again), keys.csv where a judge chose key
+tokens, and configs/RUN.yaml. Rows of other runs in that folder stay, so a study can be collected in
+parts.
 """
 EXAMPLES = """
 posext collect results/runs/* --out results/my_study
@@ -40,6 +41,10 @@ def main() -> None:
     replace_runs(curves.read_curves(curves_file), rows).to_csv(curves_file, index=False)
     sums_file = options.out / document_sums.SUMS
     replace_runs(document_sums.sums(options.out), sums).to_parquet(sums_file, index=False)
+    keys_file = options.out / key_choice.FILE
+    keys = pd.concat([key_choice.read_key_counts(run / key_choice.FILE) for run in options.runs])
+    if len(keys):
+        replace_runs(key_choice.read_key_counts(keys_file), keys).to_csv(keys_file, index=False)
     for run in options.runs:
         shutil.copyfile(run / "config.yaml", options.out / "configs" / f"{run.name}.yaml")
     print(options.out)

@@ -3,6 +3,7 @@
 PROTOCOLS = (
     "fixed_target",
     "far_copy",
+    "key_tokens",
     "perturbed",
     "sliding",
     "nonoverlap",
@@ -16,6 +17,8 @@ PROTOCOLS = (
 # Chosen like protocols, but on constructed contexts: posext.eval.retrieval
 RETRIEVAL = ("retrieval", "passkey")
 HEADLINE = "fixed_target"  # the protocol of charts, unless another is chosen
+PER_POSITION = "per_position"  # the protocol of one window
+KEY_TOKENS = "key_tokens"  # the protocol whose targets a judge groups
 PERTURBED = "perturbed"  # the protocol whose lengths are those of the text that is not changed
 # Groups besides pe, each absent unless named
 MODIFIERS = (

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -51,12 +51,24 @@ class EvalPlan:
     tokens: dataset.Data
 
 
+class MeasuredCurve(NamedTuple):
+    """Sums per document, in CURVE_SUM_COLUMNS, and the cost of each length, in COST_COLUMNS.
+
+    `parts` has the sums of the finer groups of `per_position`.
+    """
+
+    sums: pd.DataFrame
+    costs: pd.DataFrame
+    parts: pd.DataFrame
+
+
 def make_plan(
     tokens: dataset.Data,
     lengths: list[int],
     names: list[str],
     train_length: int,
     config: EvaluationConfig,
+    judge: protocols.Judge | None = None,
 ) -> EvalPlan:
     """Choose the windows of every protocol in the held-out documents.
 
@@ -68,6 +80,7 @@ def make_plan(
         names: Protocols; retrieval tasks among them are ignored.
         train_length: Longest length trained, in tokens.
         config: Evaluation settings.
+        judge: Chooses the keys of `key_tokens`, which are not to be had without.
 
     Raises:
         PosextError: The corpus has no such windows.
@@ -85,6 +98,10 @@ def make_plan(
         config.ngram,
         config.scored_share,
         config.perturbed_piece,
+        config.key_alpha,
+        config.key_beta,
+        config.key_short,
+        judge,
     )
     protocol_plans = {
         name: protocols.PROTOCOLS[name](tokens.validation, lengths, settings)
@@ -111,11 +128,16 @@ def in_pieces(tokens: dataset.Data, longest: int, room: int) -> dataset.Data:
     return replace(tokens, cut=(longest, room))
 
 
-def plan_of(run: Run, tokens: dataset.Data) -> EvalPlan:
-    """Evaluation plan of a run, from its config."""
+def plan_of(run: Run, tokens: dataset.Data, judge: protocols.Judge | None = None) -> EvalPlan:
+    """Evaluation plan of a run, from its config; `judge` is as in `make_plan`."""
     config = run.config
     return make_plan(
-        tokens, context_lengths(run), config.protocols, run.trained_length, config.evaluation
+        tokens,
+        context_lengths(run),
+        config.protocols,
+        run.trained_length,
+        config.evaluation,
+        judge,
     )
 
 
@@ -138,7 +160,7 @@ def measure_curve(
     config: TrainConfig,
     accelerator: Accelerator,
     cache: EvalCache,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> MeasuredCurve:
     """Measure a model under every protocol of a plan, at every context length.
 
     Lengths at which the scheme is undefined are left out. A length is not measured again if the
@@ -150,15 +172,13 @@ def measure_curve(
         config: Config of the model's scheme and modifiers, and of the evaluation.
         accelerator: Processes and device.
         cache: Windows already scored; newly scored windows are added.
-
-    Returns:
-        Sums per document, in CURVE_SUM_COLUMNS, and the cost of each length, in COST_COLUMNS.
     """
     modifiers = config.modifiers()
     settings = {"pe": config.pe, **modifiers}
     scheme: PositionalEncoding | None = getattr(model, "pe", None)
     longest = None if scheme is None else scheme.max_length
     sums = [pd.DataFrame(columns=CURVE_SUM_COLUMNS)]
+    parts = pd.DataFrame(columns=protocols.SUM_COLUMNS)
     costs = []
     passes = [
         (name, length)
@@ -181,7 +201,9 @@ def measure_curve(
             file = cache.file(settings, name, length, windows)
             scored = cache.read(file)
             if scored is None:
-                scored = measure_windows(model, plan, windows, config.evaluation, accelerator)
+                scored = measure_windows(
+                    model, plan.tokens.validation, windows, config.evaluation, accelerator
+                )
                 cache.write(file, scored)
             cache.remember(MeasuredWindows(scheme, modifiers, name, length, scored))
         multiplier = np.nan
@@ -189,18 +211,17 @@ def measure_curve(
             multiplier = model.logit_multiplier(longest_read(length, windows))
         rate = sum(window.length for window in windows) / scored.seconds
         costs.append((name, length, multiplier, scored.seconds, rate, scored.peak_bytes))
+        documents = plan.tokens.validation
         sums_of_length = protocols.sums_by_document(
-            plan.tokens.validation,
-            protocol_plan,
-            length,
-            windows,
-            scored.nll,
-            plan.tokens.bytes_per_token,
+            documents, protocol_plan, length, windows, scored.nll, plan.tokens.bytes_per_token
         )
         sums.append(sums_of_length.assign(protocol=name))
+        if protocol_plan.parts is not None:
+            finer = protocol_plan._replace(groups=protocol_plan.parts)
+            parts = protocols.sums_by_document(documents, finer, length, windows, scored.nll)
     filled = [frame for frame in sums if len(frame)] or sums[:1]
     all_sums = pd.concat(filled, ignore_index=True).loc[:, CURVE_SUM_COLUMNS]
-    return all_sums, pd.DataFrame(costs, columns=COST_COLUMNS)
+    return MeasuredCurve(all_sums, pd.DataFrame(costs, columns=COST_COLUMNS), parts)
 
 
 def longest_read(length: int, windows: Sequence[TargetWindow]) -> int:
@@ -210,12 +231,12 @@ def longest_read(length: int, windows: Sequence[TargetWindow]) -> int:
 
 def measure_windows(
     model: Any,
-    plan: EvalPlan,
-    windows: list[TargetWindow],
+    documents: protocols.Documents,
+    windows: Sequence[TargetWindow],
     config: EvaluationConfig,
     accelerator: Accelerator,
 ) -> ScoredWindows:
-    """Score windows that are shared out over the processes.
+    """Score windows of documents that are shared out over the processes.
 
     Returns:
         On every process: the NLL of the scored labels of all windows, and the longest wall time and
@@ -225,11 +246,10 @@ def measure_windows(
     on_cpu = accelerator.device.type == "cpu"
     default_budget = CPU_TOKENS_PER_BATCH if on_cpu else ACCELERATOR_TOKENS_PER_BATCH
     budget = config.tokens_per_batch or default_budget
-    document = plan.tokens.validation.document
     begin = time.perf_counter()
     with PeakMemory(accelerator.device) as peak, torch.inference_mode(), accelerator.autocast():
         own_nll = score_windows(
-            model, document, [windows[i] for i in own_indices], budget, accelerator.device
+            model, documents.document, [windows[i] for i in own_indices], budget, accelerator.device
         )
     seconds = time.perf_counter() - begin
     gathered = gather_object([(own_indices, own_nll, seconds, peak.bytes)])

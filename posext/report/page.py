@@ -14,7 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from omegaconf import OmegaConf
 
-from posext.config import HEADLINE, PERTURBED
+from posext.analysis import in_context, key_choice
+from posext.config import HEADLINE, KEY_TOKENS, PER_POSITION, PERTURBED
 from posext.report import (
     cost,
     figures,
@@ -112,6 +113,12 @@ def protocol_section(
         charts = perturbed.rise_charts(rows, measured, styles)
         return section(protocol, title, about, charts, perturbed.effective_table(measured, styles))
     charts, _ = protocol_charts(sources, styles, rows, protocol, notes)
+    if protocol == KEY_TOKENS:
+        choices = [choice.cells() for source in sources for choice in source.key_choices]
+        return section(protocol, title, about, charts, choices, key_choice.HEADERS)
+    if protocol == PER_POSITION:
+        scores = [score.cells() for source in sources for score in source.in_context_scores]
+        return section("", title, about, charts, scores, in_context.HEADERS)
     return section("", title, about, charts)
 
 
@@ -148,10 +155,25 @@ def headline_content(
 
 
 def section(
-    kind: str, title: str, about: str, charts: list[dict], table: Sequence[dict] = ()
+    kind: str,
+    title: str,
+    about: str,
+    charts: list[dict],
+    table: Sequence[Any] = (),
+    headers: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """A section of the page: charts under a title and a paragraph `about` them."""
-    return {"kind": kind, "title": title, "about": about, "charts": charts, "table": table}
+    """A section of the page: charts under a title and a paragraph `about` them.
+
+    The rows of a table under `headers` are its cells; another has a form of its own by `kind`.
+    """
+    return {
+        "kind": kind,
+        "title": title,
+        "about": about,
+        "charts": charts,
+        "table": table,
+        "headers": headers,
+    }
 
 
 def cost_section(headline: pd.DataFrame, styles: Styles) -> dict[str, Any]:
@@ -173,10 +195,10 @@ def protocol_charts(
     protocol_rows = rows.loc[rows.protocol == protocol]
     headline = rows.loc[rows.protocol == HEADLINE]
     x_title = ""
-    if protocol == "per_position":
+    if protocol == PER_POSITION:
         protocol_rows = buckets_to_lengths(protocol_rows)
         x_title = "largest context in the bucket (tokens)"
-    needs_comparison = protocol not in (HEADLINE, "far_copy") and len(headline)
+    needs_comparison = protocol not in (HEADLINE, "far_copy", KEY_TOKENS) and len(headline)
     faint_lines = styles.lines(headline) if needs_comparison else []
     charts = []
     all_differences = []

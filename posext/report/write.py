@@ -14,11 +14,13 @@ from posext.analysis import (
     curves,
     document_sums,
     effective_context,
+    key_choice,
+    positions,
     retrieval,
     same_targets,
 )
 from posext.analysis.baselines import curves_of_parent
-from posext.config import HEADLINE, PERTURBED
+from posext.config import HEADLINE, KEY_TOKENS, PERTURBED
 from posext.eval import protocols
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.curve import EvalPlan
@@ -33,7 +35,13 @@ log = logging.getLogger(__name__)
 
 
 def write_curve(
-    run: Run, plan: EvalPlan, factor: str, extend: str, sums: pd.DataFrame, costs: pd.DataFrame
+    run: Run,
+    plan: EvalPlan,
+    factor: str,
+    extend: str,
+    sums: pd.DataFrame,
+    costs: pd.DataFrame,
+    parts: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Write a curve's rows into curves.csv and its sums into documents.parquet.
 
@@ -44,6 +52,7 @@ def write_curve(
         extend: the extension, or "" for the run as trained.
         sums: NLL sums by protocol, length, group and document.
         costs: time and memory by protocol and context length.
+        parts: NLL sums of `per_position` by part of the window; they go into positions.parquet.
 
     Returns:
         The rows, with intervals. Undefined lengths have empty numbers.
@@ -79,6 +88,11 @@ def write_curve(
     table = curves.upsert(curves.read_curves(file), rows)
     with replacing(run.folder / document_sums.SUMS) as temporary:
         curves.upsert(sums_before, labeled_sums).to_parquet(temporary, index=False)
+    if parts is not None and len(parts):
+        by_position = parts.assign(
+            context_length=parts.group.astype(int), nll=parts.nll.astype("float32")
+        )
+        positions.write_positions(run.folder, by_position.assign(extend=extend, factor=factor))
     write_text(file, table.to_csv(index=False))  # last: a curve is never without its sums
     return rows
 
@@ -108,6 +122,27 @@ def write_retrieval(
         for task, task_rows in table.groupby("task", sort=False):
             heatmap.draw_heat_map(task_rows, folder / f"{task}.png", f"{title}: {task}", trained)
     return rows
+
+
+def write_keys(run: Run, plan: EvalPlan, judge: Run) -> None:
+    """Write how the judge of a run chose its keys into keys.csv, and print it."""
+    evaluation = run.config.evaluation
+    counts = plan.protocols[KEY_TOKENS].counts
+    assert counts is not None
+    is_own = judge.folder.resolve() == run.folder.resolve()
+    rows = counts.assign(
+        run=run.name,
+        judge=key_choice.ITSELF if is_own else evaluation.key_judge,
+        alpha=evaluation.key_alpha,
+        beta=evaluation.key_beta,
+        short=evaluation.key_short or run.trained_length,
+        long=plan.lengths[-1],
+    )
+    rows = rows.loc[:, [*key_choice.TEXT_COLUMNS, *key_choice.NUMBERS]]
+    write_text(run.folder / key_choice.FILE, rows.to_csv(index=False))
+    choice = key_choice.key_choice(rows)
+    print(f"\n{key_choice.key_table([choice])}")
+    key_choice.warn_if_poor(choice)
 
 
 def factor_text(factor: Any) -> str:
