@@ -13,16 +13,18 @@ from accelerate import PartialState
 from omegaconf import DictConfig
 
 from posext import hf
-from posext.analysis import curves, retrieval
+from posext.analysis import accuracy, curves, retrieval
 from posext.cli import app
-from posext.config import RETRIEVAL, EvaluateConfig, TrainConfig, check_lengths
-from posext.data import dataset
+from posext.config import RETRIEVAL, AlgorithmicData, EvaluateConfig, TrainConfig, check_lengths
+from posext.data.algorithmic.corpus import TaskCorpus
+from posext.data.batch import Corpus, load
 from posext.eval import bayes_floor
 from posext.eval.cache import MEASURING, EvalCache
 from posext.eval.curve import EvalPlan, context_lengths, measure_curve, plan_of
 from posext.eval.retrieval.grid import measure_retrieval
 from posext.eval.variants import OWN_WINDOW, variants
 from posext.report.write import factor_text, write_curve, write_outputs, write_retrieval
+from posext.report.write_accuracy import measure_task
 from posext.runs.command_log import record_command
 from posext.runs.inheritance import with_settings_of_weights
 from posext.runs.lock import run_lock
@@ -78,7 +80,7 @@ def evaluate(
         )
     main = PartialState().is_main_process
     with run_lock(run, main):
-        tokens = tokens or dataset.load_data(run.config.data, main)
+        tokens = tokens or load(run.config.data, main)
         measure_run(run, tokens, extension, arguments=arguments)
     return run
 
@@ -100,7 +102,7 @@ def with_settings(run: Run, config: EvaluateConfig, given: dict[str, str]) -> Ru
     return dataclasses.replace(run, config=dataclasses.replace(run.config, **changes))
 
 
-def named_run(config: EvaluateConfig, given: dict[str, str]) -> tuple[Run, dataset.Data | None]:
+def named_run(config: EvaluateConfig, given: dict[str, str]) -> tuple[Run, Corpus | None]:
     """Open the run, or prepare the checkpoint, that is named.
 
     The corpus of a checkpoint comes with it, as it is loaded already.
@@ -177,7 +179,7 @@ def display_name(group: str, name: str, given: dict[str, str]) -> str:
 
 def measure_run(
     run: Run,
-    tokens: dataset.Data,
+    tokens: Corpus,
     extension: Extension | None = None,
     plan: EvalPlan | None = None,
     wandb_run: Any = None,
@@ -196,17 +198,22 @@ def measure_run(
         arguments: What was typed to measure it, for the log of the run's commands.
 
     Returns:
-        The rows of curves.csv that were measured; none off the main process.
+        The rows of curves.csv that were measured, or of accuracy.csv; none off the main process.
 
     Raises:
         PosextError: The run was trained on other data.
     """
-    accelerator = device.accelerator(run.config.precision)
     metadata = run.metadata()
     if metadata["data"] != tokens.fingerprint:
         raise PosextError(
             f"{run.folder} was trained on other data ({metadata['data']}, now {tokens.fingerprint})"
         )
+    measured_config = extension.config if extension else run.config
+    if isinstance(tokens, TaskCorpus):
+        measured = variants(run, measured_config, context_lengths(run)[-1])
+        named = [(config, extension_name(run, config, extension)) for config in measured]
+        return measure_task(run, tokens, named, wandb_run, arguments)
+    accelerator = device.accelerator(run.config.precision)
     plan = plan or plan_of(run, tokens)
     cache = EvalCache(
         run.folder / MEASURING,
@@ -216,7 +223,6 @@ def measure_run(
     )
     curve_rows = []
     retrieval_rows = []
-    measured_config = extension.config if extension else run.config
     for config in variants(run, measured_config, plan.lengths[-1]):
         model = run.network(config, plan.tokens.vocab_size).to(accelerator.device).eval()
         sums, costs = measure_curve(model, plan, config, accelerator, cache)
@@ -262,6 +268,8 @@ def is_measured(run: Run) -> bool:
     extensions = {extension_name(run, config, None) for config in measured}
     if bayes_floor.has_bayes_floor(run.config.data):
         extensions.add(bayes_floor.FLOOR)
+    if isinstance(run.config.data, AlgorithmicData):
+        return accuracy.has_rows(run.folder, extensions, context_lengths(run))
     if not set(run.config.protocols) - set(RETRIEVAL):
         return not retrieval.due(run.folder, run.config.protocols)
     return (

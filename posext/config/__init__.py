@@ -2,10 +2,13 @@
 
 from posext.config.continuation import InitConfig
 from posext.config.corpora import (
+    ALGORITHMIC,
     CORPORA,
+    EXAMPLE_TOKENS,
     HUB_ID,
     LETTERS,
     SYNTHETIC_SOURCES,
+    AlgorithmicData,
     CopyData,
     DataConfig,
     HubData,
@@ -15,7 +18,14 @@ from posext.config.corpora import (
     TextData,
 )
 from posext.config.model import TRANSFORMER, ModelConfig, check_kind
-from posext.config.names import HEADLINE, MODIFIERS, PERTURBED, PROTOCOLS, RETRIEVAL
+from posext.config.names import (
+    ACCURACY,
+    HEADLINE,
+    MODIFIERS,
+    PERTURBED,
+    PROTOCOLS,
+    RETRIEVAL,
+)
 from posext.config.optimizers import OPTIMIZERS, MuonConfig, OptimizerConfig
 from posext.config.settings import (
     EvaluateConfig,
@@ -28,7 +38,10 @@ from posext.config.settings import (
 )
 
 __all__ = [
+    "ACCURACY",
+    "ALGORITHMIC",
     "CORPORA",
+    "EXAMPLE_TOKENS",
     "HEADLINE",
     "HUB_ID",
     "LETTERS",
@@ -39,6 +52,7 @@ __all__ = [
     "RETRIEVAL",
     "SYNTHETIC_SOURCES",
     "TRANSFORMER",
+    "AlgorithmicData",
     "CopyData",
     "DataConfig",
     "EvaluateConfig",

@@ -15,6 +15,7 @@ PROTOCOLS = (
 )
 # Chosen like protocols, but on constructed contexts: posext.eval.retrieval
 RETRIEVAL = ("retrieval", "passkey")
+ACCURACY = "accuracy"  # the protocol of algorithmic tasks: posext.eval.accuracy
 HEADLINE = "fixed_target"  # the protocol of charts, unless another is chosen
 PERTURBED = "perturbed"  # the protocol whose lengths are those of the text that is not changed
 # Groups besides pe, each absent unless named
