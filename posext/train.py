@@ -22,7 +22,7 @@ from posext.analysis import curves
 from posext.cli import app
 from posext.config import TrainConfig
 from posext.data import dataset
-from posext.data.recall.mixing import batch
+from posext.data.batch import Corpus, load, training_batch, validation_batch
 from posext.eval.curve import EvalPlan, plan_of
 from posext.hf.judge import check_judge
 from posext.runs import tracking
@@ -43,7 +43,7 @@ from posext.utils.commit import commit
 from posext.utils.errors import PosextError
 
 
-def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda: 0) -> Any:
+def train(run: Run, tokens: Corpus, stop_asked: Callable[[], int] = lambda: 0) -> Any:
     """Train a run to its last step, from its newest checkpoint if it has one.
 
     Args:
@@ -86,7 +86,8 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
         rows = [counts | step_metrics | {"tokens_per_second": round(rate)}]
         if done % config.validate_every == 0 or done == last:
             set_stage(learner.scheme, run, step, rng_key=None)
-            loss = validate(learner.network, tokens.validation, length, learner.accelerator)
+            held_out = validation_batch(tokens, length, learner.accelerator.num_processes)
+            loss = validate(learner.network, held_out, learner.accelerator)
             rows.append(counts | {"validation_loss": loss})
         tracking.write_rows(metrics, wandb_run, rows)
         signal = device.gather_signal(stop_asked(), learner.accelerator)
@@ -108,7 +109,7 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
     return wandb_run
 
 
-def train_step(learner: Learner, run: Run, tokens: dataset.Data, step: int) -> dict[str, Any]:
+def train_step(learner: Learner, run: Run, tokens: Corpus, step: int) -> dict[str, Any]:
     """Take one optimizer step and return its loss, learning rate and gradient norm.
 
     Raises FloatingPointError on a non-finite loss or norm, before the weights change.
@@ -121,13 +122,13 @@ def train_step(learner: Learner, run: Run, tokens: dataset.Data, step: int) -> d
     set_learning_rate(learner.steppers, learning_rate)
 
     count = run.tokens_at(step) // length
-    windows, origins = batch(tokens, config.data, config.seed, data_step, length, count)
-    loss = accumulate(learner.network, windows, config.micro_batch_tokens, learner.accelerator)
+    batch = training_batch(tokens, config.data, config.seed, data_step, length, count)
+    loss = accumulate(learner.network, batch, config.micro_batch_tokens, learner.accelerator)
     parameters = learner.network.parameters()
     clipped = learner.accelerator.clip_grad_norm_(parameters, config.optimizer.clip)
     norm = float(cast(Tensor, clipped))
     if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise FloatingPointError(non_finite(run, step, loss, norm, origins))
+        raise FloatingPointError(non_finite(run, step, loss, norm, batch.origins))
     for stepper in learner.steppers:
         stepper.step()
         stepper.zero_grad()
@@ -153,7 +154,7 @@ def non_finite(run: Run, step: int, loss: float, norm: float, origins: list[str]
     )
 
 
-def keep(run: Run, learner: Learner, tokens: dataset.Data, done: int) -> None:
+def keep(run: Run, learner: Learner, tokens: Corpus, done: int) -> None:
     """Keep the weights and optimizer of a step, as a trained run of its own. Every process."""
     folder = run.folder / "kept" / f"{run.name}-step-{done}"
     if learner.accelerator.is_main_process:
@@ -163,9 +164,7 @@ def keep(run: Run, learner: Learner, tokens: dataset.Data, done: int) -> None:
     write_trained(folder, run, learner, tokens, done)
 
 
-def write_trained(
-    folder: Path, run: Run, learner: Learner, tokens: dataset.Data, done: int
-) -> None:
+def write_trained(folder: Path, run: Run, learner: Learner, tokens: Corpus, done: int) -> None:
     """Write what training leaves after `done` steps. Call on every process.
 
     With keep_every, the optimizer is written too. run.json, which marks the weights as trained, is
@@ -195,7 +194,7 @@ def write_trained(
     write_text(folder / "run.json", json.dumps(metadata, indent=2) + "\n")
 
 
-def load_corpus(run: Run, processes: int, progress: bool) -> tuple[dataset.Data, EvalPlan | None]:
+def load_corpus(run: Run, processes: int, progress: bool) -> tuple[Corpus, EvalPlan | None]:
     """Load the tokenized corpus of a run and plan its evaluation, before anything is written.
 
     Args:
@@ -204,7 +203,8 @@ def load_corpus(run: Run, processes: int, progress: bool) -> tuple[dataset.Data,
         progress: Whether to show a bar while tokenizing.
 
     Returns:
-        The corpus, and the plan of what to measure; None in its place with evaluate=false.
+        The corpus, and the plan of what to measure; None in its place with evaluate=false, and for
+        an algorithmic task.
 
     Raises:
         PosextError: A step has fewer sequences than processes, no document is as long as the
@@ -219,12 +219,12 @@ def load_corpus(run: Run, processes: int, progress: bool) -> tuple[dataset.Data,
                 f"{processes} processes cannot share {sequences} sequences "
                 f"of {stage.length} tokens a step"
             )
-    tokens = dataset.load_data(run.config.data, progress)
-    for split in (tokens.train, tokens.validation):
-        split.batch(0, 0, lengths.longest, 1)
+    tokens = load(run.config.data, progress)
+    training_batch(tokens, run.config.data, 0, 0, lengths.longest, 1)
+    validation_batch(tokens, lengths.longest)
     if run.config.init.path is not None and not run.trained:
         check_parent(run, hf.open_parent(run.config), tokens)
-    if not run.config.evaluate:
+    if not run.config.evaluate or not isinstance(tokens, dataset.Data):
         return tokens, None
     check_judge(run, tokens)
     return tokens, plan_of(run, tokens)

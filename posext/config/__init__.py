@@ -2,10 +2,13 @@
 
 from posext.config.continuation import InitConfig
 from posext.config.corpora import (
+    ALGORITHMIC,
     CORPORA,
+    EXAMPLE_TOKENS,
     HUB_ID,
     LETTERS,
     SYNTHETIC_SOURCES,
+    AlgorithmicData,
     CopyData,
     DataConfig,
     HubData,
@@ -16,6 +19,7 @@ from posext.config.corpora import (
 )
 from posext.config.model import TRANSFORMER, ModelConfig, check_kind
 from posext.config.names import (
+    ACCURACY,
     HEADLINE,
     KEY_TOKENS,
     MODIFIERS,
@@ -37,7 +41,10 @@ from posext.config.settings import (
 )
 
 __all__ = [
+    "ACCURACY",
+    "ALGORITHMIC",
     "CORPORA",
+    "EXAMPLE_TOKENS",
     "HEADLINE",
     "HUB_ID",
     "KEY_TOKENS",
@@ -51,6 +58,7 @@ __all__ = [
     "RETRIEVAL",
     "SYNTHETIC_SOURCES",
     "TRANSFORMER",
+    "AlgorithmicData",
     "CopyData",
     "DataConfig",
     "EvaluateConfig",

@@ -6,16 +6,32 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from annotated_types import Ge, Le
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 from posext.utils.errors import PosextError
-from posext.utils.ranges import Count, InsideUnit, Natural, OneOf, Positive, Share
+from posext.utils.ranges import AtLeastTwo, Count, InsideUnit, Natural, OneOf, Positive, Share
 
 LETTERS = string.ascii_letters + string.digits  # the symbols of a synthetic corpus as text
 # OWNER/NAME: never a path, nor the name of one of the loaders of `datasets`
 HUB_ID = r"\w[\w.-]*/\w[\w.-]*"
 SYNTHETIC_SOURCES = ("markov", "copy")  # sources of a known law
 MAX_TABLE_CELLS = 2**14  # of the transition table of one document
+ALGORITHMIC = "algorithmic"  # the source of examples of algorithmic tasks
+# Tokens that a model reads of an example of an algorithmic task: for each item of its length, and
+# besides. posext.data.algorithmic has the formats.
+EXAMPLE_TOKENS = {
+    "copy": (2, 2),
+    "reverse": (2, 2),
+    "addition": (3, 4),
+    "sorting": (2, 2),
+    "parity": (1, 2),
+    "dyck": (2, 0),
+    "flip_flop": (2, 0),
+    "mqar": (4, 1),
+    "s5": (1, 1),
+    "counting": (1, 2),
+}
+HINTED_ADDITION_TOKENS = (6, 5)
 
 
 @dataclass
@@ -183,6 +199,47 @@ class CopyData(SyntheticData):
             )
 
 
+@dataclass
+class AlgorithmicData(DataConfig):
+    """Examples of an algorithmic task, made while training: docs/algorithms.md."""
+
+    source: Annotated[str, OneOf((ALGORITHMIC,))] = ALGORITHMIC  # of the examples
+    tokenizer: Annotated[str, OneOf(("symbols",))] = "symbols"  # a token is a symbol
+    task: Annotated[str, OneOf(tuple(EXAMPLE_TOKENS))] = "copy"  # what is to be computed
+    length: AtLeastTwo = 20  # of the longest example trained on; all lengths are as frequent
+    # addition: before each digit a symbol of its place (Zhou et al. 2024)
+    index_hints: bool = False
+
+    def origin(self) -> str:
+        return f"{self.source} {self.task}"
+
+    def title(self) -> str:
+        """Return the task, with its format if that is not the plain one."""
+        return f"{self.task}+hints" if self.index_hints else self.task
+
+    def tokens_read(self, length: int) -> int:
+        """Return the tokens that a model reads of an example of a length."""
+        hinted = self.index_hints and self.task == "addition"
+        each, besides = HINTED_ADDITION_TOKENS if hinted else EXAMPLE_TOKENS[self.task]
+        return each * length + besides
+
+    def check(self) -> None:
+        """Raise PosextError for settings that do not go together."""
+        if self.recall_share:
+            raise PosextError("data.recall_share must be 0 with data=algorithmic: it has no text")
+        if self.index_hints and self.task != "addition":
+            raise PosextError(
+                f"data.index_hints is for data.task=addition, whose paper has them, not {self.task}"
+            )
+
+
+def tokens_of_example(task: str, length: int, index_hints: bool) -> int:
+    """Return the train_length of an algorithmic task; 2 for settings that are refused later."""
+    data = AlgorithmicData(task=task, length=length, index_hints=index_hints)
+    return data.tokens_read(length) if task in EXAMPLE_TOKENS else 2
+
+
+OmegaConf.register_new_resolver("tokens_of_example", tokens_of_example, replace=True)
 # by `data.source`
 CORPORA = {
     "python": PythonData,
@@ -190,4 +247,5 @@ CORPORA = {
     "hub": HubData,
     "markov": MarkovData,
     "copy": CopyData,
+    ALGORITHMIC: AlgorithmicData,
 }

@@ -14,9 +14,9 @@ from omegaconf import MISSING
 from pydantic import BeforeValidator
 
 from posext.config.continuation import InitConfig
-from posext.config.corpora import CORPORA, DataConfig
+from posext.config.corpora import CORPORA, AlgorithmicData, DataConfig
 from posext.config.model import TRANSFORMER, ModelConfig
-from posext.config.names import MODIFIERS, NAMED_IN_TITLES, PROTOCOLS, RETRIEVAL
+from posext.config.names import ACCURACY, MODIFIERS, NAMED_IN_TITLES, PROTOCOLS, RETRIEVAL
 from posext.config.optimizers import OPTIMIZERS, OptimizerConfig
 from posext.utils.errors import PosextError
 from posext.utils.ranges import (
@@ -32,7 +32,7 @@ from posext.utils.ranges import (
 )
 
 Precision = Annotated[str, OneOf(("auto", "fp32", "bf16"))]
-Protocol = Annotated[str, OneOf((*PROTOCOLS, *RETRIEVAL))]
+Protocol = Annotated[str, OneOf((*PROTOCOLS, *RETRIEVAL, ACCURACY))]
 Tag = Annotated[str, Len(1, 64)]  # as wandb takes them
 
 
@@ -89,6 +89,9 @@ class EvaluationConfig:
     perturbed_piece: Count = 64
     # protocol perturbed: a rise below this share of the loss counts as none
     effective_rise: Annotated[float, Gt(0), Lt(1)] = 0.01
+    # protocol accuracy: lengths of examples; null: 0.5, 1, 1.5, 2, 4 and 8 times data.length
+    example_lengths: list[int] | None = None
+    examples: Count = 256  # protocol accuracy: at each length
 
     def block_size(self, longest: int) -> int:
         """Return the targets in a block, given the longest context length."""
@@ -205,10 +208,38 @@ class TrainConfig:
             check_ranges(getattr(self, section), f"{section}.")
 
     def check_protocols(self) -> None:
-        """Raise PosextError for no protocol."""
+        """Raise PosextError for no protocol, or one for other data."""
+        if isinstance(self.data, AlgorithmicData):
+            self.check_algorithmic(self.data)
+            return
         if not self.protocols:
             valid = ", ".join((*PROTOCOLS, *RETRIEVAL))
             raise PosextError(f"protocols must name at least one of {valid}, not {self.protocols}")
+        if ACCURACY in self.protocols:
+            raise PosextError(
+                f"protocols=[{ACCURACY}] goes with data=algorithmic, not data={self.data.source}"
+            )
+
+    def check_algorithmic(self, data: AlgorithmicData) -> None:
+        """Raise PosextError for settings of texts beside an algorithmic task."""
+        if self.protocols != [ACCURACY]:
+            raise PosextError(
+                f"data=algorithmic is measured by protocols=[{ACCURACY}] alone, "
+                f"not {self.protocols}: its examples are no text"
+            )
+        if self.context_lengths is not None:
+            raise PosextError(
+                "context_lengths are of texts; with data=algorithmic set "
+                "evaluation.example_lengths, in items of an example"
+            )
+        if (tokens := data.tokens_read(data.length)) != self.train_length:
+            raise PosextError(
+                f"train_length must be {tokens}, the tokens of an example of data.task={data.task} "
+                f"with data.length={data.length}, not {self.train_length}; leave it out"
+            )
+        if len({stage.multiple for stage in self.length.stages}) > 1:
+            raise PosextError("data=algorithmic has sequences of one length; use length=fixed")
+        check_lengths(self.evaluation.example_lengths, "evaluation.example_lengths")
 
     def check_stages(self) -> None:
         """Raise PosextError for an invalid length schedule."""
@@ -277,12 +308,10 @@ class EvaluateConfig:
     own_modules: list[str] = field(default_factory=list)
 
 
-def check_lengths(lengths: list[int] | None) -> None:
-    """Raise PosextError for context lengths that are not increasing numbers from 2 on."""
+def check_lengths(lengths: list[int] | None, key: str = "context_lengths") -> None:
+    """Raise PosextError for lengths that are not increasing numbers from 2 on."""
     if lengths is not None and (not lengths or min(lengths) < 2 or lengths != sorted(set(lengths))):
-        raise PosextError(
-            f"context_lengths must be increasing numbers of at least 2, not {lengths}"
-        )
+        raise PosextError(f"{key} must be increasing numbers of at least 2, not {lengths}")
 
 
 store = ConfigStore.instance()

@@ -13,9 +13,10 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
-from posext.config import RETRIEVAL, EvaluationConfig, TrainConfig
+from posext.config import RETRIEVAL, AlgorithmicData, EvaluationConfig, TrainConfig
 from posext.data import dataset
 from posext.eval import protocols
+from posext.eval.accuracy import example_lengths
 from posext.eval.cache import EvalCache, MeasuredWindows, ScoredWindows
 from posext.eval.scoring import TargetWindow, score_windows
 from posext.eval.targets import spare_tokens
@@ -144,8 +145,12 @@ def plan_of(run: Run, tokens: dataset.Data, judge: protocols.Judge | None = None
 def context_lengths(run: Run) -> list[int]:
     """Context lengths of a run, from its config or by default.
 
-    The default is half the original length, doubled until 16 times the longest length trained.
+    The default is half the original length, doubled until 16 times the longest length trained. For
+    an algorithmic task they are the tokens of its examples.
     """
+    data = run.config.data
+    if isinstance(data, AlgorithmicData):
+        return [data.tokens_read(n) for n in example_lengths(data, run.config.evaluation)]
     if run.config.context_lengths:
         return run.config.context_lengths
     lengths = [max(2, run.original_length // 2)]

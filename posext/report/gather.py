@@ -71,16 +71,19 @@ class PairedCurve:
     derived: dict[str, Any]  # numbers derived from the differences
 
 
-def read_sources(paths: Sequence[Path]) -> list[Source]:
+def read_sources(paths: Sequence[Path], required: bool = True) -> list[Source]:
     """Read all that some run folders or curves files hold.
 
-    Leaves out a path without curves, with a warning. Raises PosextError if it is the only one.
+    Leaves out a path without curves, with a warning. Raises PosextError if none is left, unless
+    curves are not `required`.
     """
     sources = []
     for path in paths:
-        rows = curve_rows(path, alone=len(paths) == 1)
+        rows = curve_rows(path, alone=required and len(paths) == 1)
         if len(rows):
             sources.append(open_source(path, rows))
+    if required and not sources:
+        raise PosextError("none of these holds curves")
     return sources
 
 

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from posext.analysis import in_context, key_choice
 from posext.config import HEADLINE, KEY_TOKENS, PER_POSITION, PERTURBED
 from posext.report import (
+    accuracy,
     cost,
     figures,
     gather,
@@ -31,7 +32,6 @@ from posext.report.gather import Source
 from posext.report.lines import Styles
 from posext.runs.command_log import recorded_commands
 from posext.utils.atomic import write_text
-from posext.utils.errors import PosextError
 
 FOLDER = Path(__file__).parent
 
@@ -47,9 +47,13 @@ def write_page(paths: Sequence[Path], out: Path) -> Path:
         `out`.
 
     Raises:
-        PosextError: no path holds curves, or several runs are on different targets.
+        PosextError: no path holds curves or accuracies, or several runs are on different targets.
     """
-    content = page_content(gather.read_sources(paths))
+    accuracies = accuracy.read_accuracies(paths)
+    sources = gather.read_sources(paths, required=not len(accuracies))
+    content = page_content(sources) if sources else task_content(paths, accuracies)
+    if len(accuracies):
+        content["sections"].append(accuracy.section(accuracies))
     charts = [chart for section in content["sections"] for chart in section["charts"]]
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
@@ -72,25 +76,15 @@ def write_page(paths: Sequence[Path], out: Path) -> Path:
 
 def page_content(sources: Sequence[Source]) -> dict[str, Any]:
     """Everything that the template shows, as plain data."""
-    if not sources:
-        raise PosextError("none of these holds curves")
-    runs = pd.concat([source.rows.run for source in sources]).drop_duplicates().tolist()
+    runs = pd.concat([source.rows.run for source in sources])
     sources, notes = gather.select_same_targets(sources)
     rows = pd.concat([source.rows for source in sources], ignore_index=True)
     styles = Styles(rows)
     headline = rows.loc[rows.protocol == HEADLINE]
-    content: dict[str, Any] = {
-        "title": runs[0] if len(runs) == 1 else f"{len(runs)} runs compared",
-        "about": subtitle(rows),
+    content = empty_content(runs, rows)
+    content |= {
         "notes": notes,
         "runs": [run_content(source) for source in sources if source.run],
-        "answers": [],
-        "lede": "",
-        "facts": [],
-        "table": [],
-        "lengths": [],
-        "seeds": [],
-        "sections": [],
     }
     if len(headline):
         content |= headline_content(sources, styles, rows, headline, notes)
@@ -100,6 +94,31 @@ def page_content(sources: Sequence[Source]) -> dict[str, Any]:
     if maps := retrieval.heat_maps(sources):
         content["sections"].append(section("heat", "Retrieval", words.RETRIEVAL_TEXT, maps))
     return content
+
+
+def empty_content(runs: pd.Series, rows: pd.DataFrame) -> dict[str, Any]:
+    """A page without any section about some runs, with what their rows say of them."""
+    names = runs.unique().tolist()
+    return {
+        "title": names[0] if len(names) == 1 else f"{len(names)} runs compared",
+        "about": subtitle(rows),
+        "notes": [],
+        "runs": [],
+        "answers": [],
+        "lede": "",
+        "facts": [],
+        "table": [],
+        "lengths": [],
+        "seeds": [],
+        "sections": [],
+    }
+
+
+def task_content(paths: Sequence[Path], accuracies: pd.DataFrame) -> dict[str, Any]:
+    """A page about runs on algorithmic tasks, which have no curves."""
+    sources = [gather.open_source(path, accuracies) for path in paths]
+    runs = [run_content(source) for source in sources if source.run]
+    return empty_content(accuracies.run, accuracies) | {"runs": runs}
 
 
 def protocol_section(

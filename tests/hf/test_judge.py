@@ -15,7 +15,8 @@ from posext.analysis import curves, key_choice
 from posext.cli import collect
 from posext.config import EvaluationConfig, ModelConfig, TextData, TrackingConfig, TrainConfig
 from posext.data import dataset
-from posext.evaluate import Extension, measure_run
+from posext.eval.extension import Extension
+from posext.evaluate import measure_run
 from posext.hf.export import export
 from posext.hf.judge import check_judge, judged_plan, open_judge
 from posext.model.gpt import GPT
