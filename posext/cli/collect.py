@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from posext.analysis import curves, document_sums
+from posext.analysis import attention, curves, document_sums
 from posext.cli import app
 from posext.utils.errors import PosextError
 
 DESCRIPTION = """
 Gather the measurements of several runs in one folder to commit: curves.csv, documents.parquet (the
-sums by document, from which every interval can be made again) and configs/RUN.yaml. Rows of other
-runs in that folder stay, so a study can be collected in parts.
+sums by document, from which every interval can be made again), attention.csv of runs that have it,
+and configs/RUN.yaml. Rows of other runs in that folder stay, so a study can be collected in parts.
 """
 EXAMPLES = """
 posext collect results/runs/* --out results/my_study
@@ -40,6 +40,12 @@ def main() -> None:
     replace_runs(curves.read_curves(curves_file), rows).to_csv(curves_file, index=False)
     sums_file = options.out / document_sums.SUMS
     replace_runs(document_sums.sums(options.out), sums).to_parquet(sums_file, index=False)
+    looks = [attention.read_attention(run / attention.FILE) for run in options.runs]
+    if any(len(rows) for rows in looks):
+        attention_file = options.out / attention.FILE
+        joined = pd.concat([rows for rows in looks if len(rows)], ignore_index=True)
+        table = replace_runs(attention.read_attention(attention_file), joined)
+        attention.write_attention(table, attention_file)
     for run in options.runs:
         shutil.copyfile(run / "config.yaml", options.out / "configs" / f"{run.name}.yaml")
     print(options.out)

@@ -15,7 +15,15 @@ from posext.config.corpora import (
     TextData,
 )
 from posext.config.model import TRANSFORMER, ModelConfig, check_kind
-from posext.config.names import HEADLINE, MODIFIERS, PERTURBED, PROTOCOLS, RETRIEVAL
+from posext.config.names import (
+    ATTENTION,
+    HEADLINE,
+    MODIFIERS,
+    PERTURBED,
+    PROTOCOLS,
+    RETRIEVAL,
+    WITHOUT_CURVES,
+)
 from posext.config.optimizers import OPTIMIZERS, MuonConfig, OptimizerConfig
 from posext.config.settings import (
     EvaluateConfig,
@@ -28,6 +36,7 @@ from posext.config.settings import (
 )
 
 __all__ = [
+    "ATTENTION",
     "CORPORA",
     "HEADLINE",
     "HUB_ID",
@@ -39,6 +48,7 @@ __all__ = [
     "RETRIEVAL",
     "SYNTHETIC_SOURCES",
     "TRANSFORMER",
+    "WITHOUT_CURVES",
     "CopyData",
     "DataConfig",
     "EvaluateConfig",

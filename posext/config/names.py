@@ -15,6 +15,9 @@ PROTOCOLS = (
 )
 # Chosen like protocols, but on constructed contexts: posext.eval.retrieval
 RETRIEVAL = ("retrieval", "passkey")
+# Chosen like a protocol, but a look at attention, not at the loss: posext.eval.attention
+ATTENTION = "attention"
+WITHOUT_CURVES = (*RETRIEVAL, ATTENTION)  # what has no rows in curves.csv
 HEADLINE = "fixed_target"  # the protocol of charts, unless another is chosen
 PERTURBED = "perturbed"  # the protocol whose lengths are those of the text that is not changed
 # Groups besides pe, each absent unless named

@@ -15,7 +15,13 @@ from pydantic import BeforeValidator
 from posext.config.continuation import InitConfig
 from posext.config.corpora import CORPORA, DataConfig
 from posext.config.model import TRANSFORMER, ModelConfig
-from posext.config.names import MODIFIERS, NAMED_IN_TITLES, PROTOCOLS, RETRIEVAL
+from posext.config.names import (
+    ATTENTION,
+    MODIFIERS,
+    NAMED_IN_TITLES,
+    PROTOCOLS,
+    WITHOUT_CURVES,
+)
 from posext.config.optimizers import OPTIMIZERS, OptimizerConfig
 from posext.utils.errors import PosextError
 from posext.utils.ranges import (
@@ -30,7 +36,7 @@ from posext.utils.ranges import (
 )
 
 Precision = Annotated[str, OneOf(("auto", "fp32", "bf16"))]
-Protocol = Annotated[str, OneOf((*PROTOCOLS, *RETRIEVAL))]
+Protocol = Annotated[str, OneOf((*PROTOCOLS, *WITHOUT_CURVES))]
 
 
 @dataclass
@@ -78,6 +84,7 @@ class EvaluationConfig:
     perturbed_piece: Count = 64
     # protocol perturbed: a rise below this share of the loss counts as none
     effective_rise: Annotated[float, Gt(0), Lt(1)] = 0.01
+    attention_documents: Count = 8  # protocol attention: the most documents that it reads
 
     def block_size(self, longest: int) -> int:
         """Return the targets in a block, given the longest context length."""
@@ -182,9 +189,13 @@ class TrainConfig:
             check_ranges(getattr(self, section), f"{section}.")
 
     def check_protocols(self) -> None:
-        """Raise PosextError for no protocol."""
+        """Raise PosextError for no protocol, and for a look at attention that there is not."""
+        if ATTENTION in self.protocols and self.model.kind != TRANSFORMER:
+            raise PosextError(
+                f"protocols={ATTENTION} needs attention, and model.kind={self.model.kind} has none"
+            )
         if not self.protocols:
-            valid = ", ".join((*PROTOCOLS, *RETRIEVAL))
+            valid = ", ".join((*PROTOCOLS, *WITHOUT_CURVES))
             raise PosextError(f"protocols must name at least one of {valid}, not {self.protocols}")
 
     def check_stages(self) -> None:

@@ -7,7 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from posext.analysis import comparison, curves, document_sums, retrieval, same_targets
+from posext.analysis import (
+    attention,
+    comparison,
+    curves,
+    document_sums,
+    retrieval,
+    same_targets,
+)
 from posext.analysis.baselines import curves_of_parent
 from posext.config import EvaluationConfig
 from posext.eval.bayes_floor import FLOOR
@@ -24,6 +31,7 @@ class Source:
     rows: pd.DataFrame
     run: Run | None
     retrieval: pd.DataFrame
+    attention: pd.DataFrame
 
     @property
     def bootstrap(self) -> comparison.Bootstrap:
@@ -83,6 +91,7 @@ def open_source(path: Path, rows: pd.DataFrame) -> Source:
         rows=rows,
         run=load_run(path) if is_run else None,
         retrieval=retrieval.read_retrieval(path / retrieval.FILE),
+        attention=attention.read_attention(path / attention.FILE),
     )
 
 

@@ -16,6 +16,8 @@ from omegaconf import OmegaConf
 
 from posext.config import HEADLINE, PERTURBED
 from posext.report import (
+    attention,
+    attention_metrics,
     cost,
     figures,
     gather,
@@ -96,6 +98,11 @@ def page_content(sources: Sequence[Source]) -> dict[str, Any]:
     for protocol in rows.protocol.drop_duplicates().tolist():
         if protocol != HEADLINE:
             content["sections"].append(protocol_section(sources, styles, rows, protocol, notes))
+    if looks := attention.attention_charts(sources, rows, styles):
+        terms = attention.attention_terms(sources)
+        content["sections"].append(
+            section("attention", "Attention", attention_metrics.ABOUT, looks, terms=terms)
+        )
     if maps := retrieval.heat_maps(sources):
         content["sections"].append(section("heat", "Retrieval", words.RETRIEVAL_TEXT, maps))
     return content
@@ -148,10 +155,16 @@ def headline_content(
 
 
 def section(
-    kind: str, title: str, about: str, charts: list[dict], table: Sequence[dict] = ()
+    kind: str,
+    title: str,
+    about: str,
+    charts: list[dict],
+    table: Sequence[dict] = (),
+    terms: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
-    """A section of the page: charts under a title and a paragraph `about` them."""
-    return {"kind": kind, "title": title, "about": about, "charts": charts, "table": table}
+    """A section of the page: charts under a title, a paragraph `about` them, and their terms."""
+    parts = {"kind": kind, "title": title, "about": about, "charts": charts}
+    return {**parts, "table": table, "terms": terms}
 
 
 def cost_section(headline: pd.DataFrame, styles: Styles) -> dict[str, Any]:
