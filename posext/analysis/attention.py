@@ -63,14 +63,18 @@ def with_intervals(sums: pd.DataFrame) -> pd.DataFrame:
 
     The sink rate of each context length is added; it has no interval.
     """
-    rows: list[dict[str, Any]] = []
-    for place, documents in cast(Any, sums.groupby(PLACE, sort=False, dropna=False)):
-        estimate = interval(documents.total.to_numpy(float), documents.weight.to_numpy(float))
-        values = dict(zip(VALUES, (*estimate, int((documents.weight > 0).sum())), strict=True))
-        rows.append({**dict(zip(PLACE, place, strict=True)), **values})
-    if not rows:
+    if not len(sums):
         return pd.DataFrame(columns=[*PLACE, *VALUES])
-    table = pd.DataFrame(rows)
+    numbers = sums.groupby(PLACE, sort=False, dropna=False).ngroup()
+    sums = sums.assign(number=numbers).sort_values("number", kind="stable")
+    ends = np.cumsum(np.bincount(sums.number))[:-1]
+    totals, weights = (np.split(sums[name].to_numpy(float), ends) for name in ("total", "weight"))
+    values = [
+        (*interval(total_D, weight_D), int((weight_D > 0).sum()))
+        for total_D, weight_D in zip(totals, weights, strict=True)
+    ]
+    places = sums.drop_duplicates("number").loc[:, PLACE].reset_index(drop=True)
+    table = places.join(pd.DataFrame(values, columns=VALUES))
     return pd.concat([table, sink_rates(table)], ignore_index=True)
 
 

@@ -163,6 +163,7 @@ class Network(nn.Module):
             return tokens_BT
         return torch.cat((torch.full_like(tokens_BT[:, :1], self.bos), tokens_BT[:, 1:]), dim=1)
 
+    @torch.no_grad()
     def observe(self, tokens_BT: Tensor, observer: Observer) -> None:
         """Read measured windows while an observer looks at attention and hidden states.
 

@@ -250,6 +250,7 @@ class GPT(nn.Module):
             x_BTC = block(x_BTC, tables[scheme])
         return final_block(x_BTC, tables[final_scheme], last)
 
+    @torch.no_grad()
     def observe(self, tokens_BT: Tensor, observer: Observer) -> None:
         """Read a batch of tokens while an observer looks at attention and hidden states.
 

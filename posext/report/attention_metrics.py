@@ -43,7 +43,8 @@ METRICS = (
         "Distance",
         "mean distance (tokens)",
         "How many tokens back a query looks, the mean by weight; an even look at the whole context "
-        "is half of it. A head whose distance is the same at every length does not use far keys.",
+        "is half of it. A head whose distance is the same at every length looks no farther where "
+        "there is more text.",
         limits=(1, None),
         log=True,
     ),
@@ -115,7 +116,6 @@ METRICS = (
         "The cosine of the hidden states after a layer to their mean at the training length. Where "
         "it falls below its value there, tokens are represented otherwise than in training.",
         place="",
-        limits=(None, 1),
     ),
 )
 

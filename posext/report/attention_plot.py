@@ -31,13 +31,13 @@ ROWS = (
     Row("distance", "head", "distance (tokens)", (1, None), log=True),
     Row("first_token", "head", "on first token", (0, 1)),
     Row("largest_logit", "head", "largest logit"),
-    Row("query_norm", "pair", "query pairs (2-norm)", (0, None)),
-    Row("key_norm", "pair", "key pairs (2-norm)", (0, None)),
+    Row("query_norm", "pair", "query pairs", (0, None)),
+    Row("key_norm", "pair", "key pairs", (0, None)),
 )
 # One panel each, with context lengths as columns.
 LAYERS = (
     Row("hidden_norm_ratio", "context_length", "hidden norm / in range"),
-    Row("hidden_cosine", "context_length", "cosine to in-range mean", (None, 1)),
+    Row("hidden_cosine", "context_length", "cosine to in-range mean"),
 )
 
 
@@ -54,16 +54,17 @@ def draw_attention(rows: pd.DataFrame, path: Path, title: str, trained_length: i
     """
     curves = cast(Any, list(rows.groupby(["extend", "factor"], sort=False)))
     shown = [[row for row in ROWS if (curve.metric == row.metric).any()] for _, curve in curves]
-    heights = [0.8 + PANEL[1] * (len(rows_of_curve) + 2) for rows_of_curve in shown]
+    heights = [0.8 + PANEL[1] * (len(rows_of_curve) + 1.4) for rows_of_curve in shown]
     width = 2.2 + PANEL[0] * max(3, rows.context_length.nunique())
     figure = plt.figure(figsize=(width, 0.3 + sum(heights)), layout="constrained")
     blocks = np.atleast_1d(cast(Any, figure.subfigures(len(curves), 1, height_ratios=heights)))
     for block, ((extend, factor), curve), head_rows in zip(blocks, curves, shown, strict=True):
-        upper, lower = block.subfigures(2, 1, height_ratios=[len(head_rows), 2])
+        upper, lower = block.subfigures(2, 1, height_ratios=[len(head_rows), 1.4])
         block.suptitle(extension_label(str(extend), str(factor)), fontsize=9)
         draw_rows(upper, curve, head_rows, trained_length)
         draw_layers(lower, curve)
-    figure.suptitle(f"{title}: attention by context length", fontsize=10, x=0.01, ha="left")
+    heading = f"{title}: layers by heads or rotary pairs, at each context length"
+    figure.suptitle(heading, fontsize=10, x=0.01, ha="left")
     figure.savefig(path, dpi=150)
     plt.close(figure)
 

@@ -76,8 +76,8 @@ def test_attention_of_a_blind_network_is_even():
             np.testing.assert_allclose(rows.value.astype(float), value, rtol=1e-5, atol=1e-6)
     early = 1 / np.arange(1, 65)
     np.testing.assert_allclose(table.loc["sink", 64].value.astype(float), early.mean(), rtol=1e-5)
-    assert table.loc["sink_rate", 8].value.iloc[0] == 1, "the mean of 1/n over 8 queries is 0.34"
-    assert table.loc["sink_rate", 64].value.iloc[0] == 0
+    assert table.loc["sink_rate", 8].value == 1, "the mean of 1/n over 8 queries is 0.34"
+    assert table.loc["sink_rate", 64].value == 0
 
 
 def test_attention_finds_how_far_each_head_looks_back():
@@ -103,7 +103,7 @@ def test_attention_counts_heads_that_are_sinks():
     weights = table.loc["first_token", 64].set_index(["layer", "head"]).value
     np.testing.assert_allclose(weights.loc[0, [0, 1]], 1, atol=1e-5)
     assert (weights.loc[0, [2, 3]] < 0.02).all()
-    assert table.loc["sink_rate", 64].value.iloc[0] == 0.5
+    assert table.loc["sink_rate", 64].value == 0.5
 
 
 def test_sink_rates_count_heads_above_the_threshold_alone():

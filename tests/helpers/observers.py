@@ -33,7 +33,6 @@ class Kept:
         self.states[layer] = x_BTC
 
 
-@torch.no_grad()
 def kept(model: GPT, tokens_BT: torch.Tensor) -> Kept:
     """What an observer of the model keeps of a batch of tokens."""
     observer = Kept(tokens_BT.shape[1])

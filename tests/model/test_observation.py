@@ -83,7 +83,8 @@ def test_observe_shows_the_weights_and_logits_written_out(name):
 @torch.no_grad()
 def test_observe_shows_weights_beside_a_sink(window):
     """Their sum falls short of 1 by the share of the sink."""
-    model = network(1, "none", sink={"name": "off_by_one", "start": 2.0}, window=window)
+    sink = {"name": "off_by_one", "start": 2.0}
+    model = network(1, "none", sink=sink, **({"window": window} if window else {}))
     seen = kept(model, tokens(LENGTH))
     far = distances(LENGTH) >= TRAIN_LENGTH if window else ~CAUSAL
     exact = plain(model, tokens(LENGTH)).masked_fill(~CAUSAL | far, -torch.inf).exp()

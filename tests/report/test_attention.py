@@ -113,5 +113,6 @@ def test_draw_attention_writes_a_block_for_each_curve(tmp_path):
     heights = []
     for rows in (one, two):
         draw_attention(rows, tmp_path / "a.png", "a title", 64)
-        heights.append(Image.open(tmp_path / "a.png").height)
+        with Image.open(tmp_path / "a.png") as image:
+            heights.append(image.height)
     assert heights[1] > 1.8 * heights[0]
