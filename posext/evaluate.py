@@ -13,11 +13,11 @@ from accelerate import PartialState
 from omegaconf import DictConfig
 
 from posext import hf
-from posext.analysis import accuracy, curves, retrieval
+from posext.analysis import accuracy, attention, curves, retrieval
 from posext.cli import app
 from posext.config import (
     KEY_TOKENS,
-    RETRIEVAL,
+    WITHOUT_CURVES,
     AlgorithmicData,
     EvaluateConfig,
     check_lengths,
@@ -25,19 +25,14 @@ from posext.config import (
 from posext.data.algorithmic.corpus import TaskCorpus
 from posext.data.batch import Corpus, load
 from posext.eval import bayes_floor
+from posext.eval.attention.measure import measure_attention
 from posext.eval.cache import MEASURING, EvalCache
 from posext.eval.curve import EvalPlan, context_lengths, measure_curve, plan_of
 from posext.eval.extension import Extension, extended, extension_name
 from posext.eval.retrieval.grid import measure_retrieval
 from posext.eval.variants import variants
 from posext.hf.judge import judged_plan
-from posext.report.write import (
-    factor_text,
-    write_curve,
-    write_keys,
-    write_outputs,
-    write_retrieval,
-)
+from posext.report import write
 from posext.report.write_accuracy import measure_task
 from posext.runs.command_log import record_command
 from posext.runs.lock import run_lock
@@ -187,33 +182,42 @@ def measure_run(
     )
     curve_rows = []
     retrieval_rows = []
+    attention_rows = []
     for config in variants(run, measured_config, plan.lengths[-1]):
         model = run.network(config, plan.tokens.vocab_size).to(accelerator.device).eval()
-        measured = measure_curve(model, plan, config, accelerator, cache)
-        answers = measure_retrieval(
-            model, plan, run.config.protocols, config.evaluation, accelerator
+        names = run.config.protocols
+        # first, as it is quick and some models have no attention to look at
+        looks = measure_attention(
+            model, plan, names, config.evaluation, run.trained_length, accelerator
         )
+        measured = measure_curve(model, plan, config, accelerator, cache)
+        answers = measure_retrieval(model, plan, names, config.evaluation, accelerator)
         if accelerator.is_main_process:
             name = extension_name(run, config, extension)
-            factor = factor_text(config.pe.get("factor", ""))
-            curve_rows.append(write_curve(run, plan, factor, name, *measured))
+            factor = write.factor_text(config.pe.get("factor", ""))
+            curve_rows.append(write.write_curve(run, plan, factor, name, *measured))
             retrieval_rows.append(
-                write_retrieval(run.folder, answers, name, factor, run.trained_length, run.name)
+                write.write_retrieval(
+                    run.folder, answers, name, factor, run.trained_length, run.name
+                )
             )
+            attention_rows.append(write.write_attention(run, looks, name, factor))
     if not accelerator.is_main_process:
         return pd.DataFrame(columns=curves.COLUMNS)
     if judge is not None:
-        write_keys(run, plan, judge)
+        write.write_keys(run, plan, judge)
     corpus = run.config.data
     if bayes_floor.has_bayes_floor(corpus) and plan.protocols:
         floor = bayes_floor.measure_floor(plan, corpus)
-        curve_rows.append(write_curve(run, plan, "", bayes_floor.FLOOR, *floor))
+        curve_rows.append(write.write_curve(run, plan, "", bayes_floor.FLOOR, *floor))
     measured_rows = pd.concat(curve_rows, ignore_index=True)
     if bayes_floor.has_bayes_floor(corpus) and plan.protocols:
         bayes_floor.warn_if_far(measured_rows, corpus.symbols)
     if arguments is not None:
         record_command(run.folder, "evaluate", arguments)
-    write_outputs(run, measured_rows, pd.concat(retrieval_rows, ignore_index=True), wandb_run)
+    answer_rows = pd.concat(retrieval_rows, ignore_index=True)
+    look_rows = pd.concat(attention_rows, ignore_index=True)
+    write.write_outputs(run, measured_rows, answer_rows, look_rows, wandb_run)
     cache.drop()
     return measured_rows
 
@@ -222,18 +226,21 @@ def is_measured(run: Run) -> bool:
     """Return whether curves.csv has all that `measure_run` would write; a sweep skips it then."""
     rows = curves.read_curves(run.folder / "curves.csv")
     measured = variants(run, run.config, context_lengths(run)[-1])
-    extensions = {extension_name(run, config, None) for config in measured}
+    looked_at = {extension_name(run, config, None) for config in measured}
+    extensions = set(looked_at)
     if bayes_floor.has_bayes_floor(run.config.data):
         extensions.add(bayes_floor.FLOOR)
     if isinstance(run.config.data, AlgorithmicData):
         return accuracy.has_rows(run.folder, extensions, context_lengths(run))
-    if not set(run.config.protocols) - set(RETRIEVAL):
-        return not retrieval.due(run.folder, run.config.protocols)
+    protocols = set(run.config.protocols)
+    if attention.due(run.folder, protocols, looked_at) or retrieval.due(run.folder, protocols):
+        return False
+    if not protocols - set(WITHOUT_CURVES):
+        return True
     return (
         not (run.folder / MEASURING).exists()
         and extensions <= set(rows.extend)
-        and set(run.config.protocols) <= set(rows.protocol) | set(RETRIEVAL)
-        and not retrieval.due(run.folder, run.config.protocols)
+        and protocols <= set(rows.protocol) | set(WITHOUT_CURVES)
         and set(context_lengths(run)) <= set(rows.context_length)
     )
 

@@ -3,7 +3,7 @@
 It has the accuracy (exact match) and the NLL of the answers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import cast
 
@@ -74,7 +74,7 @@ def shares(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     return share.sort_index(axis="columns")
 
 
-def due(folder: Path, names: Sequence[str]) -> bool:
+def due(folder: Path, names: Collection[str]) -> bool:
     """Whether a retrieval task among the protocols is not measured yet."""
     tasks = {name for name in names if name in RETRIEVAL}
     return not tasks <= set(read_retrieval(folder / FILE).task)

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from posext.analysis import accuracy, curves, document_sums, key_choice
+from posext.analysis import accuracy, attention, curves, document_sums, key_choice
 from posext.cli import app
 from posext.utils.errors import PosextError
 
 DESCRIPTION = """
 Gather the measurements of several runs in one folder to commit: curves.csv, documents.parquet (the
 sums by document, from which every interval can be made again), keys.csv where a judge chose key
-tokens, accuracy.csv of algorithmic tasks, and configs/RUN.yaml. Rows of other runs in that folder
-stay, so a study can be collected in parts.
+tokens, attention.csv and accuracy.csv of runs that have them, and configs/RUN.yaml. Rows of other
+runs in that folder stay, so a study can be collected in parts.
 """
 EXAMPLES = """
 posext collect results/runs/* --out results/my_study
@@ -40,6 +40,7 @@ def main() -> None:
     (options.out / "configs").mkdir(parents=True, exist_ok=True)
     if rows is not None:
         collect_curves(on_texts, rows, options.out)
+        collect_attention(on_texts, options.out)
     if on_tasks:
         file = options.out / accuracy.FILE
         rows = replace_runs(accuracy.read_accuracy(file), accuracy.of_runs(on_tasks))
@@ -61,6 +62,16 @@ def collect_curves(runs: Sequence[Path], rows: pd.DataFrame, out: Path) -> None:
     keys = pd.concat([key_choice.read_key_counts(run / key_choice.FILE) for run in runs])
     if len(keys):
         replace_runs(key_choice.read_key_counts(keys_file), keys).to_csv(keys_file, index=False)
+
+
+def collect_attention(runs: Sequence[Path], out: Path) -> None:
+    """Write what the heads of some runs look at into a folder, if any was measured."""
+    looks = [attention.read_attention(run / attention.FILE) for run in runs]
+    measured = [rows for rows in looks if len(rows)]
+    if measured:
+        file = out / attention.FILE
+        joined = pd.concat(measured, ignore_index=True)
+        attention.write_attention(replace_runs(attention.read_attention(file), joined), file)
 
 
 def named_sums(run: Path) -> pd.DataFrame | None:

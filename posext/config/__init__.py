@@ -20,6 +20,7 @@ from posext.config.corpora import (
 from posext.config.model import TRANSFORMER, ModelConfig, check_kind
 from posext.config.names import (
     ACCURACY,
+    ATTENTION,
     HEADLINE,
     KEY_TOKENS,
     MODIFIERS,
@@ -28,6 +29,7 @@ from posext.config.names import (
     PERTURBED,
     PROTOCOLS,
     RETRIEVAL,
+    WITHOUT_CURVES,
 )
 from posext.config.optimizers import OPTIMIZERS, MuonConfig, OptimizerConfig
 from posext.config.settings import (
@@ -43,6 +45,7 @@ from posext.config.settings import (
 __all__ = [
     "ACCURACY",
     "ALGORITHMIC",
+    "ATTENTION",
     "CORPORA",
     "EXAMPLE_TOKENS",
     "HEADLINE",
@@ -58,6 +61,7 @@ __all__ = [
     "RETRIEVAL",
     "SYNTHETIC_SOURCES",
     "TRANSFORMER",
+    "WITHOUT_CURVES",
     "AlgorithmicData",
     "CopyData",
     "DataConfig",

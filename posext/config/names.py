@@ -17,6 +17,9 @@ PROTOCOLS = (
 # Chosen like protocols, but on constructed contexts: posext.eval.retrieval
 RETRIEVAL = ("retrieval", "passkey")
 ACCURACY = "accuracy"  # the protocol of algorithmic tasks: posext.eval.accuracy
+# Chosen like a protocol, but a look at attention, not at the loss: posext.eval.attention
+ATTENTION = "attention"
+WITHOUT_CURVES = (*RETRIEVAL, ATTENTION)  # what has no rows in curves.csv
 HEADLINE = "fixed_target"  # the protocol of charts, unless another is chosen
 PER_POSITION = "per_position"  # the protocol of one window
 KEY_TOKENS = "key_tokens"  # the protocol whose targets a judge groups

@@ -16,7 +16,14 @@ from pydantic import BeforeValidator
 from posext.config.continuation import InitConfig
 from posext.config.corpora import CORPORA, AlgorithmicData, DataConfig
 from posext.config.model import TRANSFORMER, ModelConfig
-from posext.config.names import ACCURACY, MODIFIERS, NAMED_IN_TITLES, PROTOCOLS, RETRIEVAL
+from posext.config.names import (
+    ACCURACY,
+    ATTENTION,
+    MODIFIERS,
+    NAMED_IN_TITLES,
+    PROTOCOLS,
+    WITHOUT_CURVES,
+)
 from posext.config.optimizers import OPTIMIZERS, OptimizerConfig
 from posext.utils.errors import PosextError
 from posext.utils.ranges import (
@@ -32,7 +39,7 @@ from posext.utils.ranges import (
 )
 
 Precision = Annotated[str, OneOf(("auto", "fp32", "bf16"))]
-Protocol = Annotated[str, OneOf((*PROTOCOLS, *RETRIEVAL, ACCURACY))]
+Protocol = Annotated[str, OneOf((*PROTOCOLS, *WITHOUT_CURVES, ACCURACY))]
 Tag = Annotated[str, Len(1, 64)]  # as wandb takes them
 
 
@@ -89,6 +96,7 @@ class EvaluationConfig:
     perturbed_piece: Count = 64
     # protocol perturbed: a rise below this share of the loss counts as none
     effective_rise: Annotated[float, Gt(0), Lt(1)] = 0.01
+    attention_documents: Count = 8  # protocol attention: the most documents that it reads
     # protocol accuracy: lengths of examples; null: 0.5, 1, 1.5, 2, 4 and 8 times data.length
     example_lengths: list[int] | None = None
     examples: Count = 256  # protocol accuracy: at each length
@@ -208,12 +216,16 @@ class TrainConfig:
             check_ranges(getattr(self, section), f"{section}.")
 
     def check_protocols(self) -> None:
-        """Raise PosextError for no protocol, or one for other data."""
+        """Raise PosextError for no protocol, one for other data, or a look at no attention."""
         if isinstance(self.data, AlgorithmicData):
             self.check_algorithmic(self.data)
             return
+        if ATTENTION in self.protocols and self.model.kind != TRANSFORMER:
+            raise PosextError(
+                f"protocols={ATTENTION} needs attention, and model.kind={self.model.kind} has none"
+            )
         if not self.protocols:
-            valid = ", ".join((*PROTOCOLS, *RETRIEVAL))
+            valid = ", ".join((*PROTOCOLS, *WITHOUT_CURVES))
             raise PosextError(f"protocols must name at least one of {valid}, not {self.protocols}")
         if ACCURACY in self.protocols:
             raise PosextError(

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
-from posext.config import RETRIEVAL, AlgorithmicData, EvaluationConfig, TrainConfig
+from posext.config import WITHOUT_CURVES, AlgorithmicData, EvaluationConfig, TrainConfig
 from posext.data import dataset
 from posext.eval import protocols
 from posext.eval.accuracy import example_lengths
@@ -78,7 +78,7 @@ def make_plan(
     Args:
         tokens: Corpus.
         lengths: Context lengths, increasing.
-        names: Protocols; retrieval tasks among them are ignored.
+        names: Protocols; those that make no curve are ignored.
         train_length: Longest length trained, in tokens.
         config: Evaluation settings.
         judge: Chooses the keys of `key_tokens`, which are not to be had without.
@@ -89,9 +89,25 @@ def make_plan(
     size = config.block_size(lengths[-1])
     spare = spare_tokens(lengths, size, config.scored_share)
     tokens = in_pieces(tokens, lengths[-1] + spare, room=config.blocks * size)
-    settings = protocols.ProtocolSettings(
+    settings = protocol_settings(config, lengths, train_length, judge)
+    protocol_plans = {
+        name: protocols.PROTOCOLS[name](tokens.validation, lengths, settings)
+        for name in names
+        if name not in WITHOUT_CURVES
+    }
+    return EvalPlan(lengths, protocol_plans, tokens)
+
+
+def protocol_settings(
+    config: EvaluationConfig,
+    lengths: list[int],
+    train_length: int,
+    judge: protocols.Judge | None = None,
+) -> protocols.ProtocolSettings:
+    """Return the settings of protocols at some context lengths, for a longest trained length."""
+    return protocols.ProtocolSettings(
         train_length,
-        size,
+        config.block_size(lengths[-1]),
         config.blocks,
         config.seed,
         config.documents,
@@ -104,12 +120,6 @@ def make_plan(
         config.key_short,
         judge,
     )
-    protocol_plans = {
-        name: protocols.PROTOCOLS[name](tokens.validation, lengths, settings)
-        for name in names
-        if name not in RETRIEVAL
-    }
-    return EvalPlan(lengths, protocol_plans, tokens)
 
 
 def in_pieces(tokens: dataset.Data, longest: int, room: int) -> dataset.Data:
@@ -248,9 +258,7 @@ def measure_windows(
         the largest peak memory of any process.
     """
     own_indices = shard(range(len(windows)), accelerator.process_index, accelerator.num_processes)
-    on_cpu = accelerator.device.type == "cpu"
-    default_budget = CPU_TOKENS_PER_BATCH if on_cpu else ACCELERATOR_TOKENS_PER_BATCH
-    budget = config.tokens_per_batch or default_budget
+    budget = tokens_per_batch(config, accelerator.device)
     begin = time.perf_counter()
     with PeakMemory(accelerator.device) as peak, torch.inference_mode(), accelerator.autocast():
         own_nll = score_windows(
@@ -265,3 +273,11 @@ def measure_windows(
     longest_seconds = max(process[2] for process in gathered)
     largest_peak = max(process[3] for process in gathered)
     return ScoredWindows(nll, longest_seconds, largest_peak)
+
+
+def tokens_per_batch(config: EvaluationConfig, device: torch.device) -> int:
+    """Return the upper limit of the tokens of a batch on a device."""
+    on_cpu = device.type == "cpu"
+    return config.tokens_per_batch or (
+        CPU_TOKENS_PER_BATCH if on_cpu else ACCELERATOR_TOKENS_PER_BATCH
+    )

@@ -3,6 +3,7 @@
 Shape suffixes: B batch, T tokens, K targets, V vocabulary.
 """
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +12,9 @@ from torch.utils.checkpoint import checkpoint
 
 from posext.eval.scoring import last_positions, target_nll
 from posext.hf.attention import under
+from posext.hf.observation import check_same, observed
 from posext.model.loss import nll_of, split
+from posext.model.observation import Observer
 from posext.pe import PositionalEncoding, Shape
 from posext.pe.rope import RoPE
 
@@ -148,13 +151,34 @@ class Network(nn.Module):
 
     def target_nll(self, tokens_BT: Tensor, labels_BK: Tensor) -> Tensor:
         """The NLL (nats) of the labels of the last K positions: float32 (B, K)."""
-        if self.bos is not None:
-            tokens_BT = tokens_BT.clone()
-            tokens_BT[:, 0] = self.bos
+        tokens_BT = self.with_start(tokens_BT)
         vocab_size = self.model.config.get_text_config().vocab_size
         rows = max(1, MAX_LOGITS // (labels_BK.shape[1] * vocab_size))
         batches = zip(tokens_BT.split(rows), labels_BK.split(rows), strict=True)
         return torch.cat([target_nll(self.forward, tokens, labels) for tokens, labels in batches])
+
+    def with_start(self, tokens_BT: Tensor) -> Tensor:
+        """The tokens of measured windows, with the start-of-text token in the first place."""
+        if self.bos is None:
+            return tokens_BT
+        return torch.cat((torch.full_like(tokens_BT[:, :1], self.bos), tokens_BT[:, 1:]), dim=1)
+
+    @torch.no_grad()
+    def observe(self, tokens_BT: Tensor, observer: Observer) -> None:
+        """Read measured windows while an observer looks at attention and hidden states.
+
+        Raises PosextError where that is not possible, or would change what the model computes.
+        """
+        tokens_BT = self.with_start(tokens_BT)
+        length = tokens_BT.shape[1]
+        self.turn(length)
+        body = decoder(self.model)
+        tables = under(self.pe, length, tokens_BT.device) if self.pe.modifiers else nullcontext()
+        with tables:
+            own_BTC = body(tokens_BT).last_hidden_state
+            with observed(self.model, body, observer, self.pe.logit_factor(length)):
+                observed_BTC = body(tokens_BT).last_hidden_state
+        check_same(self.model, own_BTC, observed_BTC)
 
     def logit_multiplier(self, length: int) -> float:
         """The factor on the last query's logits, beside the model's own scaling."""

@@ -7,19 +7,28 @@ into extra head dimensions of it, exact under softmax. Any other bias, key group
 no products, or weights other than a softmax: dense scores as long as all of them fit, then a chunk
 of queries at a time, memory linear in length.
 
-Shape suffixes: B batch, H heads, T tokens, D head_dim, R rotary pairs, Q queries, K keys, P parts.
+While somebody observes the weights (`AttentionTables.observe`), it is always a chunk at a time.
+
+Shape suffixes: B batch, H heads, T tokens, D head_dim, R rotary pairs, Q queries, K keys.
 """
 
 import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from posext.model.fused import attend_folded_bias, attend_fused, relative_to_last_key
 from posext.model.loss import capped
 from posext.model.queries_and_keys import turned_keys, turned_queries, wide
-from posext.pe.tables import AttentionTables, DenseBias, DistanceBias, KeyBias, PairBias
+from posext.pe.tables import (
+    AttentionRows,
+    AttentionTables,
+    DenseBias,
+    DistanceBias,
+    KeyBias,
+    PairBias,
+)
 from posext.utils.errors import PosextError
 
 # Longest context at which dense scores are faster than the fused kernel on a CPU.
@@ -28,8 +37,6 @@ EXPLICIT_LENGTH = 256
 DENSE_LENGTH = 1024
 # Queries per chunk in longer contexts.
 CHUNK = 128
-# Fused kernels need a head dimension divisible by this.
-HEAD_DIM_MULTIPLE = 8
 
 
 def prepare(tables: AttentionTables) -> AttentionTables:
@@ -98,7 +105,7 @@ def attend(
     k_BHTD = turned_keys(k_BHTD, tables)
     foldable = tables.bias is None or isinstance(tables.bias, KeyBias)
     beyond_fused = (tables.sink_H, tables.softcap, tables.score_rows, tables.attention_fn)
-    fusible = foldable and all(part is None for part in beyond_fused)
+    fusible = foldable and all(part is None for part in (*beyond_fused, tables.observe))
     few_queries = first >= length / 2 or (on_cpu and length <= EXPLICIT_LENGTH)
     if not fusible or few_queries:
         return chunk_queries(attend_dense, q_BHTD, k_BHTD, v_BHTD, tables, first)
@@ -134,7 +141,7 @@ def chunk_queries(
 ) -> Tensor:
     """Run a kernel for the queries from `first` on, in chunks if the context is long."""
     length = q_BHTD.shape[2]
-    if length <= DENSE_LENGTH:
+    if length <= DENSE_LENGTH and tables.observe is None:
         return kernel(q_BHTD, k_BHTD, v_BHTD, tables)(first, length)
     with torch.autocast(q_BHTD.device.type, enabled=False):
         attend_range = kernel(*promote(q_BHTD, k_BHTD, v_BHTD), tables)
@@ -195,13 +202,21 @@ def attend_dense(
             )
         else:
             # a constant along a row cancels in the softmax, unless a sink takes part in it
-            if isinstance(tables.bias, KeyBias) and tables.sink_H is None:
+            shiftable = tables.sink_H is None and tables.observe is None
+            if isinstance(tables.bias, KeyBias) and shiftable:
                 bias_HK = relative_to_last_key(tables.bias).to(scores_BHQK.dtype)
                 scores_BHQK = scores_BHQK + bias_HK[..., None, :stop]
             elif tables.bias is not None:
                 scores_BHQK = scores_BHQK + bias_rows(tables, tables.bias, start, stop)
             scores_BHQK = scores_BHQK.masked_fill(masked_QK, -math.inf)
             weights_BHQK = softmax(scores_BHQK, tables.sink_H)
+        if tables.observe is not None:
+            if tables.attention_fn is not None and tables.bias is not None:
+                scores_BHQK = scores_BHQK + bias_rows(tables, tables.bias, start, stop)
+            own_qk = (q_BHTD[:, :, start:stop], k_BHTD[:, :, start:stop])
+            keys_K = torch.arange(stop, device=q_BHTD.device)
+            shown = (keys_K, ~masked_QK, scores_BHQK, weights_BHQK)
+            tables.observe(AttentionRows(start, *own_qk, *shown))
         return weights_BHQK.to(v_BHTD.dtype) @ v_BHTD[:, :, :stop]
 
     return attend_range
@@ -220,6 +235,8 @@ def attend_key_groups(
     ]
 
     def attend_range(start: int, stop: int) -> Tensor:
+        all_keys = []
+        all_attended = []
         all_scores = []
         all_values = []
         queries_Q1 = torch.arange(start, stop, device=q_BHTD.device)[:, None]
@@ -227,64 +244,23 @@ def attend_key_groups(
         for group, (q, k) in zip(tables.key_groups, rotated_qk, strict=True):
             begin = 0 if group.span is None else max(0, start - group.span + 1)
             end = stop if group.first is None else min(stop, group.first)
-            keys_1K = torch.arange(begin, max(begin, end), device=q_BHTD.device)
-            attended_QK = group.mask_mod(queries_Q1, keys_1K) & (keys_1K <= queries_Q1)
+            keys_K = torch.arange(begin, max(begin, end), device=q_BHTD.device)
+            attended_QK = group.mask_mod(queries_Q1, keys_K[None]) & (keys_K <= queries_Q1)
             scores_BHQK = capped(scores(q[:, :, start:stop], k[:, :, begin:end]), tables.softcap)
             if bias_HQK is not None:
                 scores_BHQK = scores_BHQK + bias_HQK[..., begin:end]
+            all_keys.append(keys_K)
+            all_attended.append(attended_QK)
             all_scores.append(scores_BHQK.masked_fill(~attended_QK, -math.inf))
             all_values.append(v_BHTD[:, :, begin:end])
-        weights_BHQK = softmax(torch.cat(all_scores, dim=-1), tables.sink_H).to(v_BHTD.dtype)
-        return weights_BHQK @ torch.cat(all_values, dim=2)
+        scores_BHQK = torch.cat(all_scores, dim=-1)
+        weights_BHQK = softmax(scores_BHQK, tables.sink_H)
+        if tables.observe is not None:
+            q, k = rotated_qk[0]
+            own_qk = (q[:, :, start:stop], k[:, :, start:stop])
+            keys_K = torch.cat(all_keys)
+            shown = (keys_K, torch.cat(all_attended, dim=-1), scores_BHQK, weights_BHQK)
+            tables.observe(AttentionRows(start, *own_qk, *shown))
+        return weights_BHQK.to(v_BHTD.dtype) @ torch.cat(all_values, dim=2)
 
     return attend_range
-
-
-def attend_fused(
-    q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, scale: float | None = None
-) -> Tensor:
-    """Fused attention, scores times `scale`; None: 1/sqrt(D).
-
-    Fast kernels need values as wide as keys, so narrower ones are padded.
-    """
-    missing = q_BHTD.shape[-1] - v_BHTD.shape[-1]
-    padded = F.pad(v_BHTD, (0, missing)) if missing else v_BHTD
-    attended = F.scaled_dot_product_attention(q_BHTD, k_BHTD, padded, is_causal=True, scale=scale)
-    return attended[..., : v_BHTD.shape[-1]]
-
-
-def attend_folded_bias(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, bias: KeyBias) -> Tensor:
-    """Fused attention with a key bias in extra head dimensions.
-
-    Queries hold ones there, keys hold the bias in parts that sum to it.
-    """
-    batch, heads, length, dim = q_BHTD.shape
-    parts_HKP = split_mantissa(relative_to_last_key(bias) * math.sqrt(dim), q_BHTD.dtype)
-    n_parts = parts_HKP.shape[-1]
-    extra_dims = n_parts + -(dim + n_parts) % HEAD_DIM_MULTIPLE
-    expanded = (batch, heads, length, extra_dims)
-    ones = F.pad(torch.ones_like(parts_HKP), (0, extra_dims - n_parts)).expand(expanded)
-    parts = F.pad(parts_HKP, (0, extra_dims - n_parts)).expand(expanded)
-    q_BHTD = torch.cat((q_BHTD, ones), dim=-1)
-    k_BHTD = torch.cat((k_BHTD, parts), dim=-1)
-    return attend_fused(q_BHTD, k_BHTD, v_BHTD, dim**-0.5)
-
-
-def relative_to_last_key(bias: KeyBias) -> Tensor:
-    """Return the bias relative to the last key, which is the same under softmax.
-
-    The values are small, and so precise, at the end of long contexts.
-    """
-    return bias.values_HK - bias.values_HK[..., -1:]
-
-
-def split_mantissa(values_HK: Tensor, dtype: torch.dtype) -> Tensor:
-    """Split float64 values into parts (H, K, P) of `dtype`.
-
-    The sum of the parts has the precision of float32 or better.
-    """
-    parts = []
-    for _ in range(2 if dtype == torch.float32 else 3):
-        parts.append(values_HK.to(dtype))
-        values_HK = values_HK - parts[-1].double()
-    return torch.stack(parts, dim=-1)

@@ -18,9 +18,12 @@ from posext.model.gated_deltanet import GatedDeltaNet
 from posext.model.loss import capped, chunked_nll
 from posext.model.mamba2 import Mamba2
 from posext.model.norm import RMSNorm
+from posext.model.observation import Observer, observed
+from posext.model.queries_and_keys import logit_multiplier
 from posext.model.recurrence import Decay, ShortConvolution
 from posext.pe.base import PositionalEncoding
 from posext.pe.tables import AttentionTables
+from posext.utils.errors import PosextError
 from posext.utils.rng import stream_seed
 
 # Standard deviation of initial weights.
@@ -248,12 +251,22 @@ class GPT(nn.Module):
         return final_block(x_BTC, tables[final_scheme], last)
 
     @torch.no_grad()
-    def logit_multiplier(self, length: int) -> float:
-        """Return the factor on the last query's logits beyond 1/sqrt(head_dim).
+    def observe(self, tokens_BT: Tensor, observer: Observer) -> None:
+        """Read a batch of tokens while an observer looks at attention and hidden states.
 
-        It is the square of the factor on cos and sin, times the logit scale, in a context of
-        `length` tokens; the mean over pairs, heads and layers. NaN for a recurrence, which has no
-        such logits.
+        Raises PosextError for a recurrence, which has no attention.
+        """
+        if self.config.kind != TRANSFORMER:
+            raise PosextError(f"model.kind={self.config.kind} has no attention to observe")
+        with observed(self.blocks, observer):
+            self.hidden(tokens_BT)
+
+    @torch.no_grad()
+    def logit_multiplier(self, length: int) -> float:
+        """Return the factor on the last query's logits, in a context of `length` tokens.
+
+        It is that of `queries_and_keys.logit_multiplier`, the mean over heads and layers. NaN for a
+        recurrence, which has no such logits.
         """
         if self.config.kind != TRANSFORMER:
             return math.nan
@@ -264,13 +277,7 @@ class GPT(nn.Module):
             tables = scheme.tables(positions_T)
             for module in cast(Attention, cast(Block, block).attention).order:
                 tables = module(zeros_BTC, tables)
-            multiplier = 1.0
-            if tables.rotation is not None:
-                squared_norm_TR = tables.rotation.cos_TR**2 + tables.rotation.sin_TR**2
-                multiplier = float(squared_norm_TR[..., -1, :].mean())
-            if tables.logit_scale is not None:
-                multiplier *= float(tables.logit_scale[..., -1].mean())
-            total += multiplier
+            total += float(logit_multiplier(tables)[..., -1].mean())
         return total / len(self.schemes)
 
     def n_parameters(self) -> int:

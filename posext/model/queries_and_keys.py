@@ -97,3 +97,16 @@ def turned_by(
     x_BHTD = normalize(x_BHTD, before, norm_gain)
     x_BHTD = apply_rotary(x_BHTD, rotation, exponent, tables.gain_D)
     return normalize(x_BHTD, after, norm_gain)
+
+
+def logit_multiplier(tables: AttentionTables) -> Tensor:
+    """Return the factor on the logits of each query beyond 1/sqrt(head_dim).
+
+    It is the square of the factor on cos and sin, the mean over pairs, times the logit scale: (T,),
+    (H, T) or (B, H, T).
+    """
+    multiplier_T = torch.ones(len(tables.positions_T), device=tables.positions_T.device)
+    if tables.rotation is not None:
+        squares_TR = tables.rotation.cos_TR**2 + tables.rotation.sin_TR**2
+        multiplier_T = multiplier_T * squares_TR.mean(-1)
+    return multiplier_T if tables.logit_scale is None else multiplier_T * tables.logit_scale

@@ -99,6 +99,28 @@ def last_keys(size: int) -> KeyGroup:
     return KeyGroup(lambda queries_Q1, keys_1K: queries_Q1 - keys_1K < size, span=size)
 
 
+class AttentionRows(NamedTuple):
+    """What attention computes for consecutive queries, for whoever observes it.
+
+    Attributes:
+        start: Index of the first query.
+        q_BHQD: The queries, as they enter the scores.
+        k_BHQD: The keys of the same tokens, likewise.
+        keys_K: Index of each key that the weights are for, int64; no key is visible twice.
+        visible_QK: Whether the query may attend to the key.
+        logits_BHQK: Scaled scores, capped, with their bias; anything where the key is not visible.
+        weights_BHQK: What values are multiplied by, in at least float32; 0 where not visible.
+    """
+
+    start: int
+    q_BHQD: Tensor
+    k_BHQD: Tensor
+    keys_K: Tensor
+    visible_QK: Tensor
+    logits_BHQK: Tensor
+    weights_BHQK: Tensor
+
+
 class AttentionTables(NamedTuple):
     """All positional information of one layer's attention.
 
@@ -122,6 +144,8 @@ class AttentionTables(NamedTuple):
             `stop`, anything finite for keys after the query. None: q k / sqrt(head_dim).
         attention_fn: Maps (rotated q_BHQD, scaled scores_BHQK, bias_HQK or None, masked_QK, True
             for each key after the query) to weights_BHQK; None: softmax of scores + bias.
+        observe: Called with the rows of every query, a chunk at a time, in any order; None: nobody
+            looks, so that a fused kernel may compute no weights.
     """
 
     positions_T: Tensor
@@ -138,6 +162,7 @@ class AttentionTables(NamedTuple):
     key_groups: tuple[KeyGroup, ...] = ()
     score_rows: Callable[[Tensor, Tensor], Callable[[int, int], Tensor]] | None = None
     attention_fn: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor] | None = None
+    observe: Callable[[AttentionRows], None] | None = None
 
 
 def distances(positions_K: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from posext.analysis import (
+    attention,
     comparison,
     curves,
     document_sums,
@@ -33,6 +34,7 @@ class Source:
     rows: pd.DataFrame
     run: Run | None
     retrieval: pd.DataFrame
+    attention: pd.DataFrame
 
     @property
     def key_choices(self) -> list[key_choice.KeyChoice]:
@@ -108,6 +110,7 @@ def open_source(path: Path, rows: pd.DataFrame) -> Source:
         rows=rows,
         run=load_run(path) if is_run else None,
         retrieval=retrieval.read_retrieval(path / retrieval.FILE),
+        attention=attention.read_attention(path / attention.FILE),
     )
 
 

@@ -55,7 +55,8 @@ function layout(chart, view, scale, theme, width) {
     xaxis: axis(chart.x.title, theme), yaxis: axis(view.axis, theme),
   };
   if (chart.heat) {
-    Object.assign(base.xaxis, { type: "category", showgrid: false });
+    const nested = Array.isArray(view.traces[0].x[0]);
+    Object.assign(base.xaxis, { type: nested ? "multicategory" : "category", showgrid: false });
     Object.assign(base.yaxis, { type: "category", autorange: "reversed", showgrid: false });
     return base;
   }

@@ -18,6 +18,8 @@ from posext.analysis import in_context, key_choice
 from posext.config import HEADLINE, KEY_TOKENS, PER_POSITION, PERTURBED
 from posext.report import (
     accuracy,
+    attention,
+    attention_metrics,
     cost,
     figures,
     gather,
@@ -91,6 +93,11 @@ def page_content(sources: Sequence[Source]) -> dict[str, Any]:
     for protocol in rows.protocol.drop_duplicates().tolist():
         if protocol != HEADLINE:
             content["sections"].append(protocol_section(sources, styles, rows, protocol, notes))
+    if looks := attention.attention_charts(sources, rows, styles):
+        terms = attention.attention_terms(sources)
+        content["sections"].append(
+            section("attention", "Attention", attention_metrics.ABOUT, looks, terms=terms)
+        )
     if maps := retrieval.heat_maps(sources):
         content["sections"].append(section("heat", "Retrieval", words.RETRIEVAL_TEXT, maps))
     return content
@@ -180,8 +187,9 @@ def section(
     charts: list[dict],
     table: Sequence[Any] = (),
     headers: Sequence[str] = (),
+    terms: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
-    """A section of the page: charts under a title and a paragraph `about` them.
+    """A section of the page: charts under a title, a paragraph `about` them, and their terms.
 
     The rows of a table under `headers` are its cells; another has a form of its own by `kind`.
     """
@@ -192,6 +200,7 @@ def section(
         "charts": charts,
         "table": table,
         "headers": headers,
+        "terms": terms,
     }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from posext.analysis import (
+    attention,
     comparison,
     curve_table,
     curves,
@@ -20,11 +21,11 @@ from posext.analysis import (
     same_targets,
 )
 from posext.analysis.baselines import curves_of_parent
-from posext.config import HEADLINE, KEY_TOKENS, PERTURBED
+from posext.config import ATTENTION, HEADLINE, KEY_TOKENS, PERTURBED
 from posext.eval import protocols
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.curve import EvalPlan
-from posext.report import curve_plot, heatmap, perturbed_plot
+from posext.report import attention_plot, curve_plot, heatmap, perturbed_plot
 from posext.report.lines import COST_NUMBERS
 from posext.runs import tensorboard, tracking
 from posext.runs.run import Run
@@ -145,6 +146,29 @@ def write_keys(run: Run, plan: EvalPlan, judge: Run) -> None:
     key_choice.warn_if_poor(choice)
 
 
+def write_attention(run: Run, sums: pd.DataFrame, extend: str, factor: str) -> pd.DataFrame:
+    """Write a curve's rows into attention.csv, and the chart of all curves in it.
+
+    Args:
+        run: the measured run.
+        sums: sums by document; the rows replace those of the same curve.
+        extend: the extension, or "" for the run as trained.
+        factor: the scaling factor, "auto", or "" for none.
+
+    Returns:
+        The rows, with intervals.
+    """
+    settings = {"run": run.name, "extend": extend, "factor": factor}
+    rows = attention.with_intervals(sums).assign(**settings).reindex(columns=attention.COLUMNS)
+    if len(rows):
+        file = run.folder / attention.FILE
+        table = attention.upsert_attention(attention.read_attention(file), rows)
+        attention.write_attention(table, file)
+        chart = run.folder / f"{ATTENTION}.png"
+        attention_plot.draw_attention(table, chart, run.name, run.trained_length)
+    return rows
+
+
 def factor_text(factor: Any) -> str:
     """A scaling factor as in the column `factor`: a number, "auto", or "" for none."""
     return factor if isinstance(factor, str) else f"{factor:g}"
@@ -182,7 +206,9 @@ def groups_to_lengths(plan: EvalPlan, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(by_protocol, ignore_index=True)
 
 
-def write_outputs(run: Run, measured: pd.DataFrame, answers: pd.DataFrame, wandb_run: Any) -> None:
+def write_outputs(
+    run: Run, measured: pd.DataFrame, answers: pd.DataFrame, looks: pd.DataFrame, wandb_run: Any
+) -> None:
     """Write a run's chart and page, mirror them on wandb, and print the new tables.
 
     Args:
@@ -190,17 +216,15 @@ def write_outputs(run: Run, measured: pd.DataFrame, answers: pd.DataFrame, wandb
             those of its parent.
         measured: the new rows of curves.csv.
         answers: the new rows of retrieval.csv.
+        looks: the new rows of attention.csv.
         wandb_run: the wandb run of the training, if it is still open.
     """
     from posext.report import page  # a late import: start-up needs no jinja2
 
-    if not len(measured) and not len(answers):
-        log.warning("no context length has room for %s", ", ".join(run.config.protocols))
-    elif not len(measured):
-        print(f"\n{retrieval.retrieval_table(answers)}\n\nTable: {run.folder / retrieval.FILE}")
+    if len(looks):
+        print(f"\n{attention.attention_table(looks)}\n\nTable: {run.folder / attention.FILE}")
     if not len(measured):
-        if wandb_run is not None:
-            wandb_run.finish()
+        write_without_curves(run, answers, looks, wandb_run)
         return
     stored_curves = curves.read_curves(run.folder / "curves.csv")
     latest_curves = same_targets.latest(stored_curves)
@@ -227,11 +251,30 @@ def write_outputs(run: Run, measured: pd.DataFrame, answers: pd.DataFrame, wandb
         if rises.is_file():
             images["perturbed"] = rises
         images |= {task: run.folder / f"{task}.png" for task in own_answers.task.unique()}
-        scalars = retrieval.scalars(own_answers)
+        own_looks = looks.loc[(looks.extend == extend) & (looks.factor == factor)]
+        if len(own_looks):
+            images[ATTENTION] = run.folder / f"{ATTENTION}.png"
+        scalars = [*retrieval.scalars(own_answers), *attention.scalars(own_looks)]
         tracking.mirror_curve(open_run, run, curve, scalars, images, page_file, summary)
     print_summary(measured, answers, latest_curves)
     print(f"Perplexity {interval_meaning(measured)}. Chart: {chart}, page: {page_file}")
     curves.warn_if_few(measured)
+
+
+def write_without_curves(
+    run: Run, answers: pd.DataFrame, looks: pd.DataFrame, wandb_run: Any
+) -> None:
+    """Print answers that were measured without a curve, and renew the page of earlier curves."""
+    from posext.report import page
+
+    if len(answers):
+        print(f"\n{retrieval.retrieval_table(answers)}\n\nTable: {run.folder / retrieval.FILE}")
+    elif not len(looks):
+        log.warning("no context length has room for %s", ", ".join(run.config.protocols))
+    if len(looks) and len(curves.read_curves(run.folder / "curves.csv")):
+        page.write_page([run.folder], run.folder / "report.html")
+    if wandb_run is not None:
+        wandb_run.finish()
 
 
 def write_rises(run: Run, rows: pd.DataFrame, file: Path) -> None:

@@ -121,4 +121,6 @@ def mirror(run: Run, measured: pd.DataFrame, chart: Path, page: Path, wandb_run:
             }
             for row in rows.loc[rows.examples > 0].itertuples()
         ]
-        tracking.mirror_curve(open_run, no_curve, cast(Any, scalars), {"accuracy": chart}, page, {})
+        tracking.mirror_curve(
+            open_run, run, no_curve, cast(Any, scalars), {"accuracy": chart}, page, {}
+        )

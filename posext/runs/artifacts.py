@@ -14,7 +14,9 @@ LONGEST_NAME = 128  # characters of an artifact's name
 
 def log_measurement(wandb_run: Any, run: Run, page: Path) -> None:
     """Log the curves and the page of a run, which wandb copies."""
-    log_files(wandb_run, run, "curves", [run.folder / "curves.csv", page], policy="mutable")
+    tables = [run.folder / name for name in ("curves.csv", "accuracy.csv")]
+    files = [*filter(Path.is_file, tables), page]
+    log_files(wandb_run, run, "curves", files, policy="mutable")
 
 
 def log_weights(wandb_run: Any, run: Run) -> None:
