@@ -148,6 +148,7 @@ class GPT(nn.Module):
         if not config.tied_embeddings:
             self.head = nn.Linear(config.d_model, vocab_size, bias=False)
         self.summed_nll = summed_nll
+        self.compiled = False
 
     def initialize(self, seed: int) -> "GPT":
         """Draw initial weights from Normal(0, 0.02), a function of the seed alone.
@@ -190,11 +191,17 @@ class GPT(nn.Module):
         dynamo.recompile_limit = max(dynamo.recompile_limit, RECOMPILE_LIMIT)
         for block in self.blocks:
             block.compile(dynamic=False)
+        self.compiled = True
         self.summed_nll = torch.compile(summed_nll, dynamic=False)
         return self
 
     def forward(
-        self, tokens_BT: Tensor, targets_BT: Tensor | None = None, *, last: int | None = None
+        self,
+        tokens_BT: Tensor,
+        targets_BT: Tensor | None = None,
+        *,
+        last: int | None = None,
+        documents_BT: Tensor | None = None,
     ) -> Tensor:
         """Compute the loss of targets, or logits without targets.
 
@@ -202,11 +209,13 @@ class GPT(nn.Module):
             tokens_BT: Token ids.
             targets_BT: Next-token ids.
             last: Compute the last `last` positions only; None: all T.
+            documents_BT: Number of the document of each token, which attends to its own document
+                alone; None: a context is one document.
 
         Returns:
             Summed NLL of the targets in nats (scalar), or logits (B, `last` or T, V); float32.
         """
-        x_BTC = self.norm(self.hidden(tokens_BT, last))
+        x_BTC = self.norm(self.hidden(tokens_BT, last, documents_BT))
         if targets_BT is not None:
             return self.summed_nll(x_BTC, self.output_matrix, targets_BT, self.config.logit_softcap)
         # Half-precision logits would round away 1e-2 nats.
@@ -232,7 +241,12 @@ class GPT(nn.Module):
         """The matrix (V, C) that makes logits."""
         return self.embedding.weight if self.config.tied_embeddings else self.head.weight
 
-    def hidden(self, tokens_BT: Tensor, last: int | None = None) -> Tensor:
+    def hidden(
+        self,
+        tokens_BT: Tensor,
+        last: int | None = None,
+        documents_BT: Tensor | None = None,
+    ) -> Tensor:
         """Return the output of the last layer: (B, `last` or T, C).
 
         With `last`, the final layer computes no other positions beyond their keys and values.
@@ -240,7 +254,10 @@ class GPT(nn.Module):
         positions_T = self.pe.positions(tokens_BT.shape[1], tokens_BT.device)
         x_BTC = self.pe.embed(self.embedding(tokens_BT), positions_T)
         tables = {
-            scheme: prepare(scheme.tables(positions_T)) for scheme in dict.fromkeys(self.schemes)
+            scheme: prepare(
+                scheme.tables(positions_T)._replace(documents_BT=documents_BT), self.compiled
+            )
+            for scheme in dict.fromkeys(self.schemes)
         }
         *earlier_layers, (final_block, final_scheme) = zip(self.blocks, self.schemes, strict=True)
         for block, scheme in earlier_layers:

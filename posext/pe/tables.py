@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
 
 
 class Rotation(NamedTuple):
@@ -119,6 +120,10 @@ class AttentionTables(NamedTuple):
             `stop`, anything finite for keys after the query. None: q k / sqrt(head_dim).
         attention_fn: Maps (rotated q_BHQD, scaled scores_BHQK, bias_HQK or None, masked_QK, True
             for each key after the query) to weights_BHQK; None: softmax of scores + bias.
+        documents_BT: Number of the document of each token: a query attends to keys of its own
+            document alone. None: the context is one document.
+        block_masks: One for each key group, or the causal one, where FlexAttention may be taken;
+            `posext.model.attention.prepare` makes them.
     """
 
     positions_T: Tensor
@@ -135,3 +140,5 @@ class AttentionTables(NamedTuple):
     key_groups: tuple[KeyGroup, ...] = ()
     score_rows: Callable[[Tensor, Tensor], Callable[[int, int], Tensor]] | None = None
     attention_fn: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor] | None = None
+    documents_BT: Tensor | None = None
+    block_masks: tuple[BlockMask, ...] = ()

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from posext.model import attention
+from posext.model import attention, fused
 from posext.pe.base import AttentionTables, DistanceBias, KeyBias, PairBias, Rotation
 from posext.utils.memory import PeakMemory
 
@@ -134,8 +134,8 @@ def test_split_mantissa_is_exact_at_long_contexts(dtype):
     slopes = (0.5, 2**-8)
     bias = KeyBias(torch.tensor(slopes, dtype=torch.float64)[:, None] * torch.arange(length))
     head_dim = 16
-    folded = attention.relative_to_last_key(bias) * math.sqrt(head_dim)
-    scores = attention.split_mantissa(folded, dtype).double().sum(-1) / math.sqrt(head_dim)
+    folded = fused.relative_to_last_key(bias) * math.sqrt(head_dim)
+    scores = fused.split_mantissa(folded, dtype).double().sum(-1) / math.sqrt(head_dim)
     exact = bias.values_HK - bias.values_HK[:, -1:]
     assert (scores - exact).abs().max() < 2e-3  # at 32,768 nats; neighbours differ by 4e-3 at least
     assert (scores - exact)[:, -2048:].abs().max() < 1e-4
