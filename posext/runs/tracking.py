@@ -86,6 +86,7 @@ def start(run: Run, extension: str = "") -> Any:
         log.warning("wandb did not start (%s); the run goes on, its files are the record", error)
         return None
     wandb_run.define_metric("tokens")
+    wandb_run.define_metric("flops")
     wandb_run.define_metric("train/*", step_metric="tokens")
     wandb_run.define_metric("validation/*", step_metric="tokens")
     wandb_run.define_metric("eval/context_length")
@@ -124,7 +125,7 @@ def mirror(wandb_run: Any, row: dict[str, Any]) -> None:
     if wandb_run is None:
         return
     section = "validation" if "validation_loss" in row else "train"
-    axes = {key: row[key] for key in ("step", "tokens")}
+    axes = {key: row[key] for key in ("step", "tokens", "flops")}
     values = {f"{section}/{key}": value for key, value in row.items() if key not in axes}
     with warn_on_failure():
         wandb_run.log(axes | values)
