@@ -16,6 +16,7 @@ from tqdm import tqdm
 from posext.config import RETRIEVAL, EvaluationConfig, TrainConfig
 from posext.data import dataset
 from posext.eval import protocols
+from posext.eval.batch_budget import BatchBudget
 from posext.eval.cache import EvalCache, MeasuredWindows, ScoredWindows
 from posext.eval.scoring import TargetWindow, score_windows
 from posext.eval.targets import spare_tokens
@@ -34,8 +35,6 @@ COST_COLUMNS = [
     "peak_memory_bytes",
 ]
 CURVE_SUM_COLUMNS = ["protocol", *protocols.SUM_COLUMNS]
-CPU_TOKENS_PER_BATCH = 4096
-ACCELERATOR_TOKENS_PER_BATCH = 65536
 MAX_LENGTH_MULTIPLE = 16  # of the longest trained length, in the default context lengths
 
 
@@ -158,6 +157,7 @@ def measure_curve(
     settings = {"pe": config.pe, **modifiers}
     scheme: PositionalEncoding | None = getattr(model, "pe", None)
     longest = None if scheme is None else scheme.max_length
+    budget = BatchBudget(config.evaluation.tokens_per_batch, accelerator.device)
     sums = [pd.DataFrame(columns=CURVE_SUM_COLUMNS)]
     costs = []
     passes = [
@@ -181,7 +181,7 @@ def measure_curve(
             file = cache.file(settings, name, length, windows)
             scored = cache.read(file)
             if scored is None:
-                scored = measure_windows(model, plan, windows, config.evaluation, accelerator)
+                scored = measure_windows(model, plan, windows, budget, accelerator)
                 cache.write(file, scored)
             cache.remember(MeasuredWindows(scheme, modifiers, name, length, scored))
         multiplier = np.nan
@@ -212,7 +212,7 @@ def measure_windows(
     model: Any,
     plan: EvalPlan,
     windows: list[TargetWindow],
-    config: EvaluationConfig,
+    budget: BatchBudget,
     accelerator: Accelerator,
 ) -> ScoredWindows:
     """Score windows that are shared out over the processes.
@@ -222,9 +222,6 @@ def measure_windows(
         the largest peak memory of any process.
     """
     own_indices = shard(range(len(windows)), accelerator.process_index, accelerator.num_processes)
-    on_cpu = accelerator.device.type == "cpu"
-    default_budget = CPU_TOKENS_PER_BATCH if on_cpu else ACCELERATOR_TOKENS_PER_BATCH
-    budget = config.tokens_per_batch or default_budget
     document = plan.tokens.validation.document
     begin = time.perf_counter()
     with PeakMemory(accelerator.device) as peak, torch.inference_mode(), accelerator.autocast():

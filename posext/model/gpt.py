@@ -11,11 +11,12 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from posext.config import TRANSFORMER, ModelConfig
 from posext.model.attention import attend, prepare
 from posext.model.gated_deltanet import GatedDeltaNet
-from posext.model.loss import capped, chunked_nll
+from posext.model.loss import capped, chunked_nll, summed_nll
 from posext.model.mamba2 import Mamba2
 from posext.model.norm import RMSNorm
 from posext.model.recurrence import Decay, ShortConvolution
@@ -110,14 +111,6 @@ class Block(nn.Module):
         return x_BTC + self.mlp(self.mlp_norm(x_BTC))
 
 
-def summed_nll(
-    x_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor, softcap: float | None
-) -> Tensor:
-    """Return the summed negative log-likelihood of the targets in nats; float32 scalar."""
-    logits = capped((x_BTC @ weight_VC.T).float(), softcap)
-    return F.cross_entropy(logits.flatten(0, 1), targets_BT.flatten(), reduction="sum")
-
-
 def belongs_to_scheme(name: str) -> bool:
     """Return True for the name of a GPT parameter that belongs to the positional scheme."""
     return name.startswith("pe.") or ".order." in name
@@ -149,6 +142,7 @@ class GPT(nn.Module):
             self.head = nn.Linear(config.d_model, vocab_size, bias=False)
         self.summed_nll = summed_nll
         self.compiled = False
+        self.activation_checkpointing = False
 
     def initialize(self, seed: int) -> "GPT":
         """Draw initial weights from Normal(0, 0.02), a function of the seed alone.
@@ -261,8 +255,16 @@ class GPT(nn.Module):
         }
         *earlier_layers, (final_block, final_scheme) = zip(self.blocks, self.schemes, strict=True)
         for block, scheme in earlier_layers:
-            x_BTC = block(x_BTC, tables[scheme])
-        return final_block(x_BTC, tables[final_scheme], last)
+            x_BTC = self.run_block(block, x_BTC, tables[scheme])
+        return self.run_block(final_block, x_BTC, tables[final_scheme], last)
+
+    def run_block(
+        self, block: nn.Module, x_BTC: Tensor, tables: AttentionTables, last: int | None = None
+    ) -> Tensor:
+        """Run a layer; with activation checkpointing, again in the backward pass."""
+        if self.activation_checkpointing and torch.is_grad_enabled():
+            return cast(Tensor, checkpoint(block, x_BTC, tables, last, use_reentrant=False))
+        return block(x_BTC, tables, last)
 
     @torch.no_grad()
     def logit_multiplier(self, length: int) -> float:

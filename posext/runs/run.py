@@ -47,6 +47,7 @@ NOT_IN_IDENTITY = {
     "validate_every",
     "checkpoint_every",
     "keep_every",
+    "activation_checkpointing",
     "own_modules",
 }
 OPTIMIZER = "optimizer.safetensors"  # the state of the optimizer at the end of training
