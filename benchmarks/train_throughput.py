@@ -24,7 +24,9 @@ from setting import (
     training_steps,
 )
 
+from posext.config import TrainConfig
 from posext.data import dataset
+from posext.model.gpt import GPT
 
 
 def steps_per_timing(model: str) -> int:
@@ -41,26 +43,37 @@ def ours(model: str) -> Callable[[], float]:
 
 
 def trainer(model: str, compiled: bool) -> Callable[[], float]:
-    """The loop of a Trainer over batches in memory: a function that returns seconds a step.
+    """The loop of a Trainer over batches in memory: a function that returns seconds a step."""
+    config = compose_config(f"model={model}", "precision=bf16")
+    steps = steps_per_timing(model)
+    tokens = dataset.load_data(config.data, progress=False)
+    count = config.tokens_per_step // config.train_length
+    windows, _ = tokens.train.batch(config.seed, 0, config.train_length, count * (steps + 1))
+    ours = network(config, tokens.vocab_size, "rope")
+    return trainer_loop(config, ours, windows, steps, compiled)
+
+
+def trainer_loop(
+    config: TrainConfig, ours: GPT, windows: torch.Tensor, steps: int, compiled: bool
+) -> Callable[[], float]:
+    """A Trainer of a network in transformers' form: a function that returns seconds a step.
 
     The first step is left out.
     """
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    config = compose_config(f"model={model}", "precision=bf16")
-    steps = steps_per_timing(model)
     stamps: list[float] = []
-    tokens = dataset.load_data(config.data, progress=False)
 
     class Stamp(transformers.TrainerCallback):
         def on_step_end(self, *_: Any, **__: Any) -> None:
             stamps.append(time.perf_counter())
 
-    count = config.tokens_per_step // config.train_length
-    windows, _ = tokens.train.batch(config.seed, 0, config.train_length, count * (steps + 1))
     rows = [{"input_ids": row, "labels": row} for row in windows[:, :-1]]
+    count = config.tokens_per_step // config.train_length
+    per_pass = max(1, min(config.micro_batch_tokens, config.tokens_per_step) // config.train_length)
     arguments = transformers.TrainingArguments(
         output_dir=tempfile.mkdtemp(),
-        per_device_train_batch_size=count,
+        per_device_train_batch_size=per_pass,
+        gradient_accumulation_steps=max(1, count // per_pass),
         max_steps=steps + 1,
         bf16=True,
         use_cpu=not torch.cuda.is_available(),
@@ -71,7 +84,7 @@ def trainer(model: str, compiled: bool) -> Callable[[], float]:
         torch_compile=compiled,
         max_grad_norm=config.optimizer.clip,
     )
-    llama = as_llama(config, network(config, tokens.vocab_size, "rope"))
+    llama = as_llama(config, ours)
     hf_trainer = transformers.Trainer(llama, arguments, train_dataset=rows, callbacks=[Stamp()])
     hf_trainer.remove_callback(transformers.PrinterCallback)
 

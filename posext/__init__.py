@@ -15,6 +15,10 @@ __version__ = "0.1.0"
 
 # OpenMP reads it when torch is imported: threads that wait sleep, and leave the cores to others
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# what torch compiles is kept where a new start finds it, not in /tmp
+if os.access(os.path.expanduser("~"), os.W_OK):
+    kept = os.path.expanduser("~/.cache/posext/inductor")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", kept)
 
 PLACES = {  # imported when first asked for, as torch takes seconds
     "PosextError": "posext.utils.errors",

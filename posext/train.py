@@ -36,6 +36,7 @@ from posext.training import checkpoint, device
 from posext.training.micro_batches import accumulate, validate
 from posext.training.optimizer import lr_at, set_learning_rate
 from posext.training.progress import progress_bar, update_bar
+from posext.training.throughput import throughput
 from posext.training.tracing import traced
 from posext.utils import signals
 from posext.utils.atomic import write_tensors, write_text
@@ -71,7 +72,11 @@ def train(run: Run, tokens: Corpus, stop_asked: Callable[[], int] = lambda: 0) -
         tokens.tokenizer.save(str(run.folder / "tokenizer.json"))
         metrics = tracking.open_metrics(run, start)
         wandb_run = tracking.start(run)
-    seen = sum(run.tokens_at(step) for step in range(start))
+    speed = throughput(learner.model, config.model, learner.accelerator)
+    seen = flops = 0
+    for step in range(start):
+        seen += run.tokens_at(step)
+        flops += run.tokens_at(step) * speed.flops_per_token(lengths.length_at(step))
     bar = progress_bar(run.name, last, start, shown=main)
 
     for step in range(start, last):
@@ -80,10 +85,12 @@ def train(run: Run, tokens: Corpus, stop_asked: Callable[[], int] = lambda: 0) -
         with traced(run.folder / "trace", done, config.tracking.traced_steps if main else []):
             step_metrics = train_step(learner, run, tokens, step)
         length = lengths.length_at(step)
+        seconds = time.perf_counter() - begin
         seen += run.tokens_at(step)
-        rate = run.tokens_at(step) / (time.perf_counter() - begin)
-        counts = {"step": done, "tokens": seen, "length": length}
-        rows = [counts | step_metrics | {"tokens_per_second": round(rate)}]
+        flops += run.tokens_at(step) * speed.flops_per_token(length)
+        counts = {"step": done, "tokens": seen, "length": length, "flops": float(flops)}
+        figures = speed.figures(run.tokens_at(step), length, seconds)
+        rows = [counts | step_metrics | figures]
         if done % config.validate_every == 0 or done == last:
             set_stage(learner.scheme, run, step, rng_key=None)
             held_out = validation_batch(tokens, length, learner.accelerator.num_processes)
@@ -97,7 +104,7 @@ def train(run: Run, tokens: Corpus, stop_asked: Callable[[], int] = lambda: 0) -
             save_checkpoint(run, done, learner, metrics)
             if signal:
                 raise signals.Stop(signal, f"after step {done} of {last}, which is saved")
-        update_bar(bar, step_metrics["loss"], length, rate)
+        update_bar(bar, step_metrics["loss"], length, figures["tokens_per_second"])
 
     bar.close()
     write_trained(run.folder, run, learner, tokens, last)

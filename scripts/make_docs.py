@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, get_type_hints
 
+import attention_paths
 import numpy as np
 from hydra.utils import get_class
 from omegaconf import OmegaConf
@@ -238,10 +239,15 @@ def scheme_page() -> str:
             scheme(schemes.scheme_row(name, build(name, **schemes.EXAMPLE_SHAPE)))
             for name in names()
         ]
+        paths = attention_paths.rows()
     finally:
         logging.disable(logging.NOTSET)
     listed = table(("`+pe=`", "what it does", "use", "paper"), rows)
-    return f"{SCHEMES}\n\n{listed}\n{LEFT_OUT}"
+    held = table(("what the tables hold", "on a CPU", "on a GPU", "schemes"), paths)
+    return (
+        f"{SCHEMES}\n\n{listed}\n{attention_paths.ABOUT}{held}\n\n"
+        f"\\* in some of its layers.\n{LEFT_OUT}"
+    )
 
 
 LEFT_OUT = """

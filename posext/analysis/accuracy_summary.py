@@ -93,7 +93,7 @@ def summary(rows: pd.DataFrame, metric: str, multiples: Sequence[float] | None) 
     """
     chosen = beyond_training(rows, multiples)
     means = mean_over_seeds(chosen, metric)
-    by_task = cast(pd.DataFrame, means.T.groupby(level="task", sort=False).mean().T)
+    by_task = cast(pd.DataFrame, cast(Any, means.T.groupby(level="task", sort=False).mean()).T)
     seeds = chosen.groupby([*OVER_SEEDS, "task"], sort=False).seed.nunique()
     ranks = reciprocal_ranks(means).mean(axis="columns")
     table = by_task.assign(

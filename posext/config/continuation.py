@@ -21,8 +21,6 @@ class InitConfig:
     optimizer: bool = False
     # of LoRA on a checkpoint's attention, beside its norms and embeddings; null: train all weights
     lora_rank: Count | None = None
-    # compute the activations of a checkpoint's layers again in the backward pass, to save memory
-    gradient_checkpointing: bool = False
     length_multiple: Count = 1  # default of train_length, in longest training lengths of the parent
     steps_share: PositiveShare = 0.15  # default of steps, in steps of the parent
     # default of the learning rates, in those of the parent; measured in results/extension

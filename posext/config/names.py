@@ -52,5 +52,6 @@ NOT_IN_IDENTITY = {
     "validate_every",
     "checkpoint_every",
     "keep_every",
+    "activation_checkpointing",
     "own_modules",
 }

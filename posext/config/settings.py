@@ -71,7 +71,8 @@ class EvaluationConfig:
     # of a window is scored at most, the rest is context alone; longer blocks are cut into pieces
     scored_share: Annotated[float, Gt(0), Le(0.5)] = 0.5
     documents: Count | None = None  # the most documents; null: all that are long enough
-    # null: 4,096 on a CPU, whose caches are small, 65,536 on a GPU
+    # null: 4,096 on a CPU, whose caches are small; 65,536 on a GPU, fewer if little of its memory
+    # is free. Either way it is halved when memory runs out
     tokens_per_batch: Count | None = None
     bootstrap: Count = 1000  # resamples of the documents, for the interval of a usable length
     seed: Natural = 0  # of the choice of targets and the bootstrap, independent of the model's
@@ -148,6 +149,8 @@ class TrainConfig:
     # the highest, of all that Muon does not train; the default is that of the model's size
     learning_rate: Positive = MISSING
     seed: Natural = 0  # of weights and batches
+    # compute the activations of each layer again in the backward pass: less memory, a third slower
+    activation_checkpointing: bool = False
     precision: Precision = "auto"  # auto: bf16 if the hardware supports it
     # auto: if the run is long enough to repay it; OmegaConf reads false as the text False
     compile: Annotated[str, OneOf(("auto", "true", "false")), BeforeValidator(str.lower)] = "auto"

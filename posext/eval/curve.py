@@ -17,6 +17,7 @@ from posext.config import WITHOUT_CURVES, AlgorithmicData, EvaluationConfig, Tra
 from posext.data import dataset
 from posext.eval import protocols
 from posext.eval.accuracy import example_lengths
+from posext.eval.batch_budget import BatchBudget
 from posext.eval.cache import EvalCache, MeasuredWindows, ScoredWindows
 from posext.eval.scoring import TargetWindow, score_windows
 from posext.eval.targets import spare_tokens
@@ -35,8 +36,6 @@ COST_COLUMNS = [
     "peak_memory_bytes",
 ]
 CURVE_SUM_COLUMNS = ["protocol", *protocols.SUM_COLUMNS]
-CPU_TOKENS_PER_BATCH = 4096
-ACCELERATOR_TOKENS_PER_BATCH = 65536
 MAX_LENGTH_MULTIPLE = 16  # of the longest trained length, in the default context lengths
 
 
@@ -192,6 +191,7 @@ def measure_curve(
     settings = {"pe": config.pe, **modifiers}
     scheme: PositionalEncoding | None = getattr(model, "pe", None)
     longest = None if scheme is None else scheme.max_length
+    budget = BatchBudget(config.evaluation.tokens_per_batch, accelerator.device)
     sums = [pd.DataFrame(columns=CURVE_SUM_COLUMNS)]
     parts = pd.DataFrame(columns=protocols.SUM_COLUMNS)
     costs = []
@@ -217,7 +217,7 @@ def measure_curve(
             scored = cache.read(file)
             if scored is None:
                 scored = measure_windows(
-                    model, plan.tokens.validation, windows, config.evaluation, accelerator
+                    model, plan.tokens.validation, windows, budget, accelerator
                 )
                 cache.write(file, scored)
             cache.remember(MeasuredWindows(scheme, modifiers, name, length, scored))
@@ -248,7 +248,7 @@ def measure_windows(
     model: Any,
     documents: protocols.Documents,
     windows: Sequence[TargetWindow],
-    config: EvaluationConfig,
+    budget: BatchBudget,
     accelerator: Accelerator,
 ) -> ScoredWindows:
     """Score windows of documents that are shared out over the processes.
@@ -258,7 +258,6 @@ def measure_windows(
         the largest peak memory of any process.
     """
     own_indices = shard(range(len(windows)), accelerator.process_index, accelerator.num_processes)
-    budget = tokens_per_batch(config, accelerator.device)
     begin = time.perf_counter()
     with PeakMemory(accelerator.device) as peak, torch.inference_mode(), accelerator.autocast():
         own_nll = score_windows(
@@ -273,11 +272,3 @@ def measure_windows(
     longest_seconds = max(process[2] for process in gathered)
     largest_peak = max(process[3] for process in gathered)
     return ScoredWindows(nll, longest_seconds, largest_peak)
-
-
-def tokens_per_batch(config: EvaluationConfig, device: torch.device) -> int:
-    """Return the upper limit of the tokens of a batch on a device."""
-    on_cpu = device.type == "cpu"
-    return config.tokens_per_batch or (
-        CPU_TOKENS_PER_BATCH if on_cpu else ACCELERATOR_TOKENS_PER_BATCH
-    )

@@ -7,7 +7,7 @@ Shape suffixes: B windows in a batch, T tokens, K targets, V vocabulary, C model
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posext.eval.batch_budget import BatchBudget
 from posext.eval.perturbation import Perturbation, perturb
 from posext.model.loss import nll_of, split
 from posext.utils.errors import PosextError
@@ -48,7 +49,7 @@ def score_windows(
     model: Callable[..., object],
     document: Callable[[int], np.ndarray],
     windows: Sequence[TargetWindow],
-    tokens_per_batch: int,
+    tokens_per_batch: int | BatchBudget,
     device: torch.device | str = "cpu",
 ) -> list[np.ndarray]:
     """Score the labels of windows.
@@ -60,28 +61,35 @@ def score_windows(
         model: A causal model, as `target_nll` takes it.
         document: Function from the index of a document to its tokens, int64 (n,).
         windows: N windows.
-        tokens_per_batch: Upper limit of the tokens of a batch; a longer window is a batch alone.
+        tokens_per_batch: Upper limit of the tokens of a batch, which is halved where memory runs
+            out; a longer window is a batch alone.
         device: Device of the model.
 
     Returns:
         The NLL in nats of the scored labels of each window: N arrays, float64 (scored,).
 
     Raises:
-        PosextError: A window scores more labels than it reads tokens, or starts before its
-            document.
+        PosextError: A window scores more labels than it reads tokens, starts before its document,
+            or does not fit memory.
     """
     for window in windows:
         check_window(window)
+    budget = tokens_per_batch
+    if not isinstance(budget, BatchBudget):
+        budget = BatchBudget(budget, device)
     document = lru_cache(CACHED_DOCUMENTS)(document)
     nll: list[np.ndarray] = [np.empty(0)] * len(windows)
     shapes = [(window.length, window.scored) for window in windows]
     by_shape = sorted(range(len(windows)), key=shapes.__getitem__)
     for (length, scored), indices in groupby(by_shape, shapes.__getitem__):
-        for batch in batches(list(indices), max(1, tokens_per_batch // length)):
+
+        def score(batch: Sequence[int], scored: int = scored) -> np.ndarray:
             tokens = [read(windows[index], document) for index in batch]
             tokens_BT = torch.from_numpy(np.stack(tokens)).to(device)
             nll_BK = target_nll(model, tokens_BT[:, :-1], tokens_BT[:, -scored:])
-            nll_rows = nll_BK.double().cpu().numpy()
+            return nll_BK.double().cpu().numpy()
+
+        for batch, nll_rows in budget.map(score, list(indices), length):
             for index, nll_K in zip(batch, nll_rows, strict=True):
                 nll[index] = nll_K
     return nll
@@ -144,8 +152,3 @@ def last_positions(model: Callable[..., object], size: int) -> dict[str, int]:
         if name in parameters:
             return {name: size}
     return {}
-
-
-def batches(items: Sequence[int], count: int) -> Iterator[Sequence[int]]:
-    """Consecutive slices of at most `count` items."""
-    return (items[start : start + count] for start in range(0, len(items), count))

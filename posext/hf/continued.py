@@ -127,7 +127,7 @@ def starting_checkpoint(run: Run, parent: Run) -> Network:
             module.p = 0.0
         if isinstance(getattr(module, "attention_dropout", None), float):
             setattr(module, "attention_dropout", 0.0)  # noqa: B010
-    if run.config.init.gradient_checkpointing:
+    if run.config.activation_checkpointing:
         former = model.gradient_checkpointing_enable  # the name of earlier versions
         getattr(model, "activation_checkpointing_enable", former)({"use_reentrant": False})
     if run.config.init.lora_rank is not None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from posext.config import KEY_TOKENS, EvaluateConfig
 from posext.data.dataset import Data
+from posext.eval.batch_budget import BatchBudget
 from posext.eval.curve import EvalPlan, context_lengths, measure_windows, plan_of
 from posext.eval.protocols import Documents
 from posext.eval.scoring import TargetWindow
@@ -28,10 +29,11 @@ def judged_plan(run: Run, tokens: Data) -> tuple[EvalPlan, Run]:
     """
     judge = open_judge(run, tokens)
     accelerator = device.accelerator("fp32")
+    budget = BatchBudget(run.config.evaluation.tokens_per_batch, accelerator.device)
     model = judge.network(judge.config, tokens.vocab_size).to(accelerator.device).eval()
 
     def score(documents: Documents, windows: Sequence[TargetWindow]) -> list[np.ndarray]:
-        return measure_windows(model, documents, windows, run.config.evaluation, accelerator).nll
+        return measure_windows(model, documents, windows, budget, accelerator).nll
 
     return plan_of(run, tokens, score), judge
 

@@ -3,9 +3,10 @@
 Dense scores for short contexts on a CPU and for few queries anywhere: short ones compile into fewer
 passes over memory than the backward pass of the fused kernel.
 Otherwise torch's fused causal attention, memory linear in length; a bias by key alone is folded
-into extra head dimensions of it, exact under softmax. Any other bias, key groups, scores that are
-no products, or weights other than a softmax: dense scores as long as all of them fit, then a chunk
-of queries at a time, memory linear in length.
+into extra head dimensions of it, exact under softmax. Any other bias, key groups, a sink, a cap or
+documents: on a GPU FlexAttention, elsewhere dense scores. These are also for scores that are no
+products, and weights other than a softmax: as long as all of them fit, then a chunk of queries at a
+time, memory linear in length.
 
 While somebody observes the weights (`AttentionTables.observe`), it is always a chunk at a time.
 
@@ -18,7 +19,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from posext.model.fused import attend_folded_bias, attend_fused, relative_to_last_key
+from posext.model import flex
+from posext.model.bias_rows import bias_rows
+from posext.model.fused import attend_folded_bias, attend_fused, promote, relative_to_last_key
 from posext.model.loss import capped
 from posext.model.queries_and_keys import turned_keys, turned_queries, wide
 from posext.pe.tables import (
@@ -39,37 +42,27 @@ DENSE_LENGTH = 1024
 CHUNK = 128
 
 
-def prepare(tables: AttentionTables) -> AttentionTables:
-    """Compute the tables that all layers share: a short context's bias becomes a full matrix.
+def prepare(tables: AttentionTables, compiled: bool = False) -> AttentionTables:
+    """Compute what all layers share, outside of what is compiled.
 
-    A key bias is left as it is.
+    A short context's bias by distance or pair becomes a full matrix. Where FlexAttention may be
+    taken, that is on a GPU in place of chunks of queries, and for shorter contexts in a compiled
+    network, the block masks are made, and a bias by distance is left as it is.
+
+    Args:
+        tables: The tables of a scheme.
+        compiled: Whether the layers are compiled.
     """
     length = len(tables.positions_T)
-    if not isinstance(tables.bias, DistanceBias | PairBias) or length > DENSE_LENGTH:
+    is_long = length > DENSE_LENGTH
+    worthwhile = is_long or (compiled and length >= flex.LEAST_LENGTH)
+    takes_flex = worthwhile and flex.available(tables.positions_T.device)
+    if takes_flex:
+        tables = flex.with_block_masks(tables)
+    full = PairBias if takes_flex else DistanceBias | PairBias
+    if is_long or not isinstance(tables.bias, full):
         return tables
     return tables._replace(bias=DenseBias(bias_rows(tables, tables.bias, 0, length)))
-
-
-def bias_rows(
-    tables: AttentionTables,
-    bias: KeyBias | DistanceBias | PairBias | DenseBias,
-    start: int,
-    stop: int,
-) -> Tensor:
-    """Return the bias of queries `start` to `stop` for all keys before `stop`.
-
-    The shape is (H, stop - start, stop). A key bias is taken relative to the query's own key.
-    """
-    if isinstance(bias, KeyBias):
-        return (bias.values_HK[..., None, :stop] - bias.values_HK[..., start:stop, None]).float()
-    if isinstance(bias, DenseBias):
-        return bias.values_HQK[:, start:stop, :stop]
-    positions_Q = tables.positions_T[start:stop]
-    positions_K = tables.positions_T[:stop]
-    if isinstance(bias, DistanceBias):
-        return bias.values_HL[:, (positions_Q[:, None] - positions_K).clamp(min=0)]
-    with torch.autocast(positions_K.device.type, enabled=False):
-        return bias.rows(positions_Q, positions_K)
 
 
 def attend(
@@ -88,26 +81,29 @@ def attend(
         Attended values, (B, H, `last` or T, D).
 
     Raises:
-        PosextError: The tables hold an `attention_fn`, and key groups or a sink, or `score_rows`
-            and key groups; no kernel computes that.
+        PosextError: The tables hold an `attention_fn`, and key groups, a sink or documents, or
+            `score_rows` and key groups; no kernel computes that.
     """
-    if tables.score_rows is not None and tables.key_groups:
-        raise PosextError("a window needs scores that are products of queries and keys")
-    if tables.attention_fn is not None and (tables.key_groups or tables.sink_H is not None):
-        what = "a window" if tables.key_groups else "a sink"
-        raise PosextError(f"{what} needs attention weights that are a softmax of scores")
+    check_softmax(tables)
     length = q_BHTD.shape[2]
     on_cpu = q_BHTD.device.type == "cpu"
     first = 0 if last is None else max(0, length - last)
+    fusible = fuses(tables)
+    few_queries = first >= length / 2
+    observed = tables.observe is not None
+    flexible = tables.block_masks and flex.expresses(tables, q_BHTD, v_BHTD)
+    if flexible and not (fusible or few_queries or observed):
+        with torch.autocast(q_BHTD.device.type, enabled=False):
+            if isinstance(tables.bias, PairBias):
+                rows_HQK = bias_rows(tables, tables.bias, 0, length)
+                tables = tables._replace(bias=DenseBias(rows_HQK))
+            attended_BHTD = flex.attend_flex(*promote(q_BHTD, k_BHTD, v_BHTD), tables)
+            return attended_BHTD[:, :, first:].to(v_BHTD.dtype)
     if tables.key_groups:
         return chunk_queries(attend_key_groups, q_BHTD, k_BHTD, v_BHTD, tables, first)
     q_BHTD = turned_queries(q_BHTD, tables)
     k_BHTD = turned_keys(k_BHTD, tables)
-    foldable = tables.bias is None or isinstance(tables.bias, KeyBias)
-    beyond_fused = (tables.sink_H, tables.softcap, tables.score_rows, tables.attention_fn)
-    fusible = foldable and all(part is None for part in (*beyond_fused, tables.observe))
-    few_queries = first >= length / 2 or (on_cpu and length <= EXPLICIT_LENGTH)
-    if not fusible or few_queries:
+    if not fusible or few_queries or (on_cpu and length <= EXPLICIT_LENGTH):
         return chunk_queries(attend_dense, q_BHTD, k_BHTD, v_BHTD, tables, first)
     with torch.autocast(q_BHTD.device.type, enabled=False):
         qkv = promote(q_BHTD, k_BHTD, v_BHTD)
@@ -118,13 +114,32 @@ def attend(
         return attended_BHTD[:, :, first:].to(v_BHTD.dtype)
 
 
-def promote(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Cast queries, keys and values to the dtype of long contexts.
+def fuses(tables: AttentionTables) -> bool:
+    """Return whether torch's fused attention computes what the tables declare."""
+    beyond = (
+        tables.sink_H,
+        tables.softcap,
+        tables.score_rows,
+        tables.attention_fn,
+        tables.documents_BT,
+        tables.observe,
+    )
+    if tables.key_groups or any(part is not None for part in beyond):
+        return False
+    return tables.bias is None or isinstance(tables.bias, KeyBias)
 
-    It is float32 on a CPU, as fast there and more precise, and the dtype of the values elsewhere.
-    """
-    dtype = torch.float32 if v_BHTD.device.type == "cpu" else v_BHTD.dtype
-    return q_BHTD.to(dtype), k_BHTD.to(dtype), v_BHTD.to(dtype)
+
+def check_softmax(tables: AttentionTables) -> None:
+    """Raise PosextError for what needs a softmax, or products, that the tables replace."""
+    if tables.score_rows is not None and tables.key_groups:
+        raise PosextError("a window needs scores that are products of queries and keys")
+    for part, what in (
+        (tables.key_groups or None, "a window"),
+        (tables.sink_H, "a sink"),
+        (tables.documents_BT, "a document mask"),
+    ):
+        if tables.attention_fn is not None and part is not None:
+            raise PosextError(f"{what} needs attention weights that are a softmax of scores")
 
 
 # Maps (q, k, v, tables) to a function that attends for the queries `start` to `stop`.
@@ -195,6 +210,7 @@ def attend_dense(
         scores_BHQK = capped(score_rows(start, stop), tables.softcap)
         ones_QK = torch.ones(scores_BHQK.shape[-2:], dtype=torch.bool, device=q_BHTD.device)
         masked_QK = ones_QK.triu(start + 1)
+        own_B1QK = of_own_document(tables, slice(start, stop), slice(stop))
         if tables.attention_fn is not None:
             bias_HQK = None if tables.bias is None else bias_rows(tables, tables.bias, start, stop)
             weights_BHQK = tables.attention_fn(
@@ -208,6 +224,8 @@ def attend_dense(
                 scores_BHQK = scores_BHQK + bias_HK[..., None, :stop]
             elif tables.bias is not None:
                 scores_BHQK = scores_BHQK + bias_rows(tables, tables.bias, start, stop)
+            if own_B1QK is not None:
+                masked_QK = masked_QK | ~own_B1QK
             scores_BHQK = scores_BHQK.masked_fill(masked_QK, -math.inf)
             weights_BHQK = softmax(scores_BHQK, tables.sink_H)
         if tables.observe is not None:
@@ -246,6 +264,9 @@ def attend_key_groups(
             end = stop if group.first is None else min(stop, group.first)
             keys_K = torch.arange(begin, max(begin, end), device=q_BHTD.device)
             attended_QK = group.mask_mod(queries_Q1, keys_K[None]) & (keys_K <= queries_Q1)
+            own_B1QK = of_own_document(tables, slice(start, stop), slice(begin, max(begin, end)))
+            if own_B1QK is not None:
+                attended_QK = attended_QK & own_B1QK
             scores_BHQK = capped(scores(q[:, :, start:stop], k[:, :, begin:end]), tables.softcap)
             if bias_HQK is not None:
                 scores_BHQK = scores_BHQK + bias_HQK[..., begin:end]
@@ -264,3 +285,11 @@ def attend_key_groups(
         return weights_BHQK.to(v_BHTD.dtype) @ torch.cat(all_values, dim=2)
 
     return attend_range
+
+
+def of_own_document(tables: AttentionTables, queries: slice, keys: slice) -> Tensor | None:
+    """Return whether keys are of the document of queries, (B, 1, Q, K); None without documents."""
+    documents_BT = tables.documents_BT
+    if documents_BT is None:
+        return None
+    return documents_BT[:, None, queries, None] == documents_BT[:, None, None, keys]

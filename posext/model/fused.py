@@ -1,4 +1,4 @@
-"""Torch's fused causal attention, also with a bias by key alone, which is exact under softmax.
+"""Torch's fused attention, memory linear in the length, and the key bias folded into it.
 
 Shape suffixes: B batch, H heads, T tokens, D head_dim, K keys, P parts.
 """
@@ -13,6 +13,15 @@ from posext.pe.tables import KeyBias
 
 # Fused kernels need a head dimension divisible by this.
 HEAD_DIM_MULTIPLE = 8
+
+
+def promote(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Cast queries, keys and values to the dtype of long contexts.
+
+    It is float32 on a CPU, as fast there and more precise, and the dtype of the values elsewhere.
+    """
+    dtype = torch.float32 if v_BHTD.device.type == "cpu" else v_BHTD.dtype
+    return q_BHTD.to(dtype), k_BHTD.to(dtype), v_BHTD.to(dtype)
 
 
 def attend_fused(

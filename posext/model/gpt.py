@@ -11,11 +11,12 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from posext.config import TRANSFORMER, ModelConfig
 from posext.model.attention import attend, prepare
 from posext.model.gated_deltanet import GatedDeltaNet
-from posext.model.loss import capped, chunked_nll
+from posext.model.loss import capped, chunked_nll, summed_nll
 from posext.model.mamba2 import Mamba2
 from posext.model.norm import RMSNorm
 from posext.model.observation import Observer, observed
@@ -113,14 +114,6 @@ class Block(nn.Module):
         return x_BTC + self.mlp(self.mlp_norm(x_BTC))
 
 
-def summed_nll(
-    x_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor, softcap: float | None
-) -> Tensor:
-    """Return the summed negative log-likelihood of the targets in nats; float32 scalar."""
-    logits = capped((x_BTC @ weight_VC.T).float(), softcap)
-    return F.cross_entropy(logits.flatten(0, 1), targets_BT.flatten(), reduction="sum")
-
-
 def belongs_to_scheme(name: str) -> bool:
     """Return True for the name of a GPT parameter that belongs to the positional scheme."""
     return name.startswith("pe.") or ".order." in name
@@ -151,6 +144,8 @@ class GPT(nn.Module):
         if not config.tied_embeddings:
             self.head = nn.Linear(config.d_model, vocab_size, bias=False)
         self.summed_nll = summed_nll
+        self.compiled = False
+        self.activation_checkpointing = False
 
     def initialize(self, seed: int) -> "GPT":
         """Draw initial weights from Normal(0, 0.02), a function of the seed alone.
@@ -193,11 +188,17 @@ class GPT(nn.Module):
         dynamo.recompile_limit = max(dynamo.recompile_limit, RECOMPILE_LIMIT)
         for block in self.blocks:
             block.compile(dynamic=False)
+        self.compiled = True
         self.summed_nll = torch.compile(summed_nll, dynamic=False)
         return self
 
     def forward(
-        self, tokens_BT: Tensor, targets_BT: Tensor | None = None, *, last: int | None = None
+        self,
+        tokens_BT: Tensor,
+        targets_BT: Tensor | None = None,
+        *,
+        last: int | None = None,
+        documents_BT: Tensor | None = None,
     ) -> Tensor:
         """Compute the loss of targets, or logits without targets.
 
@@ -205,11 +206,13 @@ class GPT(nn.Module):
             tokens_BT: Token ids.
             targets_BT: Next-token ids.
             last: Compute the last `last` positions only; None: all T.
+            documents_BT: Number of the document of each token, which attends to its own document
+                alone; None: a context is one document.
 
         Returns:
             Summed NLL of the targets in nats (scalar), or logits (B, `last` or T, V); float32.
         """
-        x_BTC = self.norm(self.hidden(tokens_BT, last))
+        x_BTC = self.norm(self.hidden(tokens_BT, last, documents_BT))
         if targets_BT is not None:
             return self.summed_nll(x_BTC, self.output_matrix, targets_BT, self.config.logit_softcap)
         # Half-precision logits would round away 1e-2 nats.
@@ -235,7 +238,12 @@ class GPT(nn.Module):
         """The matrix (V, C) that makes logits."""
         return self.embedding.weight if self.config.tied_embeddings else self.head.weight
 
-    def hidden(self, tokens_BT: Tensor, last: int | None = None) -> Tensor:
+    def hidden(
+        self,
+        tokens_BT: Tensor,
+        last: int | None = None,
+        documents_BT: Tensor | None = None,
+    ) -> Tensor:
         """Return the output of the last layer: (B, `last` or T, C).
 
         With `last`, the final layer computes no other positions beyond their keys and values.
@@ -243,12 +251,23 @@ class GPT(nn.Module):
         positions_T = self.pe.token_positions(tokens_BT)
         x_BTC = self.pe.embed(self.embedding(tokens_BT), positions_T)
         tables = {
-            scheme: prepare(scheme.tables(positions_T)) for scheme in dict.fromkeys(self.schemes)
+            scheme: prepare(
+                scheme.tables(positions_T)._replace(documents_BT=documents_BT), self.compiled
+            )
+            for scheme in dict.fromkeys(self.schemes)
         }
         *earlier_layers, (final_block, final_scheme) = zip(self.blocks, self.schemes, strict=True)
         for block, scheme in earlier_layers:
-            x_BTC = block(x_BTC, tables[scheme])
-        return final_block(x_BTC, tables[final_scheme], last)
+            x_BTC = self.run_block(block, x_BTC, tables[scheme])
+        return self.run_block(final_block, x_BTC, tables[final_scheme], last)
+
+    def run_block(
+        self, block: nn.Module, x_BTC: Tensor, tables: AttentionTables, last: int | None = None
+    ) -> Tensor:
+        """Run a layer; with activation checkpointing, again in the backward pass."""
+        if self.activation_checkpointing and torch.is_grad_enabled():
+            return cast(Tensor, checkpoint(block, x_BTC, tables, last, use_reentrant=False))
+        return block(x_BTC, tables, last)
 
     @torch.no_grad()
     def observe(self, tokens_BT: Tensor, observer: Observer) -> None:

@@ -34,6 +34,14 @@ def chunked_nll(
         return torch.cat(nlls, dim=1)
 
 
+def summed_nll(
+    x_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor, softcap: float | None
+) -> Tensor:
+    """Return the summed negative log-likelihood of the targets in nats; float32 scalar."""
+    logits = capped((x_BTC @ weight_VC.T).float(), softcap)
+    return F.cross_entropy(logits.flatten(0, 1), targets_BT.flatten(), reduction="sum")
+
+
 def capped(x: Tensor, softcap: float | None) -> Tensor:
     """Return c tanh(x / c), which stays within c; x itself without a c."""
     return x if softcap is None else softcap * torch.tanh(x / softcap)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
 
 from posext.utils.errors import PosextError
 
@@ -146,6 +147,10 @@ class AttentionTables(NamedTuple):
             for each key after the query) to weights_BHQK; None: softmax of scores + bias.
         observe: Called with the rows of every query, a chunk at a time, in any order; None: nobody
             looks, so that a fused kernel may compute no weights.
+        documents_BT: Number of the document of each token: a query attends to keys of its own
+            document alone. None: the context is one document.
+        block_masks: One for each key group, or the causal one, where FlexAttention may be taken;
+            `posext.model.attention.prepare` makes them.
     """
 
     positions_T: Tensor
@@ -163,6 +168,8 @@ class AttentionTables(NamedTuple):
     score_rows: Callable[[Tensor, Tensor], Callable[[int, int], Tensor]] | None = None
     attention_fn: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor] | None = None
     observe: Callable[[AttentionRows], None] | None = None
+    documents_BT: Tensor | None = None
+    block_masks: tuple[BlockMask, ...] = ()
 
 
 def distances(positions_K: Tensor) -> Tensor:

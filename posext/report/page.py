@@ -103,7 +103,7 @@ def page_content(sources: Sequence[Source]) -> dict[str, Any]:
     return content
 
 
-def empty_content(runs: pd.Series, rows: pd.DataFrame) -> dict[str, Any]:
+def empty_content(runs: Any, rows: pd.DataFrame) -> dict[str, Any]:
     """A page without any section about some runs, with what their rows say of them."""
     names = runs.unique().tolist()
     return {

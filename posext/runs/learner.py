@@ -40,6 +40,7 @@ def make_learner(run: Run, start: Any, optimizer_state: Path | None = None) -> t
     config = run.config
     accelerator = device.accelerator(config.precision)
     model = start.to(accelerator.device)
+    model.activation_checkpointing = config.activation_checkpointing
     scheme = model.pe
     optimizers = make_optimizers(model, config.optimizer, config.learning_rate)
     if device.should_compile(config.compile.lower(), run.last_step):

@@ -48,6 +48,8 @@ def with_types(stored: DictConfig) -> DictConfig:
     typed = stored.copy()
     if "scored_share" not in stored.get("evaluation", {}):
         typed["evaluation"] = former_evaluation(stored)
+    if "gradient_checkpointing" in stored.get("init", {}):  # of checkpoints alone, then
+        typed["activation_checkpointing"] = typed.init.pop("gradient_checkpointing")
     for section, key, choices, former in TYPED_SECTIONS:
         settings = stored.get(section)
         if not OmegaConf.is_dict(settings) or settings.get(key, former) not in choices:

@@ -17,7 +17,7 @@ from posext.runs.run import Run
 from posext.utils.atomic import synced, write_text
 
 log = logging.getLogger(__name__)
-AXES = ("step", "tokens")  # of a row of metrics
+AXES = ("step", "tokens", "flops")  # of a row of metrics
 
 
 class Metrics:
@@ -116,6 +116,7 @@ def start(run: Run, extension: str = "") -> Any:
         log.warning("wandb did not start (%s); the run goes on, its files are the record", error)
         return None
     wandb_run.define_metric("tokens")
+    wandb_run.define_metric("flops")
     wandb_run.define_metric("train/*", step_metric="tokens")
     wandb_run.define_metric("validation/*", step_metric="tokens")
     wandb_run.define_metric("eval/context_length")

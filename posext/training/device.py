@@ -8,6 +8,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor
 
+from posext.utils.compiling import compile_error
+
 log = logging.getLogger(__name__)
 COMPILE_REPAID_AFTER = 300  # steps; compiling takes 10-20 s on 2 cores
 
@@ -46,15 +48,12 @@ def should_compile(choice: str, steps: int) -> bool:
         return False
     # jobs of a sweep share one interpreter, which limits the compiled versions of a function
     torch.compiler.reset()
-    try:
-        torch.compile(torch.sin)(torch.zeros(8))
-    except Exception as error:  # of many types: no C++ compiler, no Python headers ..
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    error = compile_error("cuda" if torch.cuda.is_available() else "cpu")
+    if error is not None:
         log.warning(
-            "this machine cannot compile (%s), so training runs without, more slowly", reason
+            "this machine cannot compile (%s), so training runs without, more slowly", error
         )
-        return False
-    return True
+    return error is None
 
 
 def gather_signal(signal: int, accelerator: Accelerator) -> int:

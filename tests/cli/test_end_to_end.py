@@ -51,7 +51,7 @@ def test_train_writes_the_files_of_a_run(command, small):
     assert folder.name.startswith("yarn-nano-16-seed0")
 
     first = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])
-    columns = "step tokens length loss learning_rate grad_norm tokens_per_second"
+    columns = "step tokens length flops loss learning_rate grad_norm tokens_per_second"
     assert list(first) == columns.split()
     assert (first["step"], first["tokens"], first["length"]) == (1, 256, 16)
 
@@ -247,6 +247,8 @@ def test_sweep_of_schemes_and_seeds_records_curves_on_wandb(command, small):
         metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         losses = [row["train/loss"] for row in history if "train/loss" in row]
         assert losses == [row["loss"] for row in metrics if "loss" in row]
+        axis = [row["flops"] for row in history if "flops" in row]
+        assert axis == [row["flops"] for row in metrics]
 
     run_script("plot_curves.py", *folders)
     assert Path("curves.png").stat().st_size > 10_000

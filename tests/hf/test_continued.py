@@ -131,10 +131,10 @@ def config_of(path):
     return TrainConfig(init=InitConfig(path=str(path)), data=TextData(path="."))
 
 
-def test_gradient_checkpointing_changes_no_number(plain, continued):
+def test_activation_checkpointing_changes_no_number(plain, continued):
     typed = ["+pe=yarn", "train_length=64", "steps=3", "learning_rate=1e-3", "evaluate=false"]
     one = continued(plain, "one", *typed)
-    other = continued(plain, "other", *typed, "init.gradient_checkpointing=true")
+    other = continued(plain, "other", *typed, "activation_checkpointing=true")
     networks = [
         AutoModelForCausalLM.from_pretrained(folder / "model").state_dict()
         for folder in (one, other)

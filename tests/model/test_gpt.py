@@ -12,6 +12,7 @@ TOKENS = torch.randint(200, (2, 300), generator=torch.Generator().manual_seed(0)
 
 
 def gpt(name: str = "rope", seed: int = 0) -> GPT:
+    torch.manual_seed(0)  # for the parameters of the scheme
     pe = build(name, head_dim=16, n_heads=4, d_model=64, train_length=128)
     return GPT(CONFIG, 200, pe).initialize(seed).eval()
 
@@ -44,3 +45,21 @@ def test_initialize_starts_residual_outputs_smaller():
     state = gpt().state_dict()
     assert float(state["blocks.1.mlp.down.weight"].std()) == pytest.approx(0.02 / 6**0.5, rel=0.05)
     assert float(state["blocks.1.mlp.gate_up.weight"].std()) == pytest.approx(0.02, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["rope", "t5", "fire", "fox"])  # tables of all layers, and of one
+def test_activation_checkpointing_runs_layers_twice_for_the_same_gradients(name):
+    gradients = []
+    for checkpointed in (False, True):
+        model = gpt(name)
+        model.activation_checkpointing = checkpointed
+        runs = []
+        model.blocks[0].register_forward_pre_hook(lambda *_, runs=runs: runs.append(1))
+        model(TOKENS[:, :-1], TOKENS[:, 1:]).backward()
+        assert len(runs) == 1 + checkpointed
+        gradients.append([p.grad for p in model.parameters()])
+        with torch.no_grad():
+            model(TOKENS)
+        assert len(runs) == 2 + checkpointed  # nothing is kept for no backward pass
+    for plain, again in zip(*gradients, strict=True):
+        assert plain.equal(again)

@@ -58,6 +58,17 @@ def test_import_posext_lets_waiting_threads_sleep(monkeypatch, chosen, policy):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
+@pytest.mark.parametrize("chosen", [None, "/mine"])
+def test_import_posext_keeps_what_is_compiled_at_home(monkeypatch, tmp_path, chosen):
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    if chosen:
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", chosen)
+    folder = chosen or f"{tmp_path}/.cache/posext/inductor"
+    code = f"import os, posext; assert os.environ['TORCHINDUCTOR_CACHE_DIR'] == {folder!r}"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
 def test_measure_of_a_uniform_model_is_the_vocabulary():
     curve = posext.measure(uniform, documents(), [8, 16, 64], bytes_per_token=[2] * VOCABULARY)
     assert curve.context_length.tolist() == [8, 16, 64]

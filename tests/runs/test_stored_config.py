@@ -69,6 +69,12 @@ def test_load_run_keeps_the_allocation_of_targets(stored, targets_and_share):
     assert allocation == targets_and_share
 
 
+@pytest.mark.parametrize("chosen", [True, False])
+def test_load_run_takes_activation_checkpointing_from_init_where_it_was(chosen):
+    config = loaded(data={"source": "python"}, init={"gradient_checkpointing": chosen})
+    assert config.activation_checkpointing is chosen
+
+
 @pytest.mark.parametrize(
     "sections",
     [

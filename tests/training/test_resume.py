@@ -28,7 +28,8 @@ def metrics(name: str) -> list[dict]:
     lines = (Path("results/runs") / name / "metrics.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     for row in rows:
-        row.pop("tokens_per_second", None)
+        for speed in ("tokens_per_second", "mfu"):
+            row.pop(speed, None)
     return rows
 
 

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from posext.config import EvaluationConfig
 from posext.eval.attention.tally import LARGEST_LOGIT, Tally
-from posext.eval.curve import tokens_per_batch
+from posext.eval.batch_budget import BatchBudget
 from posext.eval.protocols import Documents
-from posext.eval.scoring import CACHED_DOCUMENTS, TargetWindow, batches, read
+from posext.eval.scoring import CACHED_DOCUMENTS, TargetWindow, read
 from posext.utils.sharding import shard
 
 Key = tuple[str, int]  # name and layer, as in `Tally`
@@ -70,8 +70,10 @@ def observe_windows(
     tallies = []
     by_shape = sorted(own, key=shapes.__getitem__)
     for (length, scored), indices in groupby(by_shape, shapes.__getitem__):
-        most = max(1, tokens_per_batch(config, accelerator.device) // length)
-        for batch in batches(list(indices), most):
+        most = BatchBudget(config.tokens_per_batch, accelerator.device).windows(length)
+        own_indices = list(indices)
+        for start in range(0, len(own_indices), most):
+            batch = own_indices[start : start + most]
             tokens = [read(windows[index], document) for index in batch]
             tokens_BT = torch.from_numpy(np.stack(tokens)).to(accelerator.device)
             tally = Tally(length - scored, means)
