@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import pandas as pd
 from tabulate import tabulate
@@ -22,7 +22,7 @@ def line_label(scheme: str, extend: str, factor: str) -> str:
 def accuracy_table(rows: pd.DataFrame) -> str:
     """Table of a run: exact match and normalized accuracy (columns) by curve and length (rows)."""
     lines = []
-    for row in rows.itertuples():
+    for row in cast(Any, rows.itertuples()):
         label = line_label(str(row.scheme), str(row.extend), str(row.factor))
         cells = [estimate_text(rows, row.Index, names) for names in (EXACT, NORMALIZED)]
         lines.append([row.task, label, row.length, *cells])

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -50,7 +50,7 @@ def section(rows: pd.DataFrame) -> dict[str, Any]:
 def chart(key: str, task: str, rows: pd.DataFrame, styles: dict[Any, Style]) -> dict[str, Any]:
     """Return the chart of a task, with a view for each metric."""
     lines = [
-        Line(line_label(*map(str, name)), styles[name], line, floor=False)
+        Line(line_label(*map(str, cast(Any, name))), styles[name], line, floor=False)
         for name, line in rows.groupby(OVER_SEEDS, sort=False)
     ]
     return {
