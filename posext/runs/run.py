@@ -8,6 +8,7 @@ results/runs/NAME/
     kept/NAME-step-N/                       a run of its own, with keep_every
     measuring/                              until measured
     curves.csv, documents.parquet, curve.png, report.html
+    positions.parquet, keys.csv             under per_position and key_tokens
     run.lock                                held by the process that works on the run
     error.txt                               the error that ended it, if one did
 """

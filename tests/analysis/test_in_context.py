@@ -64,6 +64,13 @@ def test_in_context_score_is_late_minus_early_loss(monkeypatch, capsys):
     assert f"| 17 to 32 tokens | 3 to 4 tokens      | {late - early:+.3f} (" in out
 
 
+def test_in_context_score_of_a_short_length_starts_at_the_first_token():
+    score = score_of(store(by_context, trained=8))
+    late = np.mean([cost(n) for n in range(5, 9)])
+    assert (score.late, score.early) == (8, 1)
+    assert score.score.value == pytest.approx(late - cost(1), rel=1e-4)
+
+
 def test_in_context_score_of_a_model_without_context_is_nothing():
     assert score_of(store(uniform)).score.value == pytest.approx(0, abs=1e-6)
 

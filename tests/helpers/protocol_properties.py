@@ -19,7 +19,7 @@ VOCABULARY = 11
 SIZE = 4  # targets of a block
 LENGTHS = [8, 16, 32, 64]
 STRIDE = 6  # stands in for the presets' 256
-SHORT = 20  # tokens of a short context at most, for the judge
+SHORT = 4  # tokens of a short context, for the judge
 
 
 def knows_even_places(documents, windows):
@@ -29,7 +29,7 @@ def knows_even_places(documents, windows):
     return [np.where(at % 2, 5.0, 0.0 if k else 9.0) for at, k in zip(places, known, strict=True)]
 
 
-SETTINGS = ProtocolSettings(train_length=16, size=SIZE, blocks=3, judge=knows_even_places)
+SETTINGS = ProtocolSettings(16, SIZE, blocks=3, key_short=SHORT, judge=knows_even_places)
 COUNTS = (40, 65, 66, 67, 100, 300, 64)  # tokens of each document
 
 
@@ -188,7 +188,7 @@ def scores_all_labels(name, make_plan, read):
     for length in LENGTHS[-1:] if drawn else LENGTHS:
         scored = set()
         for seed in range(400 if drawn else 1):
-            settings = ProtocolSettings(train_length=16, size=SIZE, blocks=1000, seed=seed)
+            settings = ProtocolSettings(16, SIZE, blocks=1000, seed=seed, key_short=SHORT)
             scored |= set(targets(make_plan(PLACES, LENGTHS, settings), length))
         assert scored == {
             (d, i) for d in KEPT for i in range(first, longest if name == "pi" else COUNTS[d])

@@ -93,7 +93,7 @@ def counts_of(run: Run) -> pd.DataFrame:
 
 def test_judge_chooses_the_same_keys_for_every_run(make, tokens, capsys, monkeypatch):
     """A page of runs with several judges leaves the keys out."""
-    one, other = make("one"), make("other", seed=1)
+    one, other = make("one"), make("other", "none", seed=1)
     folders = [one.folder, other.folder]
     for run in (one, other):
         measure_run(run, tokens)
