@@ -59,7 +59,9 @@ def benchmark(repeats: int, documents: int, model: str) -> list[report.Row]:
         def seconds() -> float:
             begin = time.perf_counter()
             for n in lengths:
-                nll, *_ = measure_windows(ours, plan, windows[n], config.evaluation, accelerator)
+                nll, *_ = measure_windows(
+                    ours, plan.tokens.validation, windows[n], config.evaluation, accelerator
+                )
                 losses["ours"][n] = np.concatenate(nll)
             wait(accelerator.device)
             return time.perf_counter() - begin

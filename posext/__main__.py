@@ -19,6 +19,10 @@ COMMANDS = {  # name: module, summary
         "posext.cli.compare",
         "print paired differences between runs, with intervals and verdicts",
     ),
+    "accuracy": (
+        "posext.cli.accuracy",
+        "print and draw the accuracy of several runs on algorithmic tasks",
+    ),
     "status": ("posext.cli.status", "print which runs are done, running, failed or left"),
     "schemes": ("posext.cli.schemes", "list the positional schemes, or show one"),
     "export": ("posext.cli.export", "write a run as a LlamaForCausalLM of transformers"),

@@ -6,26 +6,35 @@ python -m posext.evaluate model=hf model.path=FOLDER_OR_ID [+pe@extend=yarn exte
 
 import dataclasses
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 from accelerate import PartialState
 from omegaconf import DictConfig
 
 from posext import hf
-from posext.analysis import attention, curves, retrieval
+from posext.analysis import accuracy, attention, curves, retrieval
 from posext.cli import app
-from posext.config import WITHOUT_CURVES, EvaluateConfig, TrainConfig, check_lengths
-from posext.data import dataset
+from posext.config import (
+    KEY_TOKENS,
+    WITHOUT_CURVES,
+    AlgorithmicData,
+    EvaluateConfig,
+    check_lengths,
+)
+from posext.data.algorithmic.corpus import TaskCorpus
+from posext.data.batch import Corpus, load
 from posext.eval import bayes_floor
 from posext.eval.attention.measure import measure_attention
 from posext.eval.cache import MEASURING, EvalCache
 from posext.eval.curve import EvalPlan, context_lengths, measure_curve, plan_of
+from posext.eval.extension import Extension, extended, extension_name
 from posext.eval.retrieval.grid import measure_retrieval
-from posext.eval.variants import OWN_WINDOW, variants
+from posext.eval.variants import variants
+from posext.hf.judge import judged_plan
 from posext.report import write
+from posext.report.write_accuracy import measure_task
 from posext.runs.command_log import record_command
-from posext.runs.inheritance import with_settings_of_weights
 from posext.runs.lock import run_lock
 from posext.runs.naming import kept_folder
 from posext.runs.run import Run
@@ -34,13 +43,6 @@ from posext.utils.errors import PosextError
 
 CHECKPOINT = "model=hf model.path=FOLDER_OR_ID"
 CHECKPOINT_KEYS = ("model", "data", "train_length", "name")  # settings of a checkpoint alone
-
-
-class Extension(NamedTuple):
-    """A config whose scheme replaces the one that a run was trained with, and its display name."""
-
-    config: TrainConfig
-    name: str
 
 
 def evaluate(
@@ -79,7 +81,7 @@ def evaluate(
         )
     main = PartialState().is_main_process
     with run_lock(run, main):
-        tokens = tokens or dataset.load_data(run.config.data, main)
+        tokens = tokens or load(run.config.data, main)
         measure_run(run, tokens, extension, arguments=arguments)
     return run
 
@@ -101,7 +103,7 @@ def with_settings(run: Run, config: EvaluateConfig, given: dict[str, str]) -> Ru
     return dataclasses.replace(run, config=dataclasses.replace(run.config, **changes))
 
 
-def named_run(config: EvaluateConfig, given: dict[str, str]) -> tuple[Run, dataset.Data | None]:
+def named_run(config: EvaluateConfig, given: dict[str, str]) -> tuple[Run, Corpus | None]:
     """Open the run, or prepare the checkpoint, that is named.
 
     The corpus of a checkpoint comes with it, as it is loaded already.
@@ -131,54 +133,9 @@ def named_run(config: EvaluateConfig, given: dict[str, str]) -> tuple[Run, datas
     return hf.open_checkpoint(config)
 
 
-def extended(run: Run, config: EvaluateConfig, given: dict[str, str]) -> Extension | None:
-    """Replace the scheme and modifiers of a run's config by those of `config`.
-
-    Settings that belong to the weights (a rotary base) are inherited unless typed. The name
-    contains the typed settings, except the factor.
-
-    Returns:
-        The extension; None if `config` has neither a scheme nor modifiers.
-
-    Raises:
-        PosextError: The scheme is of another family than the run's, so it cannot use the weights.
-    """
-    chosen: dict[str, Any] = {
-        group: getattr(config, group) for group in ("window", "attention_scale")
-    }
-    changes = {group: settings for group, settings in chosen.items() if settings is not None}
-    trained = run.scheme()
-    if config.extend is not None:
-        own = {key.removeprefix("extend.") for key in given if key.startswith("extend.")}
-        changes = {"pe": with_settings_of_weights(config.extend, run, own), **changes}
-    if not changes:
-        return None
-    replaced = dataclasses.replace(run.config, **changes)
-    family = run.scheme(replaced).family
-    if family not in (trained.family, "none"):
-        raise PosextError(
-            f"{replaced.pe['name']} ({family}) cannot extend a run of "
-            f"{run.config.pe['name']} ({trained.family}): "
-            f"choose a scheme of the family {trained.family}, or none"
-        )
-    names = [display_name(group, changes[group]["name"], given) for group in changes]
-    return Extension(replaced, "+".join(names))
-
-
-def display_name(group: str, name: str, given: dict[str, str]) -> str:
-    """Return a choice with the user's settings: yarn, or yarn(beta_fast=4)."""
-    prefix = "extend." if group == "pe" else f"{group}."
-    typed = [
-        f"{key.removeprefix(prefix)}={value}"
-        for key, value in given.items()
-        if key.startswith(prefix) and key != f"{prefix}factor"
-    ]
-    return f"{name}({' '.join(typed)})" if typed else name
-
-
 def measure_run(
     run: Run,
-    tokens: dataset.Data,
+    tokens: Corpus,
     extension: Extension | None = None,
     plan: EvalPlan | None = None,
     wandb_run: Any = None,
@@ -197,18 +154,26 @@ def measure_run(
         arguments: What was typed to measure it, for the log of the run's commands.
 
     Returns:
-        The rows of curves.csv that were measured; none off the main process.
+        The rows of curves.csv that were measured, or of accuracy.csv; none off the main process.
 
     Raises:
         PosextError: The run was trained on other data.
     """
-    accelerator = device.accelerator(run.config.precision)
     metadata = run.metadata()
     if metadata["data"] != tokens.fingerprint:
         raise PosextError(
             f"{run.folder} was trained on other data ({metadata['data']}, now {tokens.fingerprint})"
         )
+    measured_config = extension.config if extension else run.config
+    if isinstance(tokens, TaskCorpus):
+        measured = variants(run, measured_config, context_lengths(run)[-1])
+        named = [(config, extension_name(run, config, extension)) for config in measured]
+        return measure_task(run, tokens, named, wandb_run, arguments)
+    judge = None
+    if KEY_TOKENS in run.config.protocols:
+        plan, judge = judged_plan(run, tokens)
     plan = plan or plan_of(run, tokens)
+    accelerator = device.accelerator(run.config.precision)
     cache = EvalCache(
         run.folder / MEASURING,
         accelerator.is_main_process,
@@ -218,7 +183,6 @@ def measure_run(
     curve_rows = []
     retrieval_rows = []
     attention_rows = []
-    measured_config = extension.config if extension else run.config
     for config in variants(run, measured_config, plan.lengths[-1]):
         model = run.network(config, plan.tokens.vocab_size).to(accelerator.device).eval()
         names = run.config.protocols
@@ -226,12 +190,12 @@ def measure_run(
         looks = measure_attention(
             model, plan, names, config.evaluation, run.trained_length, accelerator
         )
-        sums, costs = measure_curve(model, plan, config, accelerator, cache)
+        measured = measure_curve(model, plan, config, accelerator, cache)
         answers = measure_retrieval(model, plan, names, config.evaluation, accelerator)
         if accelerator.is_main_process:
             name = extension_name(run, config, extension)
             factor = write.factor_text(config.pe.get("factor", ""))
-            curve_rows.append(write.write_curve(run, plan, factor, name, sums, costs))
+            curve_rows.append(write.write_curve(run, plan, factor, name, *measured))
             retrieval_rows.append(
                 write.write_retrieval(
                     run.folder, answers, name, factor, run.trained_length, run.name
@@ -240,6 +204,8 @@ def measure_run(
             attention_rows.append(write.write_attention(run, looks, name, factor))
     if not accelerator.is_main_process:
         return pd.DataFrame(columns=curves.COLUMNS)
+    if judge is not None:
+        write.write_keys(run, plan, judge)
     corpus = run.config.data
     if bayes_floor.has_bayes_floor(corpus) and plan.protocols:
         floor = bayes_floor.measure_floor(plan, corpus)
@@ -256,15 +222,6 @@ def measure_run(
     return measured_rows
 
 
-def extension_name(run: Run, config: TrainConfig, extension: Extension | None) -> str:
-    """Return the name of a measured config in the column `extend`: empty as trained."""
-    if extension:
-        return extension.name
-    if config.window != run.config.window:
-        return OWN_WINDOW
-    return "" if config == run.config else config.pe["name"]
-
-
 def is_measured(run: Run) -> bool:
     """Return whether curves.csv has all that `measure_run` would write; a sweep skips it then."""
     rows = curves.read_curves(run.folder / "curves.csv")
@@ -273,6 +230,8 @@ def is_measured(run: Run) -> bool:
     extensions = set(looked_at)
     if bayes_floor.has_bayes_floor(run.config.data):
         extensions.add(bayes_floor.FLOOR)
+    if isinstance(run.config.data, AlgorithmicData):
+        return accuracy.has_rows(run.folder, extensions, context_lengths(run))
     protocols = set(run.config.protocols)
     if attention.due(run.folder, protocols, looked_at) or retrieval.due(run.folder, protocols):
         return False

@@ -16,7 +16,7 @@ from posext import hf
 from posext.cli import app
 from posext.config import EvaluateConfig
 from posext.data.tokenizer import loaded
-from posext.evaluate import extended
+from posext.eval.extension import extended
 from posext.pe import settings_of
 from posext.runs.naming import kept_folder
 from posext.runs.run import Run

@@ -22,26 +22,28 @@ from posext.analysis import curves
 from posext.cli import app
 from posext.config import TrainConfig
 from posext.data import dataset
-from posext.data.recall.mixing import batch
+from posext.data.batch import Corpus, load, training_batch, validation_batch
 from posext.eval.curve import EvalPlan, plan_of
+from posext.hf.judge import check_judge
 from posext.runs import tracking
 from posext.runs.command_log import record_command
 from posext.runs.learner import Learner, make_learner, set_stage
 from posext.runs.lock import record_failure, run_lock
 from posext.runs.naming import run_name
 from posext.runs.parent import check_parent
-from posext.runs.run import OPTIMIZER, Run, claim, prepare_run
+from posext.runs.run import OPTIMIZER, Run, claim, prepare_run, texts_of
 from posext.training import checkpoint, device
 from posext.training.micro_batches import accumulate, validate
 from posext.training.optimizer import lr_at, set_learning_rate
 from posext.training.progress import progress_bar, update_bar
+from posext.training.tracing import traced
 from posext.utils import signals
 from posext.utils.atomic import write_tensors, write_text
 from posext.utils.commit import commit
 from posext.utils.errors import PosextError
 
 
-def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda: 0) -> Any:
+def train(run: Run, tokens: Corpus, stop_asked: Callable[[], int] = lambda: 0) -> Any:
     """Train a run to its last step, from its newest checkpoint if it has one.
 
     Args:
@@ -62,19 +64,21 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
     parent = hf.open_parent(config) if config.init.optimizer else None
     state = parent.folder / OPTIMIZER if parent else None
     learner, start = make_learner(run, hf.starting_network(run, tokens.vocab_size), state)
+    learner.scheme.read_vocabulary(texts_of(tokens.tokenizer))
     main = learner.accelerator.is_main_process
     metrics = wandb_run = None
     if main:
         tokens.tokenizer.save(str(run.folder / "tokenizer.json"))
-        metrics = tracking.Metrics(run.folder / "metrics.jsonl", start)
+        metrics = tracking.open_metrics(run, start)
         wandb_run = tracking.start(run)
     seen = sum(run.tokens_at(step) for step in range(start))
     bar = progress_bar(run.name, last, start, shown=main)
 
     for step in range(start, last):
         begin = time.perf_counter()
-        step_metrics = train_step(learner, run, tokens, step)
         done = step + 1
+        with traced(run.folder / "trace", done, config.tracking.traced_steps if main else []):
+            step_metrics = train_step(learner, run, tokens, step)
         length = lengths.length_at(step)
         seen += run.tokens_at(step)
         rate = run.tokens_at(step) / (time.perf_counter() - begin)
@@ -82,7 +86,8 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
         rows = [counts | step_metrics | {"tokens_per_second": round(rate)}]
         if done % config.validate_every == 0 or done == last:
             set_stage(learner.scheme, run, step, rng_key=None)
-            loss = validate(learner.network, tokens.validation, length, learner.accelerator)
+            held_out = validation_batch(tokens, length, learner.accelerator.num_processes)
+            loss = validate(learner.network, held_out, learner.accelerator)
             rows.append(counts | {"validation_loss": loss})
         tracking.write_rows(metrics, wandb_run, rows)
         signal = device.gather_signal(stop_asked(), learner.accelerator)
@@ -96,13 +101,15 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
 
     bar.close()
     write_trained(run.folder, run, learner, tokens, last)
-    if main:
+    if metrics is not None:
+        metrics.close()
+        tracking.mirror_weights(wandb_run, run)
         shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
     learner.accelerator.wait_for_everyone()
     return wandb_run
 
 
-def train_step(learner: Learner, run: Run, tokens: dataset.Data, step: int) -> dict[str, Any]:
+def train_step(learner: Learner, run: Run, tokens: Corpus, step: int) -> dict[str, Any]:
     """Take one optimizer step and return its loss, learning rate and gradient norm.
 
     Raises FloatingPointError on a non-finite loss or norm, before the weights change.
@@ -115,13 +122,13 @@ def train_step(learner: Learner, run: Run, tokens: dataset.Data, step: int) -> d
     set_learning_rate(learner.steppers, learning_rate)
 
     count = run.tokens_at(step) // length
-    windows, origins = batch(tokens, config.data, config.seed, data_step, length, count)
-    loss = accumulate(learner.network, windows, config.micro_batch_tokens, learner.accelerator)
+    batch = training_batch(tokens, config.data, config.seed, data_step, length, count)
+    loss = accumulate(learner.network, batch, config.micro_batch_tokens, learner.accelerator)
     parameters = learner.network.parameters()
     clipped = learner.accelerator.clip_grad_norm_(parameters, config.optimizer.clip)
     norm = float(cast(Tensor, clipped))
     if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise FloatingPointError(non_finite(run, step, loss, norm, origins))
+        raise FloatingPointError(non_finite(run, step, loss, norm, batch.origins))
     for stepper in learner.steppers:
         stepper.step()
         stepper.zero_grad()
@@ -147,7 +154,7 @@ def non_finite(run: Run, step: int, loss: float, norm: float, origins: list[str]
     )
 
 
-def keep(run: Run, learner: Learner, tokens: dataset.Data, done: int) -> None:
+def keep(run: Run, learner: Learner, tokens: Corpus, done: int) -> None:
     """Keep the weights and optimizer of a step, as a trained run of its own. Every process."""
     folder = run.folder / "kept" / f"{run.name}-step-{done}"
     if learner.accelerator.is_main_process:
@@ -157,9 +164,7 @@ def keep(run: Run, learner: Learner, tokens: dataset.Data, done: int) -> None:
     write_trained(folder, run, learner, tokens, done)
 
 
-def write_trained(
-    folder: Path, run: Run, learner: Learner, tokens: dataset.Data, done: int
-) -> None:
+def write_trained(folder: Path, run: Run, learner: Learner, tokens: Corpus, done: int) -> None:
     """Write what training leaves after `done` steps. Call on every process.
 
     With keep_every, the optimizer is written too. run.json, which marks the weights as trained, is
@@ -189,7 +194,7 @@ def write_trained(
     write_text(folder / "run.json", json.dumps(metadata, indent=2) + "\n")
 
 
-def load_corpus(run: Run, processes: int, progress: bool) -> tuple[dataset.Data, EvalPlan | None]:
+def load_corpus(run: Run, processes: int, progress: bool) -> tuple[Corpus, EvalPlan | None]:
     """Load the tokenized corpus of a run and plan its evaluation, before anything is written.
 
     Args:
@@ -198,11 +203,13 @@ def load_corpus(run: Run, processes: int, progress: bool) -> tuple[dataset.Data,
         progress: Whether to show a bar while tokenizing.
 
     Returns:
-        The corpus, and the plan of what to measure; None in its place with evaluate=false.
+        The corpus, and the plan of what to measure; None in its place with evaluate=false, and for
+        an algorithmic task.
 
     Raises:
         PosextError: A step has fewer sequences than processes, no document is as long as the
-            longest training length, or the held-out documents are too short for the curve.
+            longest training length, the held-out documents are too short for the curve, or there
+            is no judge of its key tokens.
     """
     lengths = run.schedule
     for stage in lengths.stages:
@@ -212,13 +219,15 @@ def load_corpus(run: Run, processes: int, progress: bool) -> tuple[dataset.Data,
                 f"{processes} processes cannot share {sequences} sequences "
                 f"of {stage.length} tokens a step"
             )
-    tokens = dataset.load_data(run.config.data, progress)
-    for split in (tokens.train, tokens.validation):
-        split.batch(0, 0, lengths.longest, 1)
+    tokens = load(run.config.data, progress)
+    training_batch(tokens, run.config.data, 0, 0, lengths.longest, 1)
+    validation_batch(tokens, lengths.longest)
     if run.config.init.path is not None and not run.trained:
         check_parent(run, hf.open_parent(run.config), tokens)
-    plan = plan_of(run, tokens) if run.config.evaluate else None
-    return tokens, plan
+    if not run.config.evaluate or not isinstance(tokens, dataset.Data):
+        return tokens, None
+    check_judge(run, tokens)
+    return tokens, plan_of(run, tokens)
 
 
 def run_training(composed: DictConfig) -> float | None:

@@ -29,7 +29,7 @@ from posext.cli import schemes
 from posext.config import CORPORA, continuation, corpora, optimizers
 from posext.config import settings as config_settings
 from posext.eval.perturbation import REPLACED, SHUFFLED
-from posext.eval.protocols import PROTOCOLS, ProtocolPlan, ProtocolSettings
+from posext.eval.protocols import PROTOCOLS, Documents, ProtocolPlan, ProtocolSettings
 from posext.eval.scoring import TargetWindow
 from posext.pe import CONFIGS, build, names
 from posext.pe.base import STAGES
@@ -54,6 +54,7 @@ GROUPS = {  # how each is typed, and what it chooses
     "length": ("length=", "the lengths that training goes through"),
     "optimizer": ("optimizer=", "what updates the weights"),
     "experiment": ("experiment=", "a ready set of choices"),
+    "debug": ("debug=", "a short look at a run that is otherwise chosen"),
 }
 KINDS: dict[str, type] = {**CORPORA, **config.OPTIMIZERS}  # each with settings of its own
 CHANGED = {SHUFFLED: "~", REPLACED: "x"}  # marks of a drawing
@@ -257,6 +258,10 @@ LEFT_OUT = """
 - **LieRE, two-dimensional and multimodal positions**: not for text.
 - **Shaw's and Transformer-XL's relative positions**: T5's bias and rotations took their place.
 - **InfLLM, Activation Beacon, NSA, MoBA, DSA**: sparse or compressed memory for speed.
+- **Kimi Linear's pattern** (three layers of linear attention, one of full attention without
+  positions): `model.kind` is that of all layers, and a pattern gives a layer a scheme, not another
+  kind of mixer. `model.kind=gated_deltanet` is the nearest model; `rnope_swa` has windows in place
+  of the linear layers.
 - **Abacus, position coupling**: positions by the significance of a digit.
 - **Ms-PoE**: a scaling for each head, chosen on tasks of a large model.
 """
@@ -307,6 +312,7 @@ class Drawn(NamedTuple):
 
 AS_DRAWN = {
     "far_copy": Drawn(lengths=(7, 14), size=4, blocks=1),
+    "key_tokens": Drawn(lengths=(7, 14), size=4, blocks=1),
     "perturbed": Drawn((26, 26), blocks=1),
     "pi": Drawn((1664,), (512, 1024), 64),
     "longlora": Drawn((1664,), (512, 1024), 64),
@@ -326,12 +332,28 @@ class Toy:
         return tokens
 
 
+def copies(documents: Documents, windows: Sequence[TargetWindow]) -> list[np.ndarray]:
+    """Judge of key tokens: whatever stands in the context is known."""
+    nll = []
+    for window in windows:
+        tokens = documents.document(window.document)
+        read = [tokens[window.end - window.length : label] for label in range_of(window)]
+        known = [tokens[label] in text for label, text in zip(range_of(window), read, strict=True)]
+        nll.append(np.where(known, 0.0, 9.0))
+    return nll
+
+
+def range_of(window: TargetWindow) -> range:
+    """The places of the scored labels."""
+    return range(window.labels.start, window.labels.stop)
+
+
 @cache
 def drawing(name: str) -> str:
     """The windows of a protocol in one document at two context lengths, as a block of code."""
     drawn = AS_DRAWN.get(name, Drawn())
     documents = Toy(drawn.tokens)
-    told = ProtocolSettings(train_length=drawn.lengths[0], size=drawn.size, blocks=drawn.blocks)
+    told = ProtocolSettings(drawn.lengths[0], drawn.size, drawn.blocks, judge=copies)
     plan = PROTOCOLS[name](documents, drawn.lengths, told)
     wide = drawn.tokens[0] // drawn.unit
     each = "" if drawn.unit == 1 else f"; a character is {drawn.unit} tokens"
@@ -359,7 +381,7 @@ def drawn_window(window: TargetWindow, plan: ProtocolPlan, unit: int) -> str:
         far = window.labels.start - window.perturbation.kept - start
         marks[start : start + far] = mark * far
     groups = plan.groups(window)
-    for label, of in zip(range(window.labels.start, window.labels.stop), groups, strict=True):
+    for label, of in zip(range_of(window), groups, strict=True):
         marks[label] = "+" if of == "rest" else "#"
     return "".join(marks[unit // 2 :: unit])
 

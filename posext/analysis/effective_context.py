@@ -1,10 +1,12 @@
-"""The worth of far text and the effective context length, from the stored sums of `perturbed`.
+"""The worth of far text, and effective context lengths, from stored sums.
 
 Terms:
     rise: The mean NLL with everything farther than k tokens changed, minus that of the same targets
         with all text intact.
     effective context length: The smallest measured distance k from which on the rise stays below a
         share of the intact NLL (Khandelwal et al. 2018, arXiv:1805.04623, section 3: 1 %).
+    effective context size: The same of a curve of context lengths: the smallest measured length
+        from which on the NLL is within 1 % of that at the longest.
 
 Shape suffixes: D documents, N distances, S resamples.
 """
@@ -20,8 +22,8 @@ from tabulate import tabulate
 from posext.analysis import statistics
 from posext.analysis.comparison import Bootstrap
 from posext.analysis.curves import curve_label
-from posext.analysis.document_sums import align_documents, of_folder, sums
-from posext.analysis.statistics import LEVEL, NO_INTERVAL, Estimate
+from posext.analysis.document_sums import StoredCurve, align_documents, of_folder, sums
+from posext.analysis.statistics import LEVEL, NO_INTERVAL, TOLERANCE, Estimate
 from posext.config import HEADLINE, PERTURBED
 from posext.eval.perturbation import CHANGES
 from posext.eval.protocols.perturbed import INTACT
@@ -78,9 +80,7 @@ class RiseCurve(NamedTuple):
         if documents < 2:
             return Estimate(value, math.nan, math.nan)
         lengths_S = effective_length(self.kept, mean_S[:, 1:], mean_S[:, 0], share)
-        tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-        low, high = np.quantile(lengths_S, tails, method="inverted_cdf")
-        return Estimate(value, float(low), float(high))
+        return Estimate(value, *middle(lengths_S))
 
 
 def effective_length(
@@ -94,6 +94,42 @@ def effective_length(
     from_last_SN = above_SN[:, ::-1]
     steps = np.where(above_SN.any(1), above_SN.shape[1] - from_last_SN.argmax(1), 0)
     return np.array([*kept, math.inf])[steps]
+
+
+def middle(lengths_S: np.ndarray) -> tuple[float, float]:
+    """The ends between which LEVEL of the resampled lengths lie."""
+    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    low, high = np.quantile(lengths_S, tails, method="inverted_cdf")
+    return float(low), float(high)
+
+
+def effective_size(curve: StoredCurve, bootstrap: Bootstrap) -> Estimate | None:
+    """The effective context size of a curve in tokens, with the interval of resampled documents.
+
+    None where a shorter length has a loss lower by over 1 %, or fewer than two were measured: then
+    the longest says nothing of what is enough.
+    """
+    lengths = sorted(curve.sums)
+    if len(lengths) < 2:
+        return None
+    nll_LD, weight_D = align_documents([curve.sums[length] for length in lengths])
+    mean_L, mean_SL = statistics.mean_nll(nll_LD, weight_D, bootstrap.draws(len(weight_D)))
+    if mean_L.min() < (1 - TOLERANCE) * mean_L[-1]:
+        return None
+    (value,) = effective_length(lengths, mean_L[None], mean_L[-1:], TOLERANCE)
+    if len(weight_D) < 2:
+        return Estimate(float(value), math.nan, math.nan)
+    lengths_S = effective_length(lengths, mean_SL, mean_SL[:, -1], TOLERANCE)
+    return Estimate(float(value), *middle(lengths_S))
+
+
+def size_text(estimate: Estimate | None) -> str:
+    """An effective context size in words, with its interval."""
+    if estimate is None:
+        return "none"
+    if math.isnan(estimate.low):
+        return f"{estimate.value:,.0f} ({NO_INTERVAL})"
+    return f"{estimate.value:,.0f} ({estimate.low:,.0f} to {estimate.high:,.0f})"
 
 
 def read_rises(folder: Path, rows: pd.DataFrame | None = None) -> list[RiseCurve]:

@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 
 from posext.analysis.curves import CURVE_OF_RUN, TARGET_COLUMNS, curve_label, label_with_run
+from posext.config import KEY_TOKENS
 from posext.eval.protocols import COMPARABLE
 from posext.utils.errors import PosextError
 
 REMEDY = "measure again with the same context_lengths=[...] and evaluation settings"
+JUDGE = ", the same judge evaluation.key_judge=RUN above all"  # of key tokens
 
 
 def refuse_mixed_targets(curves: pd.DataFrame, all_curves: pd.DataFrame | None = None) -> None:
@@ -35,10 +37,28 @@ def refuse_mixed_targets(curves: pd.DataFrame, all_curves: pd.DataFrame | None =
     of_one = (curves.run == one.run) & (curves.protocol == one.protocol)
     lengths = sorted(curves.loc[of_one, "context_length"].unique())
     remedy = REMEDY.replace("...", ",".join(str(int(length)) for length in lengths))
+    if one.protocol == KEY_TOKENS:
+        remedy += JUDGE
     raise PosextError(
         f"{label_with_run(one)} and {label_with_run(two)} are measured on different targets under "
         f"{one.protocol} ({counts}), so they cannot be held against each other: {remedy}"
     )
+
+
+def without_mixed_keys(curves: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Leave out key tokens that several judges chose, where there are other curves.
+
+    Returns:
+        The curves that are left, and the reason in words; empty if all are.
+    """
+    are_keys = curves.protocol == KEY_TOKENS
+    try:
+        refuse_mixed_targets(curves.loc[are_keys])
+    except PosextError as error:
+        if are_keys.all():
+            raise
+        return curves.loc[~are_keys], f"key tokens are left out: {error}"
+    return curves, ""
 
 
 def on_same_targets(curves: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:

@@ -27,6 +27,7 @@ from posext.utils.trees import flat
 
 # Config groups without a default, which Hydra wants with a plus: +pe=rope.
 GROUPS_WITH_PLUS = "|".join(("pe", *MODIFIERS))
+READY_SETS = ("experiment", "debug")  # groups whose choices set anything
 CHOOSE_SCHEME = "choose a positional encoding: +pe=NAME, one of"
 FULL_ERROR = "HYDRA_FULL_ERROR"
 # Errors that end in one message; any other error shows its traceback.
@@ -265,15 +266,17 @@ def given() -> dict[str, str]:
 
 
 def chosen() -> set[str]:
-    """The groups and dotted keys that the user chose: typed, or in a typed experiment."""
-    return set(given()) | experiment_keys(HydraConfig.get().runtime.choices.get("experiment"))
+    """The groups and dotted keys that the user chose: typed, or in a typed ready set of choices."""
+    choices = HydraConfig.get().runtime.choices
+    ready = (keys_set_by(group, choices.get(group)) for group in READY_SETS)
+    return set(given()).union(*ready)
 
 
-def experiment_keys(name: str | None) -> set[str]:
-    """The groups and dotted keys that an experiment sets; none without a name."""
+def keys_set_by(group: str, name: str | None) -> set[str]:
+    """The groups and dotted keys that an experiment, or another ready set, sets; none for None."""
     if name is None:
         return set()
-    file = choice_file("experiment", name)
+    file = choice_file(group, name)
     settings = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(file)))
     groups = [next(iter(each)) for each in settings.pop("defaults", []) if isinstance(each, dict)]
     return {group.removeprefix("override ").strip("/ ") for group in groups} | set(flat(settings))

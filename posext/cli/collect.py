@@ -1,18 +1,20 @@
 """`posext collect`: gather the measurements of several runs in one folder."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from posext.analysis import attention, curves, document_sums
+from posext.analysis import accuracy, attention, curves, document_sums, key_choice
 from posext.cli import app
 from posext.utils.errors import PosextError
 
 DESCRIPTION = """
 Gather the measurements of several runs in one folder to commit: curves.csv, documents.parquet (the
-sums by document, from which every interval can be made again), attention.csv of runs that have it,
-and configs/RUN.yaml. Rows of other runs in that folder stay, so a study can be collected in parts.
+sums by document, from which every interval can be made again), keys.csv where a judge chose key
+tokens, attention.csv and accuracy.csv of runs that have them, and configs/RUN.yaml. Rows of other
+runs in that folder stay, so a study can be collected in parts.
 """
 EXAMPLES = """
 posext collect results/runs/* --out results/my_study
@@ -29,26 +31,47 @@ def main() -> None:
         "--out", type=Path, metavar="FOLDER", required=True, help="the folder to write to"
     )
     options = parser.parse_args()
-    rows = curves.of_runs(options.runs)
+    on_tasks = [run for run in options.runs if (run / accuracy.FILE).is_file()]
+    on_texts = [run for run in options.runs if run not in on_tasks]
+    rows = curves.of_runs(on_texts) if on_texts else None
     for run in options.runs:
         if not (run / "config.yaml").is_file():
             raise PosextError(f"{run} is not the folder of a run: it has no config.yaml")
-    named = [sums for run in options.runs if (sums := named_sums(run)) is not None]
-    sums = pd.concat(named, ignore_index=True)
     (options.out / "configs").mkdir(parents=True, exist_ok=True)
-    curves_file = options.out / "curves.csv"
-    replace_runs(curves.read_curves(curves_file), rows).to_csv(curves_file, index=False)
-    sums_file = options.out / document_sums.SUMS
-    replace_runs(document_sums.sums(options.out), sums).to_parquet(sums_file, index=False)
-    looks = [attention.read_attention(run / attention.FILE) for run in options.runs]
-    if any(len(rows) for rows in looks):
-        attention_file = options.out / attention.FILE
-        joined = pd.concat([rows for rows in looks if len(rows)], ignore_index=True)
-        table = replace_runs(attention.read_attention(attention_file), joined)
-        attention.write_attention(table, attention_file)
+    if rows is not None:
+        collect_curves(on_texts, rows, options.out)
+        collect_attention(on_texts, options.out)
+    if on_tasks:
+        file = options.out / accuracy.FILE
+        rows = replace_runs(accuracy.read_accuracy(file), accuracy.of_runs(on_tasks))
+        rows.to_csv(file, index=False)
     for run in options.runs:
         shutil.copyfile(run / "config.yaml", options.out / "configs" / f"{run.name}.yaml")
     print(options.out)
+
+
+def collect_curves(runs: Sequence[Path], rows: pd.DataFrame, out: Path) -> None:
+    """Write the curves of some runs, their sums and the counts of their keys into a folder."""
+    named = [sums for run in runs if (sums := named_sums(run)) is not None]
+    sums = pd.concat(named, ignore_index=True)
+    curves_file = out / "curves.csv"
+    replace_runs(curves.read_curves(curves_file), rows).to_csv(curves_file, index=False)
+    sums_file = out / document_sums.SUMS
+    replace_runs(document_sums.sums(out), sums).to_parquet(sums_file, index=False)
+    keys_file = out / key_choice.FILE
+    keys = pd.concat([key_choice.read_key_counts(run / key_choice.FILE) for run in runs])
+    if len(keys):
+        replace_runs(key_choice.read_key_counts(keys_file), keys).to_csv(keys_file, index=False)
+
+
+def collect_attention(runs: Sequence[Path], out: Path) -> None:
+    """Write what the heads of some runs look at into a folder, if any was measured."""
+    looks = [attention.read_attention(run / attention.FILE) for run in runs]
+    measured = [rows for rows in looks if len(rows)]
+    if measured:
+        file = out / attention.FILE
+        joined = pd.concat(measured, ignore_index=True)
+        attention.write_attention(replace_runs(attention.read_attention(file), joined), file)
 
 
 def named_sums(run: Path) -> pd.DataFrame | None:

@@ -2,18 +2,19 @@
 
 import argparse
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from tabulate import tabulate
 
-from posext.analysis import comparison, document_sums
+from posext.analysis import comparison, document_sums, effective_context, in_context
 from posext.analysis.comparison_over_seeds import compare_over_seeds
-from posext.analysis.curves import curve_label
+from posext.analysis.curves import curve_label, read_curves
 from posext.analysis.statistics import NO_INTERVAL, Estimate
 from posext.cli import app
-from posext.config import HEADLINE
+from posext.config import HEADLINE, PER_POSITION
 from posext.eval.protocols import COMPARABLE
 from posext.utils.errors import PosextError
 
@@ -26,6 +27,7 @@ EXAMPLES = """
 posext compare results/runs/*
 posext compare results/runs/rope-tiny-128-seed0 --at-train
 posext compare results/runs/* --over-seeds --base rope --context 512 1024
+posext compare results/runs/* --protocol per_position
 """
 
 
@@ -36,6 +38,9 @@ def main() -> None:
         raise PosextError(
             f"lengths compare under {', '.join(sorted(COMPARABLE))}, not under {options.protocol}"
         )
+    if options.protocol == PER_POSITION and not options.group:
+        print_scores(options.runs)
+        return
     bootstrap = comparison.Bootstrap(options.bootstrap, options.seed)
     curves = document_sums.read_stored(
         options.runs, options.protocol, options.group, options.factor
@@ -64,7 +69,8 @@ def main() -> None:
         print("", *notes, sep="\n")
     if options.at_train:
         print("\nOf each curve, with intervals over documents\n")
-        print_table(pd.DataFrame([comparison.derived(curve, bootstrap) for curve in curves]))
+        print_table(pd.DataFrame([derived(curve, bootstrap) for curve in curves]))
+        print("\neffective: from that context on, the loss is within 1 % of the longest's")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -103,7 +109,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--group",
         default="",
-        help="a group of the protocol's targets: far or rest of far_copy, or a bucket of positions",
+        help="a group of the protocol's targets: far or rest of far_copy, key or rest of "
+        "key_tokens, or a bucket of positions",
     )
     parser.add_argument(
         "--factor",
@@ -123,6 +130,34 @@ def make_parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, help="the seed of those resamples (default: 0)"
     )
     return parser
+
+
+def derived(curve: document_sums.StoredCurve, bootstrap: comparison.Bootstrap) -> dict[str, Any]:
+    """The numbers derived from a curve, with its effective context size after its usable length."""
+    numbers = comparison.derived(curve, bootstrap)
+    effective = effective_context.size_text(effective_context.effective_size(curve, bootstrap))
+    names = list(numbers)
+    place = names.index("share") + 1
+    ordered = [*names[:place], "effective", *names[place:]]
+    return {name: (numbers | {"effective": effective})[name] for name in ordered}
+
+
+def print_scores(runs: Sequence[Path]) -> None:
+    """Print the in-context-learning scores of runs.
+
+    Raises PosextError if none was measured by position.
+    """
+    scores = [
+        score
+        for run in runs
+        for score in in_context.in_context_scores(run, read_curves(run / "curves.csv"))
+    ]
+    if not scores:
+        raise PosextError(
+            f"none of these has losses by position: posext evaluate run={runs[0]} "
+            f"'protocols=[{PER_POSITION}]' measures them"
+        )
+    print(in_context.score_table(scores))
 
 
 def put_first(curves: list[Any], base: str) -> None:

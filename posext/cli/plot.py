@@ -1,12 +1,14 @@
 """`posext plot`: draw the curves of several runs on one chart."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.backend_bases import FigureCanvasBase
 
-from posext.analysis import curves
+from posext.analysis import curves, positions, same_targets
 from posext.cli import app
-from posext.config import HEADLINE
+from posext.config import HEADLINE, PER_POSITION
 from posext.report import curve_plot
 from posext.utils.errors import PosextError
 
@@ -17,6 +19,7 @@ for one seed, ranges for several; dotted lines are crop baselines.
 EXAMPLES = """
 posext plot results/runs/*
 posext plot results/runs/* --factor matched --out figure.pdf
+posext plot results/runs/* --protocol per_position --smooth 64
 """
 
 
@@ -45,6 +48,13 @@ def main() -> None:
         default=HEADLINE,
         help=f"the evaluation protocol of the curves (default: {HEADLINE})",
     )
+    parser.add_argument(
+        "--smooth",
+        type=int,
+        metavar="TOKENS",
+        help=f"with --protocol {PER_POSITION}: a moving average over so many positions, in place "
+        "of the buckets",
+    )
     parser.add_argument("--title", default="", help="the heading of the chart (default: none)")
     options = parser.parse_args()
     if options.out.suffix[1:] not in FigureCanvasBase.filetypes:
@@ -58,5 +68,32 @@ def main() -> None:
             f"but under {', '.join(sorted(protocols))}"
         )
     selected = curves.select_factor(known, options.factor)
-    curve_plot.draw_curves(selected, options.out, options.title, known, options.protocol)
+    if options.smooth is not None:
+        known = selected = smoothed(options.runs, selected, options.protocol, options.smooth)
+    curve_plot.draw_curves(
+        selected, options.out, options.title, known, options.protocol, options.smooth
+    )
     print(options.out)
+
+
+def smoothed(
+    runs: Sequence[Path], selected: pd.DataFrame, protocol: str, width: int
+) -> pd.DataFrame:
+    """Moving averages of the selected curves by position, read from the run folders.
+
+    Raises PosextError for another protocol, a width below 1, runs on several targets, or a path
+    without losses by position.
+    """
+    if protocol != PER_POSITION:
+        raise PosextError(f"--smooth goes with --protocol {PER_POSITION}, not {protocol}")
+    if width < 1:
+        raise PosextError(f"--smooth must be at least 1 token, not {width}")
+    by_position = selected.loc[selected.protocol == PER_POSITION]
+    same_targets.refuse_mixed_targets(by_position)
+    frames = []
+    for run in runs:
+        own = curves.of_runs([run]).run
+        frames.append(
+            positions.smoothed_curves(run, by_position.loc[by_position.run.isin(own)], width)
+        )
+    return pd.concat(frames, ignore_index=True)

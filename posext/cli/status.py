@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from posext.analysis import curves
+from posext.analysis import accuracy, curves
 from posext.cli import app
 from posext.eval.cache import MEASURING
 from posext.runs import tracking
@@ -62,7 +62,8 @@ def status_row(folder: Path) -> dict[str, Any]:
 def run_state(run: Run) -> str:
     """One of STATES."""
     is_measuring = (run.folder / MEASURING).exists()
-    is_measured = (run.folder / "curves.csv").exists() and not is_measuring
+    has_results = any((run.folder / name).exists() for name in ("curves.csv", accuracy.FILE))
+    is_measured = has_results and not is_measuring
     if is_measured or (run.trained and not run.config.evaluate):
         return "done"
     if is_locked(run.folder / "run.lock"):

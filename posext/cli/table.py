@@ -1,10 +1,12 @@
 """`posext table`: print the curves of several runs as a Markdown table."""
 
+import logging
 from pathlib import Path
 
-from posext.analysis import curve_table, curves, excess_loss
+from posext.analysis import curve_table, curves, excess_loss, same_targets
 from posext.cli import app
 
+log = logging.getLogger(__name__)
 DESCRIPTION = """
 Print perplexity by scheme (rows) and context length (columns) as a Markdown table. The number after
 ± is half the width of the 95 % interval over documents.
@@ -39,7 +41,9 @@ def main() -> None:
         help="print one row for all seeds of a scheme, with their standard deviation in nats",
     )
     options = parser.parse_args()
-    known = curves.of_runs(options.runs)
+    known, reason = same_targets.without_mixed_keys(curves.of_runs(options.runs))
+    if reason:
+        log.warning("%s", reason)
     selected = curves.select_factor(known, options.factor)
     if options.over_seeds:
         print(curve_table.table_over_seeds(selected, "github"))

@@ -2,10 +2,13 @@
 
 from posext.config.continuation import InitConfig
 from posext.config.corpora import (
+    ALGORITHMIC,
     CORPORA,
+    EXAMPLE_TOKENS,
     HUB_ID,
     LETTERS,
     SYNTHETIC_SOURCES,
+    AlgorithmicData,
     CopyData,
     DataConfig,
     HubData,
@@ -16,9 +19,13 @@ from posext.config.corpora import (
 )
 from posext.config.model import TRANSFORMER, ModelConfig, check_kind
 from posext.config.names import (
+    ACCURACY,
     ATTENTION,
     HEADLINE,
+    KEY_TOKENS,
     MODIFIERS,
+    NOT_IN_IDENTITY,
+    PER_POSITION,
     PERTURBED,
     PROTOCOLS,
     RETRIEVAL,
@@ -36,19 +43,26 @@ from posext.config.settings import (
 )
 
 __all__ = [
+    "ACCURACY",
+    "ALGORITHMIC",
     "ATTENTION",
     "CORPORA",
+    "EXAMPLE_TOKENS",
     "HEADLINE",
     "HUB_ID",
+    "KEY_TOKENS",
     "LETTERS",
     "MODIFIERS",
+    "NOT_IN_IDENTITY",
     "OPTIMIZERS",
     "PERTURBED",
+    "PER_POSITION",
     "PROTOCOLS",
     "RETRIEVAL",
     "SYNTHETIC_SOURCES",
     "TRANSFORMER",
     "WITHOUT_CURVES",
+    "AlgorithmicData",
     "CopyData",
     "DataConfig",
     "EvaluateConfig",

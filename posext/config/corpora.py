@@ -3,19 +3,35 @@
 import math
 import string
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Le
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 from posext.utils.errors import PosextError
-from posext.utils.ranges import Count, InsideUnit, Natural, OneOf, Positive, Share
+from posext.utils.ranges import AtLeastTwo, Count, InsideUnit, Natural, OneOf, Positive, Share
 
 LETTERS = string.ascii_letters + string.digits  # the symbols of a synthetic corpus as text
 # OWNER/NAME: never a path, nor the name of one of the loaders of `datasets`
 HUB_ID = r"\w[\w.-]*/\w[\w.-]*"
 SYNTHETIC_SOURCES = ("markov", "copy")  # sources of a known law
 MAX_TABLE_CELLS = 2**14  # of the transition table of one document
+ALGORITHMIC = "algorithmic"  # the source of examples of algorithmic tasks
+# Tokens that a model reads of an example of an algorithmic task: for each item of its length, and
+# besides. posext.data.algorithmic has the formats.
+EXAMPLE_TOKENS = {
+    "copy": (2, 2),
+    "reverse": (2, 2),
+    "addition": (3, 4),
+    "sorting": (2, 2),
+    "parity": (1, 2),
+    "dyck": (2, 0),
+    "flip_flop": (2, 0),
+    "mqar": (4, 1),
+    "s5": (1, 1),
+    "counting": (1, 2),
+}
+HINTED_ADDITION_TOKENS = (6, 5)
 
 
 @dataclass
@@ -74,16 +90,50 @@ class TextData(DataConfig):
 
 @dataclass
 class HubData(DataConfig):
-    """A data set on the hub, with splits train and validation."""
+    """A data set on the hub, with a split train."""
 
     source: Annotated[str, OneOf(("hub",))] = "hub"  # of the documents
     path: str | None = None  # its id, OWNER/NAME
     subset: str | None = None  # its configuration
+    # JSON or parquet files to read, as in arxiv/{split}/*.jsonl.zst; null: what its card names
+    files: str | None = None
+    # its split of held-out documents; null: validation_share of train, by a hash of their names
+    validation_split: str | None = "validation"
     column: str = "text"  # of the texts
     document_start: str | None = None  # a pattern of the rows that begin a document; null: all do
 
     def origin(self) -> str:
         return self.path or self.source
+
+    def splits(self) -> list[str]:
+        """Return the splits to read, in order."""
+        return ["train"] if self.validation_split is None else ["train", self.validation_split]
+
+    def request(self, split: str) -> dict[str, Any]:
+        """Return the arguments of `datasets.load_dataset` for a split."""
+        if self.files is None:
+            return {"path": self.path, "name": self.subset, "split": split}
+        files = f"hf://datasets/{self.path}/{self.files.format(split=split)}"
+        builder = "parquet" if files.endswith(".parquet") else "json"
+        return {"path": builder, "data_files": {split: files}, "split": split}
+
+    def identity(self) -> str:
+        """Return what tells its documents from those of another data set, for their hash."""
+        added = [
+            f"{name}={getattr(self, name)}"
+            for name in ("files", "validation_split")
+            if getattr(self, name) != getattr(HubData, name)  # left out of the hash in older runs
+        ]
+        return " ".join((str(self.path), str(self.subset), *added))
+
+    def check(self) -> None:
+        """Raise PosextError for a pattern of files that would mix the splits."""
+        super().check()
+        if self.files is not None and "{split}" not in self.files:
+            raise PosextError(
+                f"data.files must name the split, as in arxiv/{{split}}/*.jsonl.zst, "
+                f"not {self.files}"
+            )
 
 
 @dataclass
@@ -149,6 +199,47 @@ class CopyData(SyntheticData):
             )
 
 
+@dataclass
+class AlgorithmicData(DataConfig):
+    """Examples of an algorithmic task, made while training: docs/algorithms.md."""
+
+    source: Annotated[str, OneOf((ALGORITHMIC,))] = ALGORITHMIC  # of the examples
+    tokenizer: Annotated[str, OneOf(("symbols",))] = "symbols"  # a token is a symbol
+    task: Annotated[str, OneOf(tuple(EXAMPLE_TOKENS))] = "copy"  # what is to be computed
+    length: AtLeastTwo = 20  # of the longest example trained on; all lengths are as frequent
+    # addition: before each digit a symbol of its place (Zhou et al. 2024)
+    index_hints: bool = False
+
+    def origin(self) -> str:
+        return f"{self.source} {self.task}"
+
+    def title(self) -> str:
+        """Return the task, with its format if that is not the plain one."""
+        return f"{self.task}+hints" if self.index_hints else self.task
+
+    def tokens_read(self, length: int) -> int:
+        """Return the tokens that a model reads of an example of a length."""
+        hinted = self.index_hints and self.task == "addition"
+        each, besides = HINTED_ADDITION_TOKENS if hinted else EXAMPLE_TOKENS[self.task]
+        return each * length + besides
+
+    def check(self) -> None:
+        """Raise PosextError for settings that do not go together."""
+        if self.recall_share:
+            raise PosextError("data.recall_share must be 0 with data=algorithmic: it has no text")
+        if self.index_hints and self.task != "addition":
+            raise PosextError(
+                f"data.index_hints is for data.task=addition, whose paper has them, not {self.task}"
+            )
+
+
+def tokens_of_example(task: str, length: int, index_hints: bool) -> int:
+    """Return the train_length of an algorithmic task; 2 for settings that are refused later."""
+    data = AlgorithmicData(task=task, length=length, index_hints=index_hints)
+    return data.tokens_read(length) if task in EXAMPLE_TOKENS else 2
+
+
+OmegaConf.register_new_resolver("tokens_of_example", tokens_of_example, replace=True)
 # by `data.source`
 CORPORA = {
     "python": PythonData,
@@ -156,4 +247,5 @@ CORPORA = {
     "hub": HubData,
     "markov": MarkovData,
     "copy": CopyData,
+    ALGORITHMIC: AlgorithmicData,
 }

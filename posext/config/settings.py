@@ -5,17 +5,19 @@ Hydra composes them from `configs/`; the schema leaves only the settings of a sc
 
 import re
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Len, Lt
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 from pydantic import BeforeValidator
 
 from posext.config.continuation import InitConfig
-from posext.config.corpora import CORPORA, DataConfig
+from posext.config.corpora import CORPORA, AlgorithmicData, DataConfig
 from posext.config.model import TRANSFORMER, ModelConfig
 from posext.config.names import (
+    ACCURACY,
     ATTENTION,
     MODIFIERS,
     NAMED_IN_TITLES,
@@ -28,6 +30,7 @@ from posext.utils.ranges import (
     AtLeastTwo,
     Count,
     Natural,
+    NonNegative,
     OneOf,
     Positive,
     PositiveShare,
@@ -36,7 +39,8 @@ from posext.utils.ranges import (
 )
 
 Precision = Annotated[str, OneOf(("auto", "fp32", "bf16"))]
-Protocol = Annotated[str, OneOf((*PROTOCOLS, *WITHOUT_CURVES))]
+Protocol = Annotated[str, OneOf((*PROTOCOLS, *WITHOUT_CURVES, ACCURACY))]
+Tag = Annotated[str, Len(1, 64)]  # as wandb takes them
 
 
 @dataclass
@@ -45,7 +49,8 @@ class StageConfig:
 
     multiple: Count = 1  # of train_length
     share: PositiveShare = 1.0  # of the steps
-    # of its length: the last keys that a query attends to; after training, it attends to all
+    # of its length: the last keys that a query attends to; after training, it attends to all.
+    # An automatic factor follows windows longer than original_length
     window: PositiveShare = 1.0
 
 
@@ -78,6 +83,13 @@ class EvaluationConfig:
     bos: Annotated[str, OneOf(("auto", "none", "window"))] = "auto"
     # protocol far_copy: tokens before a target that must recur with it
     ngram: Annotated[int, Ge(3)] = 3
+    # protocol key_tokens: the folder of a run, or a checkpoint of transformers, that chooses the
+    # keys; null: the run itself, as trained
+    key_judge: str | None = None
+    # protocol key_tokens: a key gains more nats from the long context
+    key_alpha: NonNegative = 2.0
+    key_beta: float = -2.0  # protocol key_tokens: a key has a higher log-likelihood there
+    key_short: Count | None = None  # protocol key_tokens: short context; null: training length
     # measure a run as trained once more, each query in a window of the training length
     own_window: bool = False
     # protocol perturbed: targets in a window at most; a distance is as sharp as that
@@ -85,6 +97,9 @@ class EvaluationConfig:
     # protocol perturbed: a rise below this share of the loss counts as none
     effective_rise: Annotated[float, Gt(0), Lt(1)] = 0.01
     attention_documents: Count = 8  # protocol attention: the most documents that it reads
+    # protocol accuracy: lengths of examples; null: 0.5, 1, 1.5, 2, 4 and 8 times data.length
+    example_lengths: list[int] | None = None
+    examples: Count = 256  # protocol accuracy: at each length
 
     def block_size(self, longest: int) -> int:
         """Return the targets in a block, given the longest context length."""
@@ -93,11 +108,15 @@ class EvaluationConfig:
 
 @dataclass
 class TrackingConfig:
-    """Tracking on wandb; the files in the run's folder are always written."""
+    """Mirrors of the files in the run's folder, which are always written."""
 
     # disabled: none, not even a folder
     wandb: Annotated[str, OneOf(("offline", "online", "disabled"))] = "offline"
     project: str = "posext"  # on wandb
+    weights: bool = False  # the trained weights too, as an artifact on wandb
+    tensorboard: bool = False  # events in tensorboard/ in the run's folder: posext[tensorboard]
+    # steps, counted from 1, that torch's profiler traces into trace/ in the run's folder
+    traced_steps: list[Count] = field(default_factory=list)
 
 
 @dataclass
@@ -137,11 +156,14 @@ class TrainConfig:
     context_lengths: list[int] | None = None
     # posext.eval.protocols
     protocols: list[Protocol] = field(default_factory=lambda: ["fixed_target"])
+    # train on the first batches alone, over and over; null: on all
+    overfit_batches: Count | None = None
     validate_every: Count = 200  # steps
     checkpoint_every: Count = 200  # steps
     keep_every: Count | None = None  # steps; keep weights and optimizer of these steps and the last
     name: str | None = None  # of the run's folder; null: made from the config
     study: str = "default"  # groups runs in tables and on wandb
+    tags: list[Tag] = field(default_factory=list)  # on wandb
     results: str = "results/runs"  # parent folder of the runs
     # modules outside posext whose schemes may run
     own_modules: list[str] = field(default_factory=list)
@@ -181,6 +203,11 @@ class TrainConfig:
         check_lengths(self.context_lengths)
         if self.is_trained_here:
             self.check_trainable()
+        if self.tracking.tensorboard and find_spec("tensorboard") is None:
+            raise PosextError(
+                "tracking.tensorboard=true needs tensorboard: pip install 'posext[tensorboard]' "
+                "has it"
+            )
 
     def check_measurement(self) -> None:
         """Check the ranges that concern a checkpoint, whose training settings are unknown."""
@@ -189,7 +216,10 @@ class TrainConfig:
             check_ranges(getattr(self, section), f"{section}.")
 
     def check_protocols(self) -> None:
-        """Raise PosextError for no protocol, and for a look at attention that there is not."""
+        """Raise PosextError for no protocol, one for other data, or a look at no attention."""
+        if isinstance(self.data, AlgorithmicData):
+            self.check_algorithmic(self.data)
+            return
         if ATTENTION in self.protocols and self.model.kind != TRANSFORMER:
             raise PosextError(
                 f"protocols={ATTENTION} needs attention, and model.kind={self.model.kind} has none"
@@ -197,6 +227,31 @@ class TrainConfig:
         if not self.protocols:
             valid = ", ".join((*PROTOCOLS, *WITHOUT_CURVES))
             raise PosextError(f"protocols must name at least one of {valid}, not {self.protocols}")
+        if ACCURACY in self.protocols:
+            raise PosextError(
+                f"protocols=[{ACCURACY}] goes with data=algorithmic, not data={self.data.source}"
+            )
+
+    def check_algorithmic(self, data: AlgorithmicData) -> None:
+        """Raise PosextError for settings of texts beside an algorithmic task."""
+        if self.protocols != [ACCURACY]:
+            raise PosextError(
+                f"data=algorithmic is measured by protocols=[{ACCURACY}] alone, "
+                f"not {self.protocols}: its examples are no text"
+            )
+        if self.context_lengths is not None:
+            raise PosextError(
+                "context_lengths are of texts; with data=algorithmic set "
+                "evaluation.example_lengths, in items of an example"
+            )
+        if (tokens := data.tokens_read(data.length)) != self.train_length:
+            raise PosextError(
+                f"train_length must be {tokens}, the tokens of an example of data.task={data.task} "
+                f"with data.length={data.length}, not {self.train_length}; leave it out"
+            )
+        if len({stage.multiple for stage in self.length.stages}) > 1:
+            raise PosextError("data=algorithmic has sequences of one length; use length=fixed")
+        check_lengths(self.evaluation.example_lengths, "evaluation.example_lengths")
 
     def check_stages(self) -> None:
         """Raise PosextError for an invalid length schedule."""
@@ -265,12 +320,10 @@ class EvaluateConfig:
     own_modules: list[str] = field(default_factory=list)
 
 
-def check_lengths(lengths: list[int] | None) -> None:
-    """Raise PosextError for context lengths that are not increasing numbers from 2 on."""
+def check_lengths(lengths: list[int] | None, key: str = "context_lengths") -> None:
+    """Raise PosextError for lengths that are not increasing numbers from 2 on."""
     if lengths is not None and (not lengths or min(lengths) < 2 or lengths != sorted(set(lengths))):
-        raise PosextError(
-            f"context_lengths must be increasing numbers of at least 2, not {lengths}"
-        )
+        raise PosextError(f"{key} must be increasing numbers of at least 2, not {lengths}")
 
 
 store = ConfigStore.instance()

@@ -77,7 +77,7 @@ def fingerprint(config: DataConfig) -> str:
     settings = (config.source, column, config.validation_share, document_start)
     digest = hashlib.sha256(" ".join(map(str, settings)).encode())
     if isinstance(config, HubData):
-        digest.update(f"{config.path} {config.subset}".encode())
+        digest.update(config.identity().encode())
     elif isinstance(config, SyntheticData):
         for tokens in synthetic.symbol_sequences(config):
             digest.update(tokens.tobytes())
@@ -244,9 +244,9 @@ def from_hub(config: HubData) -> Iterator[Document]:
         raise PosextError(
             f"data.path={config.path} is no id on the hub, OWNER/NAME; data=text reads local files"
         )
-    for split in ("train", "validation"):
+    for split in config.splits():
         try:
-            rows: Any = load_dataset(str(config.path), config.subset, split=split)
+            rows: Any = load_dataset(**config.request(split))
         except Exception as error:
             raise PosextError(
                 f"the data set {config.path} could not be loaded from the hub "
@@ -255,7 +255,11 @@ def from_hub(config: HubData) -> Iterator[Document]:
             ) from error
         texts = texts_of(rows, config.column, str(config.path))
         for index, text in enumerate(joined(texts, config.document_start)):
-            yield Document(f"{split}#{index}", text, split == "validation")
+            name = f"{split}#{index}"
+            if config.validation_split is None:
+                yield Document(name, text, held_out(name, config.validation_share))
+            else:
+                yield Document(name, text, split == config.validation_split)
 
 
 def joined(rows: Iterator[str], start: str | None) -> Iterator[str]:

@@ -1,8 +1,10 @@
 """Tokenizers: a BPE trained on the corpus, bytes, letters, or any that `tokenizers` loads."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -72,6 +74,12 @@ def loaded(kind: str) -> Tokenizer:
         return tokenizer
     except Exception as error:  # the library raises bare Exception
         raise PosextError(f"{refusal}: {(str(error).splitlines() or [''])[0]}") from error
+
+
+def reading_rules(tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return what of a tokenizer makes tokens of a text, without special tokens around it."""
+    rules = json.loads(tokenizer.to_str())
+    return {name: rule for name, rule in rules.items() if name != "post_processor"}
 
 
 def trained_bpe(vocab_size: int, texts: Iterator[str]) -> Tokenizer:

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,10 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
-from posext.config import WITHOUT_CURVES, EvaluationConfig, TrainConfig
+from posext.config import WITHOUT_CURVES, AlgorithmicData, EvaluationConfig, TrainConfig
 from posext.data import dataset
 from posext.eval import protocols
+from posext.eval.accuracy import example_lengths
 from posext.eval.cache import EvalCache, MeasuredWindows, ScoredWindows
 from posext.eval.scoring import TargetWindow, score_windows
 from posext.eval.targets import spare_tokens
@@ -51,12 +52,24 @@ class EvalPlan:
     tokens: dataset.Data
 
 
+class MeasuredCurve(NamedTuple):
+    """Sums per document, in CURVE_SUM_COLUMNS, and the cost of each length, in COST_COLUMNS.
+
+    `parts` has the sums of the finer groups of `per_position`.
+    """
+
+    sums: pd.DataFrame
+    costs: pd.DataFrame
+    parts: pd.DataFrame
+
+
 def make_plan(
     tokens: dataset.Data,
     lengths: list[int],
     names: list[str],
     train_length: int,
     config: EvaluationConfig,
+    judge: protocols.Judge | None = None,
 ) -> EvalPlan:
     """Choose the windows of every protocol in the held-out documents.
 
@@ -68,6 +81,7 @@ def make_plan(
         names: Protocols; those that make no curve are ignored.
         train_length: Longest length trained, in tokens.
         config: Evaluation settings.
+        judge: Chooses the keys of `key_tokens`, which are not to be had without.
 
     Raises:
         PosextError: The corpus has no such windows.
@@ -75,7 +89,7 @@ def make_plan(
     size = config.block_size(lengths[-1])
     spare = spare_tokens(lengths, size, config.scored_share)
     tokens = in_pieces(tokens, lengths[-1] + spare, room=config.blocks * size)
-    settings = protocol_settings(config, lengths, train_length)
+    settings = protocol_settings(config, lengths, train_length, judge)
     protocol_plans = {
         name: protocols.PROTOCOLS[name](tokens.validation, lengths, settings)
         for name in names
@@ -85,7 +99,10 @@ def make_plan(
 
 
 def protocol_settings(
-    config: EvaluationConfig, lengths: list[int], train_length: int
+    config: EvaluationConfig,
+    lengths: list[int],
+    train_length: int,
+    judge: protocols.Judge | None = None,
 ) -> protocols.ProtocolSettings:
     """Return the settings of protocols at some context lengths, for a longest trained length."""
     return protocols.ProtocolSettings(
@@ -98,6 +115,10 @@ def protocol_settings(
         config.ngram,
         config.scored_share,
         config.perturbed_piece,
+        config.key_alpha,
+        config.key_beta,
+        config.key_short,
+        judge,
     )
 
 
@@ -118,19 +139,28 @@ def in_pieces(tokens: dataset.Data, longest: int, room: int) -> dataset.Data:
     return replace(tokens, cut=(longest, room))
 
 
-def plan_of(run: Run, tokens: dataset.Data) -> EvalPlan:
-    """Evaluation plan of a run, from its config."""
+def plan_of(run: Run, tokens: dataset.Data, judge: protocols.Judge | None = None) -> EvalPlan:
+    """Evaluation plan of a run, from its config; `judge` is as in `make_plan`."""
     config = run.config
     return make_plan(
-        tokens, context_lengths(run), config.protocols, run.trained_length, config.evaluation
+        tokens,
+        context_lengths(run),
+        config.protocols,
+        run.trained_length,
+        config.evaluation,
+        judge,
     )
 
 
 def context_lengths(run: Run) -> list[int]:
     """Context lengths of a run, from its config or by default.
 
-    The default is half the original length, doubled until 16 times the longest length trained.
+    The default is half the original length, doubled until 16 times the longest length trained. For
+    an algorithmic task they are the tokens of its examples.
     """
+    data = run.config.data
+    if isinstance(data, AlgorithmicData):
+        return [data.tokens_read(n) for n in example_lengths(data, run.config.evaluation)]
     if run.config.context_lengths:
         return run.config.context_lengths
     lengths = [max(2, run.original_length // 2)]
@@ -145,7 +175,7 @@ def measure_curve(
     config: TrainConfig,
     accelerator: Accelerator,
     cache: EvalCache,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> MeasuredCurve:
     """Measure a model under every protocol of a plan, at every context length.
 
     Lengths at which the scheme is undefined are left out. A length is not measured again if the
@@ -157,15 +187,13 @@ def measure_curve(
         config: Config of the model's scheme and modifiers, and of the evaluation.
         accelerator: Processes and device.
         cache: Windows already scored; newly scored windows are added.
-
-    Returns:
-        Sums per document, in CURVE_SUM_COLUMNS, and the cost of each length, in COST_COLUMNS.
     """
     modifiers = config.modifiers()
     settings = {"pe": config.pe, **modifiers}
     scheme: PositionalEncoding | None = getattr(model, "pe", None)
     longest = None if scheme is None else scheme.max_length
     sums = [pd.DataFrame(columns=CURVE_SUM_COLUMNS)]
+    parts = pd.DataFrame(columns=protocols.SUM_COLUMNS)
     costs = []
     passes = [
         (name, length)
@@ -188,7 +216,9 @@ def measure_curve(
             file = cache.file(settings, name, length, windows)
             scored = cache.read(file)
             if scored is None:
-                scored = measure_windows(model, plan, windows, config.evaluation, accelerator)
+                scored = measure_windows(
+                    model, plan.tokens.validation, windows, config.evaluation, accelerator
+                )
                 cache.write(file, scored)
             cache.remember(MeasuredWindows(scheme, modifiers, name, length, scored))
         multiplier = np.nan
@@ -196,18 +226,17 @@ def measure_curve(
             multiplier = model.logit_multiplier(longest_read(length, windows))
         rate = sum(window.length for window in windows) / scored.seconds
         costs.append((name, length, multiplier, scored.seconds, rate, scored.peak_bytes))
+        documents = plan.tokens.validation
         sums_of_length = protocols.sums_by_document(
-            plan.tokens.validation,
-            protocol_plan,
-            length,
-            windows,
-            scored.nll,
-            plan.tokens.bytes_per_token,
+            documents, protocol_plan, length, windows, scored.nll, plan.tokens.bytes_per_token
         )
         sums.append(sums_of_length.assign(protocol=name))
+        if protocol_plan.parts is not None:
+            finer = protocol_plan._replace(groups=protocol_plan.parts)
+            parts = protocols.sums_by_document(documents, finer, length, windows, scored.nll)
     filled = [frame for frame in sums if len(frame)] or sums[:1]
     all_sums = pd.concat(filled, ignore_index=True).loc[:, CURVE_SUM_COLUMNS]
-    return all_sums, pd.DataFrame(costs, columns=COST_COLUMNS)
+    return MeasuredCurve(all_sums, pd.DataFrame(costs, columns=COST_COLUMNS), parts)
 
 
 def longest_read(length: int, windows: Sequence[TargetWindow]) -> int:
@@ -217,12 +246,12 @@ def longest_read(length: int, windows: Sequence[TargetWindow]) -> int:
 
 def measure_windows(
     model: Any,
-    plan: EvalPlan,
-    windows: list[TargetWindow],
+    documents: protocols.Documents,
+    windows: Sequence[TargetWindow],
     config: EvaluationConfig,
     accelerator: Accelerator,
 ) -> ScoredWindows:
-    """Score windows that are shared out over the processes.
+    """Score windows of documents that are shared out over the processes.
 
     Returns:
         On every process: the NLL of the scored labels of all windows, and the longest wall time and
@@ -230,11 +259,10 @@ def measure_windows(
     """
     own_indices = shard(range(len(windows)), accelerator.process_index, accelerator.num_processes)
     budget = tokens_per_batch(config, accelerator.device)
-    document = plan.tokens.validation.document
     begin = time.perf_counter()
     with PeakMemory(accelerator.device) as peak, torch.inference_mode(), accelerator.autocast():
         own_nll = score_windows(
-            model, document, [windows[i] for i in own_indices], budget, accelerator.device
+            model, documents.document, [windows[i] for i in own_indices], budget, accelerator.device
         )
     seconds = time.perf_counter() - begin
     gathered = gather_object([(own_indices, own_nll, seconds, peak.bytes)])

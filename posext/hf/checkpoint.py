@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from posext.config import EvaluateConfig, TrainConfig
 from posext.data import dataset
-from posext.data.tokenizer import loaded
+from posext.data.tokenizer import loaded, reading_rules
 from posext.hf import load
 from posext.hf.attention import check_attention
 from posext.hf.checkpoint_config import (
@@ -66,7 +66,7 @@ class Checkpoint(Run):
         return str(self.config.model.path)
 
     def has_tokenizer(self, tokenizer: Tokenizer) -> bool:
-        return loaded(self.tokenizer_setting).to_str() == tokenizer.to_str()
+        return reading_rules(loaded(self.tokenizer_setting)) == reading_rules(tokenizer)
 
     @cached_property
     def own_scheme(self) -> CheckpointPositions:

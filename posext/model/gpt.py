@@ -240,7 +240,7 @@ class GPT(nn.Module):
 
         With `last`, the final layer computes no other positions beyond their keys and values.
         """
-        positions_T = self.pe.positions(tokens_BT.shape[1], tokens_BT.device)
+        positions_T = self.pe.token_positions(tokens_BT)
         x_BTC = self.pe.embed(self.embedding(tokens_BT), positions_T)
         tables = {
             scheme: prepare(scheme.tables(positions_T)) for scheme in dict.fromkeys(self.schemes)

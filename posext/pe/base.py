@@ -7,6 +7,7 @@ shapes alone, so no module outside this folder depends on the name of a scheme.
 Shape suffixes: B batch, T positions, C model width, K keys, L distances.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -20,9 +21,10 @@ from posext.pe.tables import (
     KeyBias,
     PairBias,
     Rotation,
+    check_whole,
+    distances,
     last_keys,
 )
-from posext.utils.errors import PosextError
 from posext.utils.ranges import AtLeastTwo, Count, checked
 
 __all__ = [
@@ -160,6 +162,19 @@ class PositionalEncoding(nn.Module):
             return position_ids.positions(length, self.rng_key).to(device)
         return torch.arange(length, device=device)
 
+    def read_vocabulary(self, texts: Iterable[str]) -> None:
+        """Read the text of every token, in order; of use where positions depend on the tokens.
+
+        A network is told before its first context.
+        """
+
+    def token_positions(self, tokens_BT: Tensor) -> Tensor:
+        """Return the positions of the tokens of contexts: (T,), or (B, T) where they differ.
+
+        `embed` and `tables` take what this returns.
+        """
+        return self.positions(tokens_BT.shape[1], tokens_BT.device)
+
     def effective_length(self, length: int) -> int:
         """Return the largest position + 1 that training at `length` tokens may meet.
 
@@ -278,22 +293,3 @@ class PositionIds(Modifier):
     def effective_length(self, length: int) -> int:
         """Return the largest position + 1 that training at `length` tokens may meet."""
         return length
-
-
-def distances(positions_K: Tensor) -> Tensor:
-    """Return all distances that occur between positions, 0 first: int64 (L,).
-
-    Raises:
-        PosextError: The positions are no whole numbers.
-    """
-    check_whole(positions_K, "a bias by distance")
-    return torch.arange(int(positions_K[-1] - positions_K[0]) + 1, device=positions_K.device)
-
-
-def check_whole(positions_T: Tensor, user: str) -> None:
-    """Raise PosextError if positions are no whole numbers, which `user` needs."""
-    if positions_T.is_floating_point():
-        raise PosextError(
-            f"{user} needs whole positions, not those of position_ids=random_floats; "
-            "position_ids=randomized draws whole ones"
-        )

@@ -29,7 +29,7 @@ class Layers(PositionalEncoding):
 
     Raises:
         PosextError: The pattern is empty or has more entries than the network has layers, or an
-            entry is an absolute scheme, which acts on embeddings and so on all layers.
+            entry acts on embeddings and so on all layers.
     """
 
     stages = frozenset({"trained"})
@@ -41,7 +41,7 @@ class Layers(PositionalEncoding):
         self.titles: list[str] = []
         for entry in layers:
             kind, repeat = entry_of(entry, shape)
-            if kind.family == "absolute":
+            if type(kind).embed is not PositionalEncoding.embed:
                 raise PosextError(
                     f"{entry['pe']} is added to the embeddings and cannot stand for one layer of "
                     f"{layers}"

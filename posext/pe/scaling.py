@@ -15,7 +15,7 @@ class ScaledRoPE(RoPE):
             s(L) = max(L, trained_length) / original_length at context length L. That is 1 up to
             the original length until training goes further, so the scheme is RoPE bit for bit
             there. It is relative to the original length, so that stages of training do not
-            compound.
+            compound. Where a stage of training has a window w, s = max(1, w / original_length).
     """
 
     rope_at_factor_one = True
@@ -32,6 +32,8 @@ class ScaledRoPE(RoPE):
 
 def factor_at(scheme: PositionalEncoding, factor: float | str, length: int) -> float:
     """Return a factor in a context of `length` tokens; "auto" is explained in `ScaledRoPE`."""
-    if factor == "auto":
-        return max(length, scheme.trained_length) / scheme.shape.original_length
-    return float(factor)
+    if factor != "auto":
+        return float(factor)
+    if scheme.stage_window is not None:
+        return max(1.0, scheme.stage_window / scheme.shape.original_length)
+    return max(length, scheme.trained_length) / scheme.shape.original_length

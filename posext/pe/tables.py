@@ -7,7 +7,10 @@ pairs (at most D / 2), W gates of a head (1 or D).
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
+
+from posext.utils.errors import PosextError
 
 
 class Rotation(NamedTuple):
@@ -160,3 +163,22 @@ class AttentionTables(NamedTuple):
     score_rows: Callable[[Tensor, Tensor], Callable[[int, int], Tensor]] | None = None
     attention_fn: Callable[[Tensor, Tensor, Tensor | None, Tensor], Tensor] | None = None
     observe: Callable[[AttentionRows], None] | None = None
+
+
+def distances(positions_K: Tensor) -> Tensor:
+    """Return all distances that occur between positions, 0 first: int64 (L,).
+
+    Raises:
+        PosextError: The positions are no whole numbers.
+    """
+    check_whole(positions_K, "a bias by distance")
+    return torch.arange(int(positions_K[-1] - positions_K[0]) + 1, device=positions_K.device)
+
+
+def check_whole(positions_T: Tensor, user: str) -> None:
+    """Raise PosextError if positions are no whole numbers, which `user` needs."""
+    if positions_T.is_floating_point():
+        raise PosextError(
+            f"{user} needs whole positions, not those of position_ids=random_floats; "
+            "position_ids=randomized draws whole ones"
+        )

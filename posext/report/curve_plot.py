@@ -13,8 +13,10 @@ from posext.analysis.same_targets import refuse_mixed_targets
 from posext.config import HEADLINE
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.protocols import COMPARABLE
-from posext.report.lines import has_fixed_factor, mean_and_band, style_key
+from posext.report.lines import has_fixed_factor, has_repeated_runs, mean_and_band, style_key
 from posext.report.pyplot import annotate_trained_length, plt
+
+MOST_TICKS = 24  # of the axis, and of points with a marker
 
 
 def draw_curves(
@@ -23,6 +25,7 @@ def draw_curves(
     title: str = "",
     known: pd.DataFrame | None = None,
     protocol: str = HEADLINE,
+    smooth: int | None = None,
 ) -> None:
     """Write the chart of a protocol's curves, one color a scheme.
 
@@ -36,6 +39,7 @@ def draw_curves(
         title: the heading of the chart.
         known: rows among which crop baselines are looked up; None for `curves`.
         protocol: the protocol whose curves are drawn.
+        smooth: the width in tokens of the moving average that the curves are, for the axis.
 
     Raises:
         PosextError: the curves are on different targets.
@@ -47,9 +51,11 @@ def draw_curves(
     for length in sorted({*curves.original_length, *curves.trained_length}):
         axes.axvline(length, color="0.6", linewidth=0.8, zorder=0)
         annotate_trained_length(axes, length, x=length, offset=(3, -10), fontsize=8)
-    set_log_axes(axes, sorted(curves.context_length.unique()))
+    set_log_axes(axes, length_ticks(sorted(curves.context_length.unique())))
     same_targets = "; the same target tokens at every length"
     suffix = same_targets if protocol in COMPARABLE else f" under {protocol}"
+    if smooth is not None:
+        suffix += f"; moving average over {smooth} tokens"
     axes.set_xlabel(f"context length (tokens){suffix}")
     axes.set_ylabel("perplexity")
     axes.grid(axis="y", which="major", color="0.92", linewidth=0.8)
@@ -61,27 +67,38 @@ def draw_curves(
 
 
 def plot_lines(axes: Axes, curves: pd.DataFrame, known: pd.DataFrame) -> None:
-    """Plot all curves, each scheme in a color of its own, with its crop baseline."""
+    """Plot all curves, each scheme in a color of its own, with its crop baseline if there is one.
+
+    Runs that only their names tell apart are schemes of their own.
+    """
     colors: dict[tuple, str] = {}
-    line_key = [*SCHEME_OVER_SEEDS, "group"]
+    by_run = has_repeated_runs(curves)
+    line_key = [*SCHEME_OVER_SEEDS, "group", *(["run"] if by_run else [])]
     for _, line in dedupe_floor(curves).groupby(line_key, sort=False, dropna=False):
         first = line.iloc[0]
         if first.extend == FLOOR:
             plot_curve(axes, line, "black", "--")
             continue
-        color = colors.setdefault((*style_key(first), first.group), f"C{len(colors) % 10}")
-        plot_curve(axes, line, color, "--" if has_fixed_factor(first) else "-")
-        plot_crop_baseline(axes, line, known, color)
+        name = f" · {first.run}" if by_run else ""
+        color = colors.setdefault((*style_key(first), first.group, name), f"C{len(colors) % 10}")
+        plot_curve(axes, line, color, "--" if has_fixed_factor(first) else "-", name)
+        if first.protocol in COMPARABLE:
+            plot_crop_baseline(axes, line, known, color)
 
 
-def plot_curve(axes: Axes, line: pd.DataFrame, color: str, style: str) -> None:
-    """Plot the mean log-perplexity of a line's seeds, with its band."""
+def length_ticks(lengths: list[int]) -> list[int]:
+    """The lengths to label: all, or the powers of two among many."""
+    return lengths if len(lengths) <= MOST_TICKS else [n for n in lengths if n.bit_count() == 1]
+
+
+def plot_curve(axes: Axes, line: pd.DataFrame, color: str, style: str, name: str = "") -> None:
+    """Plot the mean log-perplexity of a line's seeds, with its band; `name` ends its label."""
     seeds = line.seed.nunique()
     values = mean_and_band(
         line.groupby("context_length"), "nll", ("nll_low", "nll_high"), seeds == 1
     )
     lengths = values.index.to_numpy()
-    label = curve_label(line.iloc[0])
+    label = curve_label(line.iloc[0]) + name
     if seeds > 1:
         label += f" ({seeds} seeds)"
     axes.plot(
@@ -89,7 +106,7 @@ def plot_curve(axes: Axes, line: pd.DataFrame, color: str, style: str) -> None:
         np.exp(values["mean"].to_numpy(float)),
         style,
         color=color,
-        marker="o",
+        marker="o" if len(lengths) <= MOST_TICKS else "",
         markersize=3,
         label=label,
     )

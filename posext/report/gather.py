@@ -12,11 +12,14 @@ from posext.analysis import (
     comparison,
     curves,
     document_sums,
+    effective_context,
+    in_context,
+    key_choice,
     retrieval,
     same_targets,
 )
 from posext.analysis.baselines import curves_of_parent
-from posext.config import EvaluationConfig
+from posext.config import KEY_TOKENS, EvaluationConfig
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.protocols import COMPARABLE
 from posext.runs.run import Run, load_run
@@ -32,6 +35,19 @@ class Source:
     run: Run | None
     retrieval: pd.DataFrame
     attention: pd.DataFrame
+
+    @property
+    def key_choices(self) -> list[key_choice.KeyChoice]:
+        """How the keys of its runs were chosen; empty for a curves file alone."""
+        counts = key_choice.read_key_counts(self.path / key_choice.FILE)
+        return key_choice.key_choices(counts.loc[counts.run.isin(self.rows.run)])
+
+    @property
+    def in_context_scores(self) -> list[in_context.InContextScore]:
+        """The in-context-learning scores of its curves; empty for a curves file alone."""
+        if not (self.path / document_sums.SUMS).is_file():
+            return []
+        return in_context.in_context_scores(self.path, self.rows)
 
     @property
     def bootstrap(self) -> comparison.Bootstrap:
@@ -57,16 +73,19 @@ class PairedCurve:
     derived: dict[str, Any]  # numbers derived from the differences
 
 
-def read_sources(paths: Sequence[Path]) -> list[Source]:
+def read_sources(paths: Sequence[Path], required: bool = True) -> list[Source]:
     """Read all that some run folders or curves files hold.
 
-    Leaves out a path without curves, with a warning. Raises PosextError if it is the only one.
+    Leaves out a path without curves, with a warning. Raises PosextError if none is left, unless
+    curves are not `required`.
     """
     sources = []
     for path in paths:
-        rows = curve_rows(path, alone=len(paths) == 1)
+        rows = curve_rows(path, alone=required and len(paths) == 1)
         if len(rows):
             sources.append(open_source(path, rows))
+    if required and not sources:
+        raise PosextError("none of these holds curves")
     return sources
 
 
@@ -112,11 +131,23 @@ def select_same_targets(sources: Sequence[Source]) -> tuple[list[Source], list[s
         all_rows = sources[0].rows
         latest = same_targets.latest(all_rows)
         left_out = same_targets.left_out(all_rows, latest)
-        sentences = [f"{left_out[0].upper()}{left_out[1:]}."] if left_out else []
+        sentences = [f"{capitalized(left_out)}."] if left_out else []
         return [replace(sources[0], rows=latest), *parents(sources[0].run, latest)], sentences
-    same_targets.refuse_mixed_targets(rows)
-    refuse_mixed_corpora(sources, rows)
-    return list(sources), []
+    kept, reason = same_targets.without_mixed_keys(rows)
+    same_targets.refuse_mixed_targets(kept)
+    refuse_mixed_corpora(sources, kept)
+    if not reason:
+        return list(sources), []
+    others = [
+        replace(source, rows=source.rows.loc[source.rows.protocol != KEY_TOKENS])
+        for source in sources
+    ]
+    return [source for source in others if len(source.rows)], [f"{capitalized(reason)}."]
+
+
+def capitalized(sentence: str) -> str:
+    """A sentence with a capital."""
+    return sentence[0].upper() + sentence[1:]
 
 
 def parents(run: Run | None, rows: pd.DataFrame) -> list[Source]:
@@ -159,6 +190,8 @@ def paired_curves(source: Source, protocol: str, group: str) -> tuple[list[Paire
             continue
         try:
             derived = comparison.derived(curve, source.bootstrap)
+            effective = effective_context.effective_size(curve, source.bootstrap)
+            derived["effective"] = effective_context.size_text(effective)
             paired.append(PairedCurve(curve.row, comparison.to_crop(curve), derived))
         except PosextError as error:
             sentences.append(f"{curves.curve_label(curve.row)} has no paired difference: {error}.")

@@ -14,8 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from omegaconf import OmegaConf
 
-from posext.config import HEADLINE, PERTURBED
+from posext.analysis import in_context, key_choice
+from posext.config import HEADLINE, KEY_TOKENS, PER_POSITION, PERTURBED
 from posext.report import (
+    accuracy,
     attention,
     attention_metrics,
     cost,
@@ -32,7 +34,6 @@ from posext.report.gather import Source
 from posext.report.lines import Styles
 from posext.runs.command_log import recorded_commands
 from posext.utils.atomic import write_text
-from posext.utils.errors import PosextError
 
 FOLDER = Path(__file__).parent
 
@@ -48,9 +49,13 @@ def write_page(paths: Sequence[Path], out: Path) -> Path:
         `out`.
 
     Raises:
-        PosextError: no path holds curves, or several runs are on different targets.
+        PosextError: no path holds curves or accuracies, or several runs are on different targets.
     """
-    content = page_content(gather.read_sources(paths))
+    accuracies = accuracy.read_accuracies(paths)
+    sources = gather.read_sources(paths, required=not len(accuracies))
+    content = page_content(sources) if sources else task_content(paths, accuracies)
+    if len(accuracies):
+        content["sections"].append(accuracy.section(accuracies))
     charts = [chart for section in content["sections"] for chart in section["charts"]]
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
@@ -73,25 +78,15 @@ def write_page(paths: Sequence[Path], out: Path) -> Path:
 
 def page_content(sources: Sequence[Source]) -> dict[str, Any]:
     """Everything that the template shows, as plain data."""
-    if not sources:
-        raise PosextError("none of these holds curves")
-    runs = pd.concat([source.rows.run for source in sources]).drop_duplicates().tolist()
+    runs = pd.concat([source.rows.run for source in sources])
     sources, notes = gather.select_same_targets(sources)
     rows = pd.concat([source.rows for source in sources], ignore_index=True)
     styles = Styles(rows)
     headline = rows.loc[rows.protocol == HEADLINE]
-    content: dict[str, Any] = {
-        "title": runs[0] if len(runs) == 1 else f"{len(runs)} runs compared",
-        "about": subtitle(rows),
+    content = empty_content(runs, rows)
+    content |= {
         "notes": notes,
         "runs": [run_content(source) for source in sources if source.run],
-        "answers": [],
-        "lede": "",
-        "facts": [],
-        "table": [],
-        "lengths": [],
-        "seeds": [],
-        "sections": [],
     }
     if len(headline):
         content |= headline_content(sources, styles, rows, headline, notes)
@@ -108,6 +103,31 @@ def page_content(sources: Sequence[Source]) -> dict[str, Any]:
     return content
 
 
+def empty_content(runs: pd.Series, rows: pd.DataFrame) -> dict[str, Any]:
+    """A page without any section about some runs, with what their rows say of them."""
+    names = runs.unique().tolist()
+    return {
+        "title": names[0] if len(names) == 1 else f"{len(names)} runs compared",
+        "about": subtitle(rows),
+        "notes": [],
+        "runs": [],
+        "answers": [],
+        "lede": "",
+        "facts": [],
+        "table": [],
+        "lengths": [],
+        "seeds": [],
+        "sections": [],
+    }
+
+
+def task_content(paths: Sequence[Path], accuracies: pd.DataFrame) -> dict[str, Any]:
+    """A page about runs on algorithmic tasks, which have no curves."""
+    sources = [gather.open_source(path, accuracies) for path in paths]
+    runs = [run_content(source) for source in sources if source.run]
+    return empty_content(accuracies.run, accuracies) | {"runs": runs}
+
+
 def protocol_section(
     sources: Sequence[Source], styles: Styles, rows: pd.DataFrame, protocol: str, notes: list[str]
 ) -> dict[str, Any]:
@@ -119,6 +139,12 @@ def protocol_section(
         charts = perturbed.rise_charts(rows, measured, styles)
         return section(protocol, title, about, charts, perturbed.effective_table(measured, styles))
     charts, _ = protocol_charts(sources, styles, rows, protocol, notes)
+    if protocol == KEY_TOKENS:
+        choices = [choice.cells() for source in sources for choice in source.key_choices]
+        return section(protocol, title, about, charts, choices, key_choice.HEADERS)
+    if protocol == PER_POSITION:
+        scores = [score.cells() for source in sources for score in source.in_context_scores]
+        return section("", title, about, charts, scores, in_context.HEADERS)
     return section("", title, about, charts)
 
 
@@ -159,12 +185,23 @@ def section(
     title: str,
     about: str,
     charts: list[dict],
-    table: Sequence[dict] = (),
+    table: Sequence[Any] = (),
+    headers: Sequence[str] = (),
     terms: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
-    """A section of the page: charts under a title, a paragraph `about` them, and their terms."""
-    parts = {"kind": kind, "title": title, "about": about, "charts": charts}
-    return {**parts, "table": table, "terms": terms}
+    """A section of the page: charts under a title, a paragraph `about` them, and their terms.
+
+    The rows of a table under `headers` are its cells; another has a form of its own by `kind`.
+    """
+    return {
+        "kind": kind,
+        "title": title,
+        "about": about,
+        "charts": charts,
+        "table": table,
+        "headers": headers,
+        "terms": terms,
+    }
 
 
 def cost_section(headline: pd.DataFrame, styles: Styles) -> dict[str, Any]:
@@ -186,10 +223,10 @@ def protocol_charts(
     protocol_rows = rows.loc[rows.protocol == protocol]
     headline = rows.loc[rows.protocol == HEADLINE]
     x_title = ""
-    if protocol == "per_position":
+    if protocol == PER_POSITION:
         protocol_rows = buckets_to_lengths(protocol_rows)
         x_title = "largest context in the bucket (tokens)"
-    needs_comparison = protocol not in (HEADLINE, "far_copy") and len(headline)
+    needs_comparison = protocol not in (HEADLINE, "far_copy", KEY_TOKENS) and len(headline)
     faint_lines = styles.lines(headline) if needs_comparison else []
     charts = []
     all_differences = []

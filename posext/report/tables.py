@@ -22,7 +22,7 @@ def perplexity_table(
     """A row a curve and seed.
 
     A row has a name, color, seed, a cell a length, the usable length, the share of resamples with
-    that usable length, and the gain over the crop baseline.
+    that usable length, the effective context size, and the gain over the crop baseline.
     """
     lengths = sorted(headline.context_length.unique())
     paired = {(d.row.run, d.row.extend, d.row.factor): d for d in differences}
@@ -46,6 +46,7 @@ def perplexity_table(
                 "cells": perplexity_cells(curve, pair, lengths),
                 "usable": usable_text(derived["usable"]),
                 "share": share_text(derived.get("share")),
+                "effective": derived.get("effective", ""),
                 "gain": estimate_cell(derived.get("gain")),
             }
         )

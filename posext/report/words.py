@@ -7,7 +7,7 @@ import pandas as pd
 
 from posext.analysis.seed_spread import Seeds
 from posext.analysis.statistics import LEVEL, NO_INTERVAL, TOLERANCE
-from posext.config import PERTURBED
+from posext.config import PER_POSITION, PERTURBED
 from posext.eval.protocols import COMPARABLE, PROTOCOLS
 from posext.eval.variants import OWN_WINDOW
 from posext.report.gather import Source
@@ -16,6 +16,11 @@ PROTOCOL_TEXT = {
     "far_copy": "The targets in two groups: “far” are tokens that last stood after the same few "
     "tokens further back than the training length, so that only a longer context can show them; "
     "“rest” are the others of the same blocks.",
+    "key_tokens": "Of the targets of the far copies, “key” are those that a judge predicts "
+    "better after the longest context than after a short one, by 2 nats unless set; “rest” are "
+    "the others. A run that is its own judge also chooses what its errors favour, so its gain on "
+    "its own keys is too large; mirrored targets, keys with long and short exchanged, say how "
+    "many keys errors alone make.",
     "perturbed": "The same targets after the longest context, with everything farther than k "
     "tokens before a window's first target shuffled, replaced by another document's text, or "
     "dropped: the rise of the loss is what that text was worth. The effective context length is "
@@ -33,12 +38,18 @@ PROTOCOL_TITLES = {
     "sliding": "Sliding window",
     "nonoverlap": "Blocks side by side",
     "far_copy": "Far copies",
+    "key_tokens": "Key tokens",
     "perturbed": "Far text changed",
 }
 COMPARABLE_TEXT = "Its targets are the same at every length, so lengths are comparable."
 NOT_COMPARABLE_TEXT = (
     "Its lengths are not comparable: part of any difference between two of them is the "
     "protocol's, not the model's."
+)
+PER_POSITION_TEXT = (
+    "For a scheme that looks at the context's length this is no length curve. The "
+    "in-context-learning score is the loss late in the context minus the loss early in it, within "
+    "the length trained: below 0, the context helps."
 )
 COST_TEXT = (
     "Wall time and speed of measuring the same targets at each length, and the largest process's "
@@ -141,8 +152,8 @@ def protocol_text(name: str) -> str:
         protocol = PROTOCOLS.get(name)
         docstring = (protocol.__doc__ or "") if protocol else ""
         text = " ".join(docstring.split())
-    if name == "per_position":
-        return f"{text} For a scheme that looks at the context's length this is no length curve."
+    if name == PER_POSITION:
+        return f"{text} {PER_POSITION_TEXT}"
     if name == PERTURBED:
         return text
     comparable = COMPARABLE_TEXT if name in COMPARABLE else NOT_COMPARABLE_TEXT
@@ -213,6 +224,12 @@ def facts(rows: pd.DataFrame, sources: Sequence[Source]) -> list[tuple[str, str]
             )
         )
     terms += [
+        (
+            "Effective context",
+            "The shortest measured context from which on the loss is within 1 % of that of the "
+            "longest, with the interval over resampled documents; none where the loss of a shorter "
+            "one is lower by more.",
+        ),
         (
             "Intervals",
             f"{LEVEL:.0%} intervals over documents. They are wide because documents differ, and "

@@ -15,17 +15,19 @@ from posext.analysis import (
     curves,
     document_sums,
     effective_context,
+    key_choice,
+    positions,
     retrieval,
     same_targets,
 )
 from posext.analysis.baselines import curves_of_parent
-from posext.config import ATTENTION, HEADLINE, PERTURBED
+from posext.config import ATTENTION, HEADLINE, KEY_TOKENS, PERTURBED
 from posext.eval import protocols
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.curve import EvalPlan
 from posext.report import attention_plot, curve_plot, heatmap, perturbed_plot
 from posext.report.lines import COST_NUMBERS
-from posext.runs import tracking
+from posext.runs import tensorboard, tracking
 from posext.runs.run import Run
 from posext.utils.atomic import replacing, write_text
 from posext.utils.commit import commit
@@ -34,7 +36,13 @@ log = logging.getLogger(__name__)
 
 
 def write_curve(
-    run: Run, plan: EvalPlan, factor: str, extend: str, sums: pd.DataFrame, costs: pd.DataFrame
+    run: Run,
+    plan: EvalPlan,
+    factor: str,
+    extend: str,
+    sums: pd.DataFrame,
+    costs: pd.DataFrame,
+    parts: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Write a curve's rows into curves.csv and its sums into documents.parquet.
 
@@ -45,6 +53,7 @@ def write_curve(
         extend: the extension, or "" for the run as trained.
         sums: NLL sums by protocol, length, group and document.
         costs: time and memory by protocol and context length.
+        parts: NLL sums of `per_position` by part of the window; they go into positions.parquet.
 
     Returns:
         The rows, with intervals. Undefined lengths have empty numbers.
@@ -80,6 +89,11 @@ def write_curve(
     table = curves.upsert(curves.read_curves(file), rows)
     with replacing(run.folder / document_sums.SUMS) as temporary:
         curves.upsert(sums_before, labeled_sums).to_parquet(temporary, index=False)
+    if parts is not None and len(parts):
+        by_position = parts.assign(
+            context_length=parts.group.astype(int), nll=parts.nll.astype("float32")
+        )
+        positions.write_positions(run.folder, by_position.assign(extend=extend, factor=factor))
     write_text(file, table.to_csv(index=False))  # last: a curve is never without its sums
     return rows
 
@@ -109,6 +123,27 @@ def write_retrieval(
         for task, task_rows in table.groupby("task", sort=False):
             heatmap.draw_heat_map(task_rows, folder / f"{task}.png", f"{title}: {task}", trained)
     return rows
+
+
+def write_keys(run: Run, plan: EvalPlan, judge: Run) -> None:
+    """Write how the judge of a run chose its keys into keys.csv, and print it."""
+    evaluation = run.config.evaluation
+    counts = plan.protocols[KEY_TOKENS].counts
+    assert counts is not None
+    is_own = judge.folder.resolve() == run.folder.resolve()
+    rows = counts.assign(
+        run=run.name,
+        judge=key_choice.ITSELF if is_own else evaluation.key_judge,
+        alpha=evaluation.key_alpha,
+        beta=evaluation.key_beta,
+        short=evaluation.key_short or run.trained_length,
+        long=plan.lengths[-1],
+    )
+    rows = rows.loc[:, [*key_choice.TEXT_COLUMNS, *key_choice.NUMBERS]]
+    write_text(run.folder / key_choice.FILE, rows.to_csv(index=False))
+    choice = key_choice.key_choice(rows)
+    print(f"\n{key_choice.key_table([choice])}")
+    key_choice.warn_if_poor(choice)
 
 
 def write_attention(run: Run, sums: pd.DataFrame, extend: str, factor: str) -> pd.DataFrame:
@@ -208,6 +243,8 @@ def write_outputs(
         is_training_run = wandb_run is not None and not extension
         open_run = wandb_run if is_training_run else tracking.start(run, extension)
         headline = curve.loc[curve.protocol == HEADLINE]
+        if run.config.tracking.tensorboard:
+            tensorboard.write_curve(run.folder, extension, headline)
         summary = curve_table.summary(headline, latest_curves) if len(headline) else {}
         own_answers = answers.loc[(answers.extend == extend) & (answers.factor == factor)]
         images = {"curve": chart}
@@ -218,7 +255,7 @@ def write_outputs(
         if len(own_looks):
             images[ATTENTION] = run.folder / f"{ATTENTION}.png"
         scalars = [*retrieval.scalars(own_answers), *attention.scalars(own_looks)]
-        tracking.mirror_curve(open_run, curve, scalars, images, page_file, summary)
+        tracking.mirror_curve(open_run, run, curve, scalars, images, page_file, summary)
     print_summary(measured, answers, latest_curves)
     print(f"Perplexity {interval_meaning(measured)}. Chart: {chart}, page: {page_file}")
     curves.warn_if_few(measured)

@@ -3,8 +3,7 @@
 import re
 from pathlib import Path
 
-from posext.config import MODIFIERS, TrainConfig
-from posext.runs.run import NOT_IN_IDENTITY
+from posext.config import MODIFIERS, NOT_IN_IDENTITY, TrainConfig
 from posext.training.schedules import schedule
 from posext.utils.errors import PosextError
 

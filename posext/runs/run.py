@@ -13,6 +13,7 @@ results/runs/NAME/
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -24,7 +25,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from posext.config import TrainConfig, check_kind
+from posext.config import NOT_IN_IDENTITY, TrainConfig, check_kind
 from posext.model.gpt import GPT
 from posext.pe import PositionalEncoding, Shape, from_config
 from posext.runs.stored_config import stored_config, with_types
@@ -33,22 +34,6 @@ from posext.utils.atomic import digest, write_text
 from posext.utils.errors import PosextError
 from posext.utils.trees import flat
 
-# Settings that do not change the weights: they may differ when a run is resumed, and are not part
-# of its name.
-NOT_IN_IDENTITY = {
-    "name",
-    "study",
-    "results",
-    "evaluate",
-    "context_lengths",
-    "protocols",
-    "evaluation",
-    "tracking",
-    "validate_every",
-    "checkpoint_every",
-    "keep_every",
-    "own_modules",
-}
 OPTIMIZER = "optimizer.safetensors"  # the state of the optimizer at the end of training
 
 
@@ -127,6 +112,8 @@ class Run:
 
     def data_step(self, step: int) -> int:
         """Return the number of a step in the stream of batches, which ancestors began."""
+        if self.config.overfit_batches:
+            return step % self.config.overfit_batches
         return self.config.init.steps - self.first_step + step
 
     @property
@@ -201,6 +188,7 @@ class Run:
         Raises PosextError if they do not fit.
         """
         scheme = self.scheme(config)
+        scheme.read_vocabulary(texts_of(Tokenizer.from_file(str(self.folder / "tokenizer.json"))))
         scheme.set_progress(
             trained_length=scheme.effective_length(self.trained_length),
             progress=self.steps_done / self.last_step,
@@ -240,6 +228,12 @@ def prepare_run(config: TrainConfig, write: bool = True) -> Run:
         )
     claim(run, asdict(config), write)
     return run
+
+
+def texts_of(tokenizer: Tokenizer) -> Iterator[str]:
+    """Yield the text of every token of a vocabulary, in order."""
+    for index in range(tokenizer.get_vocab_size()):
+        yield tokenizer.decode([index], skip_special_tokens=False)
 
 
 def claim(run: Run, settings: dict[str, Any], write: bool = True) -> None:

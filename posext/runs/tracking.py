@@ -1,4 +1,4 @@
-"""Metrics of a training run: rows in `metrics.jsonl`, and a mirror of them on wandb."""
+"""Metrics of a training run: rows in `metrics.jsonl`, and mirrors of them."""
 
 import json
 import logging
@@ -12,31 +12,60 @@ from typing import Any
 import pandas as pd
 
 from posext.config import HEADLINE
+from posext.runs import artifacts, tensorboard
 from posext.runs.run import Run
 from posext.utils.atomic import synced, write_text
 
 log = logging.getLogger(__name__)
+AXES = ("step", "tokens")  # of a row of metrics
 
 
 class Metrics:
-    """`metrics.jsonl`, one JSON object a line.
+    """`metrics.jsonl`, one JSON object a line, and its mirror in TensorBoard's events.
 
     Opening it drops the rows after `step`, so that a resumed run has no duplicates.
+
+    Args:
+        path: The file.
+        step: The last step to keep.
+        events: The folder of the events, made again from the rows kept; None for no events.
     """
 
-    def __init__(self, path: Path, step: int):
+    def __init__(self, path: Path, step: int, events: Path | None = None):
         self.path = path
         kept = [row for row in read_metrics(path) if row["step"] <= step]
         write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+        points = ((row["step"], by_tag(row)) for row in kept)
+        self.events = tensorboard.write_all(events, points) if events else None
 
     def write(self, row: dict[str, Any]) -> None:
         """Append a row."""
         with open(self.path, "a") as file:
             file.write(json.dumps(row) + "\n")
+        if self.events:
+            self.events.write(row["step"], by_tag(row))
+
+    def close(self) -> None:
+        """Write the last events to disk."""
+        if self.events:
+            self.events.close()
 
     def keep(self) -> None:
         """Flush the rows to disk, as required before a checkpoint of their step is written."""
         synced(self.path)
+
+
+def open_metrics(run: Run, step: int) -> Metrics:
+    """Open the metrics of a run, without the rows after `step`."""
+    events = run.folder / tensorboard.FOLDER / "training"
+    wanted = run.config.tracking.tensorboard
+    return Metrics(run.folder / "metrics.jsonl", step, events if wanted else None)
+
+
+def by_tag(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a row of metrics under train/ or validation/, without its axes."""
+    section = "validation" if "validation_loss" in row else "train"
+    return {f"{section}/{key}": value for key, value in row.items() if key not in AXES}
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -54,7 +83,7 @@ def start(run: Run, extension: str = "") -> Any:
     """Start a wandb run for a run or for one of its extensions.
 
     It is offline unless the config says online and the user is logged in. Its id is made from
-    its name, so starting again continues it.
+    its name, so starting again continues it; the agent of a sweep has an id of its own.
 
     Args:
         run: The run.
@@ -74,8 +103,9 @@ def start(run: Run, extension: str = "") -> Any:
         wandb_run = wandb.init(
             project=run.config.tracking.project,
             group=run.config.study,
+            tags=run.config.tags,
             name=name,
-            id=name[-128:],
+            id=wandb_id(name),
             dir=str(run.folder),
             mode="online" if online else "offline",
             resume="allow" if online else None,
@@ -91,6 +121,13 @@ def start(run: Run, extension: str = "") -> Any:
     wandb_run.define_metric("eval/context_length")
     wandb_run.define_metric("eval/*", step_metric="eval/context_length")
     return wandb_run
+
+
+def wandb_id(name: str) -> str:
+    """Return the id of the wandb run of a name: the one that a sweep's agent waits for, if any."""
+    if "WANDB_SWEEP_ID" in os.environ:
+        return os.environ["WANDB_RUN_ID"]
+    return name[-128:]
 
 
 def goes_online(run: Run) -> bool:
@@ -123,15 +160,21 @@ def mirror(wandb_run: Any, row: dict[str, Any]) -> None:
     """Log a row of metrics on wandb, its values under train/ or validation/."""
     if wandb_run is None:
         return
-    section = "validation" if "validation_loss" in row else "train"
-    axes = {key: row[key] for key in ("step", "tokens")}
-    values = {f"{section}/{key}": value for key, value in row.items() if key not in axes}
     with warn_on_failure():
-        wandb_run.log(axes | values)
+        wandb_run.log({key: row[key] for key in AXES} | by_tag(row))
+
+
+def mirror_weights(wandb_run: Any, run: Run) -> None:
+    """Log the trained weights of a run on wandb, if its config asks for that."""
+    if wandb_run is None or not run.config.tracking.weights:
+        return
+    with warn_on_failure():
+        artifacts.log_weights(wandb_run, run)
 
 
 def mirror_curve(
     wandb_run: Any,
+    run: Run,
     curve: pd.DataFrame,
     scalars: list[dict[str, float]],
     images: dict[str, Path],
@@ -142,6 +185,7 @@ def mirror_curve(
 
     Args:
         wandb_run: The wandb run; nothing happens without one.
+        run: The run, whose curves.csv and page become an artifact.
         curve: Rows of curves.csv. The perplexities of the headline protocol join the summary.
         scalars: More values against context length, as wandb takes them.
         images: Figures, by key.
@@ -168,6 +212,7 @@ def mirror_curve(
         wandb_run.summary.update(summary)
         figures = {key: wandb.Image(str(file)) for key, file in images.items()}
         wandb_run.log({**figures, "report": wandb.Html(page.read_text(), inject=False)})
+        artifacts.log_measurement(wandb_run, run, page)
         wandb_run.finish()
 
 

@@ -7,35 +7,33 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from posext.data.dataset import Split
+from posext.data.algorithmic.task import IGNORED
+from posext.data.batch import Batch
 from posext.utils.sharding import shard
 
-VALIDATION_TOKENS = 16384  # in each validation
 VALIDATION_BATCH_TOKENS = 4096  # in one forward pass of one process
 
 
 def accumulate(
-    network: torch.nn.Module, windows: Tensor, micro_batch_tokens: int, accelerator: Accelerator
+    network: torch.nn.Module, batch: Batch, micro_batch_tokens: int, accelerator: Accelerator
 ) -> float:
-    """Accumulate gradients of the mean NLL over the windows of a step; return that mean.
+    """Accumulate gradients of the mean NLL over the labels of a step; return that mean.
 
     The result does not depend on the number of processes or micro-batches.
 
     Args:
         network: The prepared model.
-        windows: All windows of the step, int64 (sequences, length + 1), on every process.
+        batch: All sequences of the step, on every process.
         micro_batch_tokens: The most tokens in one forward pass of one process.
         accelerator: The processes.
     """
-    sequences = windows.shape[0]
-    length = windows.shape[1] - 1
-    own = shard(windows, accelerator.process_index, accelerator.num_processes)
-    micro_batches = own.to(accelerator.device).split(max(1, micro_batch_tokens // length))
+    scored = count_labels(batch)
+    micro_batches = own_parts(batch, micro_batch_tokens, accelerator)
     total = torch.zeros((), device=accelerator.device)
-    for index, micro_batch in enumerate(micro_batches):
+    for index, (tokens_BT, labels_BT) in enumerate(micro_batches):
         last = index == len(micro_batches) - 1
         with nullcontext() if last else accelerator.no_sync(network):
-            nll = network(micro_batch[:, :-1], micro_batch[:, 1:]) / (sequences * length)
+            nll = network(tokens_BT, labels_BT) / scored
             # times the processes, as their gradients are averaged
             accelerator.backward(nll * accelerator.num_processes)
         total += nll.detach()
@@ -43,19 +41,29 @@ def accumulate(
 
 
 @torch.no_grad()
-def validate(
-    network: torch.nn.Module, split: Split, length: int, accelerator: Accelerator
-) -> float:
-    """Return the mean NLL of held-out windows, the same ones at every call.
+def validate(network: torch.nn.Module, batch: Batch, accelerator: Accelerator) -> float:
+    """Return the mean NLL of the labels of held-out sequences.
 
     The network runs eagerly, so the compiled graphs of training are kept as they are.
     """
-    count = max(accelerator.num_processes, VALIDATION_TOKENS // length)
-    windows, _ = split.batch(0, 0, length, count)
-    own = shard(windows, accelerator.process_index, accelerator.num_processes)
     total = torch.zeros((), device=accelerator.device)
     with torch.compiler.set_stance("force_eager"):
-        for host_batch in own.split(max(1, VALIDATION_BATCH_TOKENS // length)):
-            micro_batch = host_batch.to(accelerator.device)
-            total += network(micro_batch[:, :-1], micro_batch[:, 1:])
-    return float(cast(Tensor, accelerator.reduce(total, "sum"))) / (count * length)
+        for tokens_BT, labels_BT in own_parts(batch, VALIDATION_BATCH_TOKENS, accelerator):
+            total += network(tokens_BT, labels_BT)
+    return float(cast(Tensor, accelerator.reduce(total, "sum"))) / count_labels(batch)
+
+
+def own_parts(batch: Batch, tokens: int, accelerator: Accelerator) -> list[tuple[Tensor, Tensor]]:
+    """Return this process's share of a batch on its device, in parts of `tokens` at most."""
+    parts = [
+        shard(side, accelerator.process_index, accelerator.num_processes)
+        .to(accelerator.device)
+        .split(max(1, tokens // side.shape[1]))
+        for side in (batch.tokens_BT, batch.labels_BT)
+    ]
+    return list(zip(*parts, strict=True))
+
+
+def count_labels(batch: Batch) -> int:
+    """Return the number of labels that are trained."""
+    return int((batch.labels_BT != IGNORED).sum())

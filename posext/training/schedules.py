@@ -29,7 +29,9 @@ class LengthSchedule:
 
     Windows that grow at one length are those of SkyLadder (Zhu et al. 2025, arXiv:2503.15450),
     which cuts sequences into chunks of a size that grows a little in every step. Here the windows
-    slide and grow from stage to stage, as in modded-nanogpt; but no frequency follows them.
+    slide and grow from stage to stage, as in modded-nanogpt. As there, the frequencies of a scaling
+    such as YaRN follow them, if its factor is automatic and original_length is the first window. By
+    default original_length is train_length, which no window exceeds, so a scaling is RoPE.
     """
 
     stages: tuple[Stage, ...]

@@ -10,7 +10,7 @@ import types
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
@@ -116,6 +116,8 @@ def describe_bounds(base: Any, bounds: Sequence[Any]) -> str:
             upper = f"at most {bound.le}"
         elif isinstance(bound, Lt) and bound.lt != math.inf:
             upper = f"below {bound.lt}"
+        elif isinstance(bound, Len):
+            upper = f"of {bound.min_length} to {bound.max_length} characters"
     if not lower and not upper:
         return "a finite number"
     if lower.startswith("of at least") and upper.startswith("at most"):

@@ -22,6 +22,7 @@ class Stream(IntEnum):
     BATCH = 0  # windows of a batch: posext.data.dataset
     POSITION_IDS = 2**32  # randomized positions: posext.position_ids.draws
     RECALL = 2**33  # pairs mixed into a batch: posext.data.recall.mixing
+    EXAMPLES = 2**36  # examples that test a task: posext.data.algorithmic.corpus
 
 
 def step_generator(seed: int, step: int, stream: Stream) -> np.random.Generator:

@@ -1,8 +1,10 @@
 """Effective context lengths, from stored sums."""
 
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers.perturbed import (
@@ -18,7 +20,7 @@ from helpers.perturbed import (
 )
 from helpers.protocol_properties import Corpus
 
-from posext.analysis import effective_context
+from posext.analysis import document_sums, effective_context
 from posext.eval.perturbation import CHANGES, DROPPED
 from posext.eval.protocols import PROTOCOLS
 from posext.eval.scoring import score_windows
@@ -86,3 +88,48 @@ def test_perturbed_is_redone_from_its_sums(tmp_path):
         by_change = np.concatenate(nll).reshape(len(CHANGES), -1).mean(1) - intact.mean()
         stored = [rise(curves_of[change])[number] for change in CHANGES]
         assert stored == pytest.approx(by_change, abs=1e-6)
+
+
+def stored_curve(nll_by_length, documents=12):
+    """A curve of so many nats a token at each length, on 50 tokens of each document."""
+    sums = {
+        length: pd.DataFrame(
+            {"nll": 50.0 * np.broadcast_to(nll, documents), "tokens": 50, "bytes": 150},
+            index=pd.Index([f"d{n}" for n in range(documents)], name="document"),
+        )
+        for length, nll in nll_by_length.items()
+    }
+    return document_sums.StoredCurve((Path(), "mine"), pd.DataFrame(), sums, None)
+
+
+@pytest.mark.parametrize(
+    ("nll", "expected"),
+    [
+        ([3.0, 2.5, 2.02, 2.0], 64),  # within 1 % is below 2.02
+        ([3.0, 2.5, 2.019, 2.0], 32),
+        ([2.0, 2.5, 2.01, 2.0], 32),  # once within, and then not
+        ([2.0, 2.0, 2.0, 2.0], 8),
+        ([3.0, 2.5, 1.97, 2.0], None),  # a shorter context is better
+        ([3.0, 2.5, 1.99, 2.0], 32),
+    ],
+)
+def test_effective_size_is_the_shortest_context_that_is_enough(nll, expected):
+    curve = stored_curve(dict(zip([8, 16, 32, 64], nll, strict=True)))
+    size = effective_context.effective_size(curve, BOOTSTRAP)
+    assert size == (None if expected is None else (expected, expected, expected))
+
+
+def test_effective_size_has_the_interval_of_resampled_documents():
+    """As that of the distances above, for the same documents."""
+    reads_far_D = np.arange(12) % 6 == 0
+    curve = stored_curve({2: 2.0 + 0.12 * reads_far_D, 8: 2.0})
+    assert effective_context.effective_size(curve, BOOTSTRAP) == (8, 2, 8)
+    assert effective_context.size_text(effective_context.effective_size(curve, BOOTSTRAP)) == (
+        "8 (2 to 8)"
+    )
+
+
+def test_effective_size_of_one_document_has_no_interval():
+    size = effective_context.effective_size(stored_curve({2: 3.0, 8: 2.0}, 1), BOOTSTRAP)
+    assert effective_context.size_text(size) == "8 (no interval)"
+    assert effective_context.effective_size(stored_curve({8: 2.0}), BOOTSTRAP) is None

@@ -31,6 +31,7 @@ def compare(monkeypatch, capsys):
         ),
         (["one", "other", "--at-train"], "a verdict is of that run's weights alone"),
         (["one", "other", "--at-train"], "survives"),
+        (["one", "other", "--at-train"], "| effective "),
     ],
 )
 def test_compare_prints_tables_and_caveats(arguments, expected, tmp_path, compare):

@@ -159,6 +159,11 @@ def test_evaluate_measures_every_protocol_in_one_command(command, small):
     assert changes["dropped"] == changes["replaced"] == changes["shuffled"] == [1, 2, 4, 8, 16]
     assert "farther is" in out
     assert (MINE / "perturbed.png").is_file()
+    assert (MINE / "keys.csv").is_file()
+    parts = pd.read_parquet(MINE / "positions.parquet").groupby("context_length").sum()
+    assert parts.index.tolist() == [*range(1, 33)]
+    last = parts.loc[17:32, ["nll", "tokens"]].sum()
+    assert last.nll / last.tokens == pytest.approx(bucketed.nll.iloc[-1], rel=1e-5)
     sums = pd.read_parquet(MINE / "documents.parquet")
     for protocol in PROTOCOLS:
         of_protocol = sums[sums.protocol == protocol]

@@ -2,14 +2,19 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from posext import train
 from posext.analysis import curves
+from posext.runs import tracking
 
 RUNS = Path("results/runs")
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -177,6 +182,48 @@ def run_four_jobs(small: list[str], launcher: list[str]) -> None:
     sweep(*settings)
     assert modification_times() == before
     assert {path.name for path in Path().iterdir()} == {"results"}
+
+
+@pytest.mark.slow
+def test_sweep_job_that_is_preempted_ends_as_if_it_had_not_been(command, small):
+    """submitit has Slurm warn a job by SIGUSR2, and queues it again, as its local executor does."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    settings = ["+pe=yarn", *small, "steps=600", "validate_every=300", "checkpoint_every=20"]
+    assert command("train", *settings, "name=alone")[0] == 0
+    launcher = ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=60"]
+    preempted = subprocess.Popen(
+        [sys.executable, "-m", "posext.train", "-m", *settings, "name=preempted", *launcher]
+    )
+    metrics = RUNS / "preempted/metrics.jsonl"
+    wait_until(lambda: metrics.exists() and len(metrics.read_text().splitlines()) > 100)
+    first_job = submitit_job(preempted.pid)
+    first_job.send_signal(signal.SIGUSR2)
+    first_job.wait(timeout=60)
+    assert not (RUNS / "preempted/run.json").exists()
+    assert preempted.wait(timeout=240) == 0
+    steps, other_steps = ([row["step"] for row in rows_of(name)] for name in ("alone", "preempted"))
+    assert steps == other_steps
+    weights = [(RUNS / name / "model.safetensors").read_bytes() for name in ("alone", "preempted")]
+    assert weights[0] == weights[1]
+
+
+def rows_of(name: str) -> list[dict]:
+    return tracking.read_metrics(RUNS / name / "metrics.jsonl")
+
+
+def submitit_job(parent: int) -> psutil.Process:
+    """Return the process in which submitit's local executor runs a job of a sweep."""
+    children = psutil.Process(parent).children(recursive=True)
+    jobs = [child for child in children if "submitit.core._submit" in child.cmdline()]
+    assert len(jobs) == 1
+    return jobs[0]
+
+
+def wait_until(done: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @pytest.mark.slow

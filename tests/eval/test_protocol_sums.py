@@ -38,7 +38,8 @@ def digests(protocol, documents=RANDOM, lengths=LENGTHS, settings=SETTINGS):
 def test_targets_have_one_digest_at_comparable_lengths(protocol):
     first, *others = digests(protocol, TWO_SYMBOLS).values()
     assert others == [first] * (len(LENGTHS) - 1)
-    assert set(first) == ({"far", "rest"} if protocol == "far_copy" else {""})
+    groups = {"far_copy": {"far", "rest"}, "key_tokens": {"key", "rest"}}
+    assert set(first) == groups.get(protocol, {""})
 
 
 @pytest.mark.parametrize("protocol", ["yarn_paper", "longlora"])
@@ -97,7 +98,7 @@ def test_measure_protocol_limits_tokens_of_a_batch():
     assert {length for _, length in shapes} == set(LENGTHS)
 
 
-@pytest.mark.parametrize("protocol", ["fixed_target", "far_copy"])
+@pytest.mark.parametrize("protocol", ["fixed_target", "far_copy", "key_tokens"])
 def test_targets_and_groups_do_not_depend_on_the_cut_into_pieces(protocol):
     """Blocks of 16 targets are pieces of 2 at the shortest length, and whole at the longest."""
     documents = random_corpus(counts=(300, 90, 500), symbols=3)

@@ -19,7 +19,17 @@ VOCABULARY = 11
 SIZE = 4  # targets of a block
 LENGTHS = [8, 16, 32, 64]
 STRIDE = 6  # stands in for the presets' 256
-SETTINGS = ProtocolSettings(train_length=16, size=SIZE, blocks=3)
+SHORT = 20  # tokens of a short context at most, for the judge
+
+
+def knows_even_places(documents, windows):
+    """Judge of key tokens: what stands at an even place is known after a long context."""
+    known = [window.length > SHORT for window in windows]
+    places = [np.arange(window.labels.start, window.labels.stop) for window in windows]
+    return [np.where(at % 2, 5.0, 0.0 if k else 9.0) for at, k in zip(places, known, strict=True)]
+
+
+SETTINGS = ProtocolSettings(train_length=16, size=SIZE, blocks=3, judge=knows_even_places)
 COUNTS = (40, 65, 66, 67, 100, 300, 64)  # tokens of each document
 
 
@@ -93,6 +103,7 @@ def contexts(name, n, length):
     return {
         "fixed_target": block * min(3, slots),
         "far_copy": block * min(12, slots),
+        "key_tokens": block * min(12, slots),
         "perturbed": perturbed_contexts(length) * min(3, slots),
         "per_position": [*range(1, longest + 1)] * min(3, (n - 1) // longest),
         "nonoverlap": [(label - 1) % length + 1 for label in range(1, n)],
@@ -168,9 +179,10 @@ def scores_all_labels(name, make_plan, read):
         "sliding": longest + 1,
         "fixed_target": longest - SIZE + 1,
         "far_copy": longest - SIZE + 1,
+        "key_tokens": longest - SIZE + 1,
         "perturbed": longest - SIZE + 1,
     }.get(name, 1)
-    drawn = name in ("fixed_target", "far_copy", "per_position", "perturbed")
+    drawn = name in ("fixed_target", "far_copy", "key_tokens", "per_position", "perturbed")
     if name in ("yarn_paper", "longlora"):
         return
     for length in LENGTHS[-1:] if drawn else LENGTHS:

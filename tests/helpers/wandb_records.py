@@ -23,11 +23,34 @@ class Recorded(NamedTuple):
     summary: dict[str, Any]
 
 
+def records(path: Path) -> Iterator[wandb_internal_pb2.Record]:
+    """Yield the records of a file."""
+    return map(wandb_internal_pb2.Record.FromString, payloads(path.read_bytes()))
+
+
+def tags(path: Path) -> list[str]:
+    """Return a run's tags."""
+    return next(list(record.run.tags) for record in records(path) if record.HasField("run"))
+
+
+def artifacts(path: Path) -> dict[str, dict[str, Path]]:
+    """Return the files that a run logged, by the name of the artifact and by their own."""
+    logged = [each.request.log_artifact.artifact for each in records(path) if is_artifact(each)]
+    logged += [record.artifact for record in records(path) if record.HasField("artifact")]
+    return {
+        artifact.name: {entry.path: Path(entry.local_path) for entry in artifact.manifest.contents}
+        for artifact in logged
+    }
+
+
+def is_artifact(record: wandb_internal_pb2.Record) -> bool:
+    return record.HasField("request") and record.request.HasField("log_artifact")
+
+
 def read(path: Path) -> Recorded:
     """Return a run's group, its rows of history and its final summary."""
     recorded = Recorded("", [], {})
-    for data in payloads(path.read_bytes()):
-        record = wandb_internal_pb2.Record.FromString(data)
+    for record in records(path):
         if record.HasField("run"):
             recorded = recorded._replace(group=record.run.run_group)
         if record.HasField("history"):

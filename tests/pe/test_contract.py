@@ -28,7 +28,9 @@ ROTARY = [
 
 
 def scheme(name: str, **overrides) -> PositionalEncoding:
-    return build(name, head_dim=8, n_heads=4, d_model=32, train_length=TRAIN_LENGTH, **overrides)
+    built = build(name, head_dim=8, n_heads=4, d_model=32, train_length=TRAIN_LENGTH, **overrides)
+    built.read_vocabulary("." if index % 7 == 0 else "word" for index in range(50))
+    return built
 
 
 def network(pe: PositionalEncoding, spread: float = 8.0) -> GPT:

@@ -3,6 +3,7 @@
 import math
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 from helpers.pages import rows_of
 
@@ -18,3 +19,32 @@ def test_plot_curve_has_a_band_where_there_is_an_interval(half_width, has_band):
     outlines = [path for band in axes.collections for path in band.get_paths()]
     assert any(len(path.vertices) for path in outlines) == has_band
     plt.close()
+
+
+def drawn(rows, **changes):
+    """The labels of the lines, and how many crop baselines there are."""
+    axes = plt.figure().subplots()
+    rows = rows.assign(**changes)
+    curve_plot.plot_lines(axes, rows, rows)
+    labels = [line.get_label() for line in axes.get_lines()]
+    plt.close()
+    named = [label for label in labels if not str(label).startswith("_")]
+    return named, len(labels) - len(named)
+
+
+def test_plot_lines_tells_runs_of_one_scheme_and_seed_apart():
+    rows = [rows_of("rope", [3.0, 2.5, 2.6, loss], run=f"r{loss}") for loss in (2.7, 2.8)]
+    assert drawn(pd.concat(rows))[0] == ["rope · r2.7", "rope · r2.8"]
+    seeds = [rows_of("rope", [3.0, 2.5, 2.6, 2.7], run=f"r{n}", seed=n) for n in (0, 1)]
+    assert drawn(pd.concat(seeds))[0] == ["rope (2 seeds)"]
+
+
+def test_plot_lines_has_crop_baselines_where_lengths_are_comparable():
+    rows = rows_of("rope", [3.0, 2.5, 2.6, 2.7])
+    assert drawn(rows) == (["rope"], 1)
+    assert drawn(rows, protocol="per_position") == (["rope [per_position]"], 0)
+
+
+def test_length_ticks_are_powers_of_two_among_many():
+    assert curve_plot.length_ticks([100, 128, 300]) == [100, 128, 300]
+    assert curve_plot.length_ticks([*range(1, 101)]) == [1, 2, 4, 8, 16, 32, 64]

@@ -196,3 +196,15 @@ def test_page_shows_the_lowest_of_many_curves_first():
 def test_import_of_train_and_evaluate_loads_no_plotly():
     code = "import sys, posext.train, posext.evaluate; sys.exit('plotly' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_page_leaves_out_key_tokens_of_several_judges():
+    losses = [3.0, 2.5, 2.6, 2.7]
+    keys = {"protocol": "key_tokens", "group": "key"}
+    tables = [rows_of(scheme, losses) for scheme in ("rope", "alibi")]
+    of_one = [rows_of(scheme, losses, targets="a", **keys) for scheme in ("rope", "alibi")]
+    assert "<h2>Key tokens</h2>" in written_page(*tables, *of_one)
+    text = written_page(*tables, *of_one[:1], rows_of("alibi", losses, targets="b", **keys))
+    assert "<h2>Key tokens</h2>" not in text
+    assert "Key tokens are left out: " in text
+    assert "the same judge evaluation.key_judge=RUN above all" in text

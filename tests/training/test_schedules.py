@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.networks import SHAPE, TRAIN_LENGTH, network, tokens
 
 from posext.config import LengthConfig, ModelConfig, PythonData, StageConfig, TrainConfig
@@ -81,6 +82,43 @@ def test_set_stage_hides_far_keys_until_training_is_over(name):
         assert seen_by_the_last(model, TRAIN_LENGTH) == min(reach, TRAIN_LENGTH)
     model.pe.set_progress(trained_length=TRAIN_LENGTH)
     assert seen_by_the_last(model, TRAIN_LENGTH + 5) == TRAIN_LENGTH + 5
+
+
+@pytest.mark.parametrize("name", ["yarn", "ntk", "linear", "alibi_interpolated"])
+def test_set_stage_scales_with_the_windows_from_the_original_length_on(name):
+    """Frequencies at each window are those of a fixed factor, window / original length."""
+    config = TrainConfig(
+        pe=settings_of("pe", name),
+        model=ModelConfig("test", 1, n_heads=4, d_model=32, d_ff=64, learning_rate=1e-3),
+        data=PythonData(),
+        length=LADDER,
+        train_length=256,
+        original_length=64,
+        steps=10,
+    )
+    run = Run(Path("nowhere"), config)
+    scheme = run.scheme()
+
+    def table(of, length):
+        made = of.tables(torch.arange(length))
+        return made.bias.values_HK if made.rotation is None else made.rotation.cos_TR
+
+    def fixed(factor):
+        return build(name, **(SHAPE | {"train_length": 64}), factor=factor)
+
+    for step, factor in ((0, 1.0), (2, 1.0), (3, 2.0), (5, 2.0), (6, 4.0), (0, 1.0)):
+        set_stage(scheme, run, step, rng_key=None)
+        assert table(scheme, 256).equal(table(fixed(factor), 256)), step
+    scheme.set_progress(trained_length=256)
+    assert table(scheme, 512).equal(table(fixed(8.0), 512))
+
+
+def test_set_stage_leaves_a_scaling_as_it_is_where_the_windows_are_within_the_original_length():
+    scheme = build("yarn", **(SHAPE | {"train_length": 256}))
+    rope = build("rope", **SHAPE).rotation(torch.arange(256), 256)
+    for window in (32, 128, 256):
+        scheme.set_progress(trained_length=256, stage_window=window)
+        assert scheme.rotation(torch.arange(256), 256).cos_TR.equal(rope.cos_TR)
 
 
 @pytest.mark.parametrize(

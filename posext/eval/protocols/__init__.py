@@ -11,10 +11,17 @@ row is not read.
 from posext import config
 from posext.eval.protocols.far_copy import far_copy
 from posext.eval.protocols.fixed_target import fixed_target
+from posext.eval.protocols.key_tokens import key_tokens
 from posext.eval.protocols.nonoverlap import nonoverlap
 from posext.eval.protocols.per_position import per_position
 from posext.eval.protocols.perturbed import perturbed
-from posext.eval.protocols.plan import Documents, ProtocolFn, ProtocolPlan, ProtocolSettings
+from posext.eval.protocols.plan import (
+    Documents,
+    Judge,
+    ProtocolFn,
+    ProtocolPlan,
+    ProtocolSettings,
+)
 from posext.eval.protocols.published import alibi, alibi_s1, longlora, pi, yarn_paper
 from posext.eval.protocols.sliding import sliding
 from posext.eval.protocols.sums import (
@@ -27,6 +34,7 @@ from posext.eval.protocols.sums import (
 PROTOCOLS: dict[str, ProtocolFn] = {
     "fixed_target": fixed_target,
     "far_copy": far_copy,
+    "key_tokens": key_tokens,
     "perturbed": perturbed,
     "sliding": sliding,
     "nonoverlap": nonoverlap,
@@ -39,13 +47,14 @@ PROTOCOLS: dict[str, ProtocolFn] = {
 }
 assert tuple(PROTOCOLS) == config.PROTOCOLS, "posext.config names the protocols that there are"
 # Protocols with the same targets at every length: differences between lengths are the model's.
-COMPARABLE = {"fixed_target", "far_copy", "sliding"}
+COMPARABLE = {"fixed_target", "far_copy", "key_tokens", "sliding"}
 
 __all__ = [
     "COMPARABLE",
     "PROTOCOLS",
     "SUM_COLUMNS",
     "Documents",
+    "Judge",
     "ProtocolFn",
     "ProtocolPlan",
     "ProtocolSettings",

@@ -13,6 +13,8 @@ from posext.eval.protocols.plan import Documents, ProtocolPlan, ProtocolSettings
 from posext.eval.scoring import TargetWindow
 from posext.eval.targets import fixed_targets
 
+MOST_PARTS = 512  # of a window, whose sums are stored for moving averages
+
 
 def per_position(
     documents: Documents, lengths: Sequence[int], settings: ProtocolSettings
@@ -55,11 +57,23 @@ def per_position(
         },
         buckets,
         groups_are_lengths=True,
+        parts=parts,
     )
 
 
 def buckets(window: TargetWindow) -> np.ndarray:
     """Bucket of each scored label, by the number of tokens before it in the window."""
-    contexts = np.arange(window.length - window.scored + 1, window.length + 1)
+    contexts = contexts_of(window)
     largest = 2 ** np.ceil(np.log2(contexts)).astype(np.int64)
     return np.minimum(largest, window.length).astype(str)
+
+
+def parts(window: TargetWindow) -> np.ndarray:
+    """Part of each scored label: the window in at most MOST_PARTS equal parts, named as buckets."""
+    size = -(-window.length // MOST_PARTS)
+    return np.minimum(-(-contexts_of(window) // size) * size, window.length)
+
+
+def contexts_of(window: TargetWindow) -> np.ndarray:
+    """Tokens before each scored label in the window."""
+    return np.arange(window.length - window.scored + 1, window.length + 1)

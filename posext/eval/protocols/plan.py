@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import pandas as pd
 
 from posext.eval.scoring import TargetWindow
 from posext.eval.targets import long_documents
@@ -24,6 +25,10 @@ class Documents(Protocol):
     def document(self, index: int) -> np.ndarray: ...
 
 
+# A judge of targets: from documents and windows to the NLL of the scored labels of each window.
+Judge = Callable[[Documents, Sequence[TargetWindow]], list[np.ndarray]]
+
+
 @dataclass(frozen=True)
 class ProtocolSettings:
     """Settings of all protocols; each protocol uses some of them.
@@ -38,6 +43,10 @@ class ProtocolSettings:
         ngram: Tokens before a target that must recur with it in `far_copy`.
         scored_share: Largest share of a window that is scored; a block is cut into pieces for it.
         piece: Largest number of targets of a window of `perturbed`.
+        key_alpha: A key of `key_tokens` gains more nats from the long context.
+        key_beta: A key has a higher log-likelihood after the long context.
+        key_short: Tokens of the short context of the judge; None means `train_length`.
+        judge: Chooses the keys of `key_tokens`.
     """
 
     train_length: int
@@ -49,6 +58,10 @@ class ProtocolSettings:
     ngram: int = 3
     scored_share: float = 0.5
     piece: int = 64
+    key_alpha: float = 2.0
+    key_beta: float = -2.0
+    key_short: int | None = None
+    judge: Judge | None = None
 
 
 def ungrouped(window: TargetWindow) -> np.ndarray:
@@ -60,11 +73,15 @@ class ProtocolPlan(NamedTuple):
     """Windows at each context length, and the group of each scored label of a window (scored,).
 
     With `groups_are_lengths`, the groups are context lengths within one pass and are named by them.
+    `parts` are finer groups, whose sums are stored beside. `counts` says by document how groups
+    came about, where a judge chose them.
     """
 
     windows: dict[int, list[TargetWindow]]
     groups: Callable[[TargetWindow], np.ndarray] = ungrouped
     groups_are_lengths: bool = False
+    parts: Callable[[TargetWindow], np.ndarray] | None = None
+    counts: pd.DataFrame | None = None
 
 
 # A protocol: from documents, increasing context lengths and settings to a plan.

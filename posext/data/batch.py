@@ -1,0 +1,56 @@
+"""What a run trains on, be it texts or examples of a task, and the batch of a step.
+
+Shape suffixes: B sequences, T tokens.
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from posext.config import AlgorithmicData, DataConfig
+from posext.data import dataset
+from posext.data.algorithmic.corpus import TaskCorpus
+from posext.data.recall import mixing
+
+VALIDATION_TOKENS = 16384  # in each validation
+Corpus = dataset.Data | TaskCorpus
+
+
+class Batch(NamedTuple):
+    """Tokens read and the label of each, int64 (B, T), and the origin of each sequence.
+
+    A label of posext.data.algorithmic.task.IGNORED is not trained.
+    """
+
+    tokens_BT: Tensor
+    labels_BT: Tensor
+    origins: list[str]
+
+
+def load(config: DataConfig, progress: bool = True) -> Corpus:
+    """Load what a config names, as `posext.data.dataset.load_data` does texts."""
+    if isinstance(config, AlgorithmicData):
+        return TaskCorpus(config)
+    return dataset.load_data(config, progress)
+
+
+def training_batch(
+    tokens: Corpus, config: DataConfig, seed: int, step: int, length: int, count: int
+) -> Batch:
+    """Return the batch of a step, a pure function of the arguments: those of `mixing.batch`."""
+    if isinstance(tokens, TaskCorpus):
+        return Batch(*tokens.training_batch(seed, step, count))
+    return next_tokens(*mixing.batch(tokens, config, seed, step, length, count))
+
+
+def validation_batch(tokens: Corpus, length: int, at_least: int = 1) -> Batch:
+    """Return held-out sequences of a length, the same ones at every call, `at_least` so many."""
+    count = max(at_least, VALIDATION_TOKENS // length)
+    if isinstance(tokens, TaskCorpus):
+        return Batch(*tokens.validation_batch(count))
+    return next_tokens(*tokens.validation.batch(0, 0, length, count))
+
+
+def next_tokens(windows_BT: Tensor, origins: list[str]) -> Batch:
+    """Return windows in which the label of a token is the next one."""
+    return Batch(windows_BT[:, :-1], windows_BT[:, 1:], origins)
