@@ -101,6 +101,17 @@ def small_markov(small, tmp_path):
 
 
 @pytest.fixture
+def small_task(small):
+    """The settings of `small` on an algorithmic task, with few examples."""
+    return [
+        *(s for s in small if not s.startswith(("data", "train_length", "evaluation"))),
+        "data=algorithmic",
+        "data.length=6",
+        "evaluation.examples=8",
+    ]
+
+
+@pytest.fixture
 def command(monkeypatch, capsys):
     """Run an entry point in this process; return its exit code, stdout and stderr."""
     from posext import evaluate, train

@@ -27,7 +27,7 @@ EXAMPLE_TOKENS = {
     "parity": (1, 2),
     "dyck": (2, 0),
     "flip_flop": (2, 0),
-    "mqar": (4, 1),
+    "mqar": (1, 17),
     "s5": (1, 1),
     "counting": (1, 2),
 }

@@ -15,6 +15,7 @@ from posext.report.lines import mean_and_band
 from posext.report.pyplot import annotate_trained_length, plt
 
 COLUMNS = 5  # panels side by side
+MAX_BANDS = 4  # lines of a panel up to which bands are shaded; more would hide the lines
 AXIS_TITLES = {"exact": "exact match", "normalized": "normalized accuracy (0: a guess)"}
 
 
@@ -23,7 +24,8 @@ def draw_accuracy(
 ) -> None:
     """Write the chart.
 
-    A line is the mean over seeds; its band is the interval of one seed, or the range of several.
+    A line is the mean over seeds; the band of a few lines is the interval of one seed, or the range
+    of several.
 
     Args:
         rows: Rows of accuracy.csv.
@@ -45,14 +47,16 @@ def draw_accuracy(
         layout="constrained",
         squeeze=False,
     )
-    colors: dict[Any, str] = {}
+    keys = rows.loc[:, OVER_SEEDS].drop_duplicates().itertuples(index=False, name=None)
+    styles = {
+        key: f"C{number % 10}{'-' if number < 10 else '--'}" for number, key in enumerate(keys)
+    }
     for axes, (task, of_task, metric) in zip(grid.flat, panels, strict=False):
         for key, line in of_task.groupby(OVER_SEEDS, sort=False):
-            color = colors.setdefault(key, f"C{len(colors) % 10}")
-            style = "-" if len(colors) <= 10 else "--"
-            draw_line(axes, line, metric, color, style, line_label(*map(str, cast(Any, key))))
+            label = line_label(*map(str, cast(Any, key)))
+            draw_line(axes, line, metric, styles[cast(Any, key)], label, len(styles) <= MAX_BANDS)
         finish(axes, of_task)
-        axes.set_title(task, fontsize=9, loc="left")
+        axes.set_title(task, fontsize=9, loc="left", pad=14)
         axes.set_ylabel(AXIS_TITLES[metric] if len(metrics) > 1 or axes in grid[:, 0] else "")
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
@@ -72,14 +76,17 @@ def line_values(line: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def draw_line(
-    axes: Axes, line: pd.DataFrame, metric: str, color: str, style: str, label: str
+    axes: Axes, line: pd.DataFrame, metric: str, style: str, label: str, with_band: bool
 ) -> None:
-    """Draw one line with its band."""
+    """Draw one line, and its band unless there are too many."""
     values = line_values(line, metric)
     lengths = values.index.to_numpy()
-    mean = values["mean"].to_numpy()
-    axes.plot(lengths, mean, style, color=color, marker="o", markersize=3, label=label)
-    axes.fill_between(lengths, values.low, values.high, color=color, alpha=0.12, linewidth=0)
+    drawn = axes.plot(
+        lengths, values["mean"].to_numpy(), style, marker="o", markersize=3, label=label
+    )
+    if with_band:
+        color = drawn[0].get_color()
+        axes.fill_between(lengths, values.low, values.high, color=color, alpha=0.12, linewidth=0)
 
 
 def finish(axes: Axes, rows: pd.DataFrame) -> None:

@@ -84,6 +84,17 @@ def test_resumed_run_equals_an_uninterrupted_one(command, small, monkeypatch, ch
     assert trained_steps("resumed") == list(range(1, 11))
 
 
+def test_resumed_run_on_a_task_equals_an_uninterrupted_one(command, small_task, monkeypatch):
+    """Its examples and positions are functions of the step."""
+    test_resumed_run_equals_an_uninterrupted_one(
+        command,
+        [*small_task, "data.task=addition"],
+        monkeypatch,
+        ["+pe=rope", "+position_ids=randomized", "micro_batch_tokens=64"],
+        stop=5,
+    )
+
+
 def test_resumed_run_compiles_if_the_whole_run_would(command, small, monkeypatch):
     """Compiled and plain code round differently, so the steps that are left must not decide."""
     questions = []

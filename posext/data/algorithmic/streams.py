@@ -1,6 +1,7 @@
 """Tasks whose answers stand among what is read: Dyck words, flip-flops, recall, products in S5.
 
-Shape suffixes: R examples of one length, N items, T tokens, D depths, G elements of a group.
+Shape suffixes: R examples of one length, N items, P pairs, T tokens, D depths, G elements of a
+group.
 """
 
 from functools import cache
@@ -8,20 +9,14 @@ from itertools import permutations
 
 import numpy as np
 
-from posext.data.algorithmic.task import (
-    EQUALS,
-    IGNORED,
-    SPECIAL,
-    START,
-    Examples,
-    Task,
-    scored,
-)
+from posext.data.algorithmic.task import SPECIAL, Examples, Task, scored, tagged
 
 BRACKETS = 8
 DEPTH = 10
 WRITE, READ, IGNORE = range(3)
 SHARES = (0.1, 0.1, 0.8)  # of writes, reads and ignores
+KEYS = 64  # and as many values
+PAIRS = 8  # posext.config.corpora counts their tokens
 PERMUTED = 5
 
 
@@ -121,33 +116,28 @@ class FlipFlop(Task):
 
 
 class MultiQueryRecall(Task):
-    """The values of N keys, asked for in another order (Arora et al. 2023, arXiv:2312.04927).
+    """The values of keys, asked for again and again (Arora et al. 2023, arXiv:2312.04927).
 
-    k1 v1 k2 v2 = k2 v2 k1 v1: keys differ, values are independent; those after the equals sign are
-    scored.
+    k5 v2 k1 v9 .. k1 k5 k1: eight pairs of different keys with independent values, then N of the
+    keys, independent and uniform. The label of each of these is its value, which is not read. So
+    the distance to the pairs grows with the length, and their number does not.
     """
 
-    def __init__(self, reach: int):
-        super().__init__(reach)
-        self.marks = tuple(f"k{index}" for index in range(reach))
-        self.symbols = tuple(f"v{index}" for index in range(reach))
+    marks = tuple(f"k{index}" for index in range(KEYS))
+    symbols = tuple(f"v{index}" for index in range(KEYS))
 
     def draw(self, length: int, rows: int, rng: np.random.Generator) -> Examples:
-        keys_RS = np.tile(len(SPECIAL) + np.arange(self.reach), (rows, 1))
-        keys_RN = rng.permuted(keys_RS, axis=1)[:, :length]
-        values_RN = self.first + rng.integers(self.reach, size=(rows, length))
-        pairs_RN2 = np.stack([keys_RN, values_RN], axis=2)
-        order_RN = rng.permuted(np.tile(np.arange(length), (rows, 1)), axis=1)
-        asked_RN2 = np.take_along_axis(pairs_RN2, order_RN[..., None], axis=1)
-        text_RT = np.concatenate(
-            [pairs_RN2.reshape(rows, -1), np.full((rows, 1), EQUALS), asked_RN2.reshape(rows, -1)],
-            axis=1,
-        )
-        place_T = np.arange(4 * length + 1)
-        return scored(text_RT, (place_T > 2 * length) & (place_T % 2 == 0))
+        keys_RK = np.tile(len(SPECIAL) + np.arange(KEYS), (rows, 1))
+        keys_RP = rng.permuted(keys_RK, axis=1)[:, :PAIRS]
+        values_RP = self.first + rng.integers(KEYS, size=(rows, PAIRS))
+        asked_RN = rng.integers(PAIRS, size=(rows, length))
+        pairs_RT = np.stack([keys_RP, values_RP], axis=2).reshape(rows, -1)
+        tokens_RT = np.concatenate([pairs_RT, np.take_along_axis(keys_RP, asked_RN, 1)], axis=1)
+        labels_RN = np.take_along_axis(values_RP, asked_RN, 1)
+        return tagged(tokens_RT, labels_RN)
 
     def chance(self, length: int) -> float:
-        return 1 / self.reach
+        return 1 / KEYS
 
 
 class PermutationProduct(Task):
@@ -165,9 +155,7 @@ class PermutationProduct(Task):
         table_GG = products_in_s5()
         for place in range(1, length):
             products_RN[:, place] = table_GG[products_RN[:, place - 1], factors_RN[:, place]]
-        edge = ((0, 0), (1, 0))
-        tokens_RT = np.pad(self.first + factors_RN, edge, constant_values=START)
-        return Examples(tokens_RT, np.pad(self.first + products_RN, edge, constant_values=IGNORED))
+        return tagged(self.first + factors_RN, self.first + products_RN)
 
     def chance(self, length: int) -> float:
         return 1 / len(self.symbols)

@@ -58,8 +58,8 @@ class Task(ABC):
     def chance(self, length: int) -> float:
         """Return the expected share of an answer's symbols that a guess gets right.
 
-        It is the best guess that knows the length and the part of the answer before the symbol, but
-        nothing of the question.
+        It is the best guess that knows the length, and what stands of the answer in the tokens read
+        before, but nothing of the question.
         """
 
 
@@ -68,6 +68,14 @@ def scored(text_RT: np.ndarray, is_scored_RT: np.ndarray) -> Examples:
     starts_R1 = np.full((len(text_RT), 1), START)
     tokens_RT = np.concatenate([starts_R1, text_RT[:, :-1]], axis=1)
     return Examples(tokens_RT, np.where(is_scored_RT, text_RT, IGNORED))
+
+
+def tagged(items_RT: np.ndarray, labels_RN: np.ndarray) -> Examples:
+    """Return items as examples in which each of the last N has a label, which is not read."""
+    edge = items_RT.shape[1] + 1 - labels_RN.shape[1]
+    starts_R1 = np.full((len(items_RT), 1), START)
+    labels_RT = np.pad(labels_RN, ((0, 0), (edge, 0)), constant_values=IGNORED)
+    return Examples(np.concatenate([starts_R1, items_RT], axis=1), labels_RT)
 
 
 def answered(question_RQ: np.ndarray, answer_RA: np.ndarray) -> Examples:
