@@ -4,6 +4,7 @@ from posext.config.continuation import InitConfig
 from posext.config.corpora import (
     CORPORA,
     HUB_ID,
+    HUB_SPLITS,
     LETTERS,
     SYNTHETIC_SOURCES,
     CopyData,
@@ -38,6 +39,7 @@ __all__ = [
     "CORPORA",
     "HEADLINE",
     "HUB_ID",
+    "HUB_SPLITS",
     "LETTERS",
     "MODIFIERS",
     "NOT_IN_IDENTITY",
