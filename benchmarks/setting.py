@@ -36,6 +36,7 @@ def network(config: TrainConfig, vocab_size: int, scheme: str, **settings: Any) 
     model = config.model
     shape = {"head_dim": model.head_width(), "n_heads": model.n_heads, "d_model": model.d_model}
     pe = build(scheme, **shape, train_length=config.train_length, **settings)
+    pe.read_vocabulary("." if index % 20 == 0 else "word" for index in range(vocab_size))
     return GPT(model, vocab_size, pe).initialize(config.seed)
 
 

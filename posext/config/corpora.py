@@ -14,6 +14,7 @@ from posext.utils.ranges import AtLeastTwo, Count, InsideUnit, Natural, OneOf, P
 LETTERS = string.ascii_letters + string.digits  # the symbols of a synthetic corpus as text
 # OWNER/NAME: never a path, nor the name of one of the loaders of `datasets`
 HUB_ID = r"\w[\w.-]*/\w[\w.-]*"
+HUB_SPLITS = ("train", "validation")  # those that are read
 SYNTHETIC_SOURCES = ("markov", "copy")  # sources of a known law
 MAX_TABLE_CELLS = 2**14  # of the transition table of one document
 ALGORITHMIC = "algorithmic"  # the source of examples of algorithmic tasks
@@ -90,41 +91,32 @@ class TextData(DataConfig):
 
 @dataclass
 class HubData(DataConfig):
-    """A data set on the hub, with a split train."""
+    """A data set on the hub: its splits train and validation, or train alone, split by names."""
 
     source: Annotated[str, OneOf(("hub",))] = "hub"  # of the documents
     path: str | None = None  # its id, OWNER/NAME
     subset: str | None = None  # its configuration
     # JSON or parquet files to read, as in arxiv/{split}/*.jsonl.zst; null: what its card names
     files: str | None = None
-    # its split of held-out documents; null: validation_share of train, by a hash of their names
-    validation_split: str | None = "validation"
     column: str = "text"  # of the texts
     document_start: str | None = None  # a pattern of the rows that begin a document; null: all do
 
     def origin(self) -> str:
         return self.path or self.source
 
-    def splits(self) -> list[str]:
-        """Return the splits to read, in order."""
-        return ["train"] if self.validation_split is None else ["train", self.validation_split]
-
-    def request(self, split: str) -> dict[str, Any]:
-        """Return the arguments of `datasets.load_dataset` for a split."""
+    def request(self) -> dict[str, Any]:
+        """Return the arguments of `datasets.load_dataset`."""
         if self.files is None:
-            return {"path": self.path, "name": self.subset, "split": split}
-        files = f"hf://datasets/{self.path}/{self.files.format(split=split)}"
-        builder = "parquet" if files.endswith(".parquet") else "json"
-        return {"path": builder, "data_files": {split: files}, "split": split}
+            return {"path": self.path, "name": self.subset}
+        folder = f"hf://datasets/{self.path}"
+        files = {split: f"{folder}/{self.files.format(split=split)}" for split in HUB_SPLITS}
+        builder = "parquet" if self.files.endswith(".parquet") else "json"
+        return {"path": builder, "data_files": files}
 
     def identity(self) -> str:
         """Return what tells its documents from those of another data set, for their hash."""
-        added = [
-            f"{name}={getattr(self, name)}"
-            for name in ("files", "validation_split")
-            if getattr(self, name) != getattr(HubData, name)  # left out of the hash in older runs
-        ]
-        return " ".join((str(self.path), str(self.subset), *added))
+        files = () if self.files is None else (self.files,)  # not in the hash of older runs
+        return " ".join((str(self.path), str(self.subset), *files))
 
     def check(self) -> None:
         """Raise PosextError for a pattern of files that would mix the splits."""

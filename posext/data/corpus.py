@@ -11,6 +11,7 @@ import numpy as np
 
 from posext.config import (
     HUB_ID,
+    HUB_SPLITS,
     LETTERS,
     DataConfig,
     HubData,
@@ -236,6 +237,8 @@ def texts_of(rows: Any, column: str, where: str) -> Iterator[str]:
 def from_hub(config: HubData) -> Iterator[Document]:
     """Yield the train and validation documents of a data set on the hub.
 
+    Documents of a data set with the split train alone are held out by their names.
+
     Raises PosextError if data.path is not an id, or the data set cannot be loaded.
     """
     from datasets import load_dataset
@@ -244,22 +247,21 @@ def from_hub(config: HubData) -> Iterator[Document]:
         raise PosextError(
             f"data.path={config.path} is no id on the hub, OWNER/NAME; data=text reads local files"
         )
-    for split in config.splits():
-        try:
-            rows: Any = load_dataset(**config.request(split))
-        except Exception as error:
-            raise PosextError(
-                f"the data set {config.path} could not be loaded from the hub "
-                f"({root_cause(error)}); "
-                "without a network use data=python or data=text data.path=..."
-            ) from error
-        texts = texts_of(rows, config.column, str(config.path))
+    try:
+        splits: Any = load_dataset(**config.request())
+    except Exception as error:
+        raise PosextError(
+            f"the data set {config.path} could not be loaded from the hub "
+            f"({root_cause(error)}); "
+            "without a network use data=python or data=text data.path=..."
+        ) from error
+    names = [split for split in HUB_SPLITS if split in splits]
+    for split in names:
+        texts = texts_of(splits[split], config.column, str(config.path))
         for index, text in enumerate(joined(texts, config.document_start)):
             name = f"{split}#{index}"
-            if config.validation_split is None:
-                yield Document(name, text, held_out(name, config.validation_share))
-            else:
-                yield Document(name, text, split == config.validation_split)
+            by_name = held_out(name, config.validation_share)
+            yield Document(name, text, by_name if names == ["train"] else split != "train")
 
 
 def joined(rows: Iterator[str], start: str | None) -> Iterator[str]:

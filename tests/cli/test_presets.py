@@ -143,9 +143,9 @@ def test_sizes_are_those_of_gpt2(name, vocab_size, millions):
 
 
 class Rows:
-    """A data set as `datasets` returns it."""
+    """A split as `datasets` returns it."""
 
-    def __init__(self, texts: list[str]):
+    def __init__(self, *texts: str):
         self.column_names = ["content"]
         self.texts = texts
 
@@ -153,46 +153,47 @@ class Rows:
         return iter({"content": text} for text in self.texts)
 
 
-def test_a_data_set_without_a_validation_split_is_split_by_names(monkeypatch):
-    asked = []
+@pytest.fixture
+def hub(monkeypatch):
+    """A hub of one data set: call it with the splits; it returns what is asked of it."""
+
+    def stocked(**splits: Rows) -> list[dict]:
+        asked = []
+        monkeypatch.setattr(
+            datasets, "load_dataset", lambda **request: asked.append(request) or splits
+        )
+        return asked
+
+    return stocked
+
+
+def test_a_data_set_without_a_validation_split_is_split_by_names(hub):
     texts = [f"text {index}" for index in range(400)]
-    monkeypatch.setattr(
-        datasets, "load_dataset", lambda **request: asked.append(request) or Rows(texts)
-    )
-    config = HubData(path="a/b", column="content", validation_split=None, validation_share=0.25)
+    asked = hub(train=Rows(*texts), test=Rows("left out"))
+    config = HubData(path="a/b", column="content", validation_share=0.25)
     documents = list(corpus.documents(config))
-    assert asked == [{"path": "a/b", "name": None, "split": "train"}]
+    assert asked == [{"path": "a/b", "name": None}]
     assert [document.text for document in documents] == texts
     held = [document.validation for document in documents]
     assert held == [corpus.held_out(f"train#{index}", 0.25) for index in range(400)]
     assert 60 < sum(held) < 140
 
 
-def test_files_of_a_data_set_are_read_by_split(monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        datasets, "load_dataset", lambda **request: asked.append(request) or Rows(["x"])
-    )
+def test_files_of_a_data_set_are_read_by_split(hub):
+    asked = hub(train=Rows("one", "two"), validation=Rows("three"))
     config = composed("+pe=rope", "data=proof_pile", "data.column=content").data
     documents = list(corpus.documents(config))
-    assert [document.validation for document in documents] == [False, True]
+    assert [document.validation for document in documents] == [False, False, True]
     root = "hf://datasets/EleutherAI/proof-pile-2/arxiv"
-    assert asked == [
-        {
-            "path": "json",
-            "data_files": {split: f"{root}/{split}/*.jsonl.zst"},
-            "split": split,
-        }
-        for split in ("train", "validation")
-    ]
+    files = {split: f"{root}/{split}/*.jsonl.zst" for split in ("train", "validation")}
+    assert asked == [{"path": "json", "data_files": files}]
 
 
-def test_hub_data_keeps_the_hash_of_runs_made_before_its_new_settings():
+def test_hub_data_keeps_the_hash_of_runs_made_before_files():
     config = HubData(path="a/b", subset="c")
     assert config.identity() == "a/b c"
-    changes = [{"files": "{split}.json"}, {"validation_split": None}, {"validation_split": "test"}]
-    hashes = {corpus.fingerprint(HubData(path="a/b", subset="c", **change)) for change in changes}
-    assert len(hashes | {corpus.fingerprint(config)}) == 4
+    by_files = HubData(path="a/b", subset="c", files="{split}.json")
+    assert corpus.fingerprint(config) != corpus.fingerprint(by_files)
 
 
 def test_hub_data_refuses_files_that_do_not_name_the_split():

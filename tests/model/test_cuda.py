@@ -26,6 +26,7 @@ def network(name: str, **modifiers) -> GPT:
     torch.manual_seed(0)  # for the parameters of the scheme
     settings = {"max_length": LENGTHS[-1]} if name == "learned" else {}
     pe = build(name, head_dim=16, n_heads=4, d_model=64, train_length=128, **settings, **modifiers)
+    pe.read_vocabulary("." if index % 20 == 0 else "word" for index in range(200))
     return GPT(CONFIG, 200, pe).initialize(0)
 
 

@@ -36,6 +36,7 @@ def test_loss_falls_within_fifty_steps(name, axes):
     scheme = build(
         name, head_dim=NANO.head_width(), n_heads=4, d_model=128, train_length=LENGTH, **axes
     )
+    scheme.read_vocabulary(map(chr, range(256)))
     model = GPT(NANO, 256, scheme).initialize(0)
     # random bytes, since a text could be easier by chance
     noise = torch.randint(256, (8, LENGTH + 1), generator=torch.Generator().manual_seed(0))
