@@ -50,7 +50,11 @@ def nll_of(sums):
     return (total.nll / total.weight).to_dict()
 
 
-@pytest.mark.parametrize("judge", [voter(SHORT), copier(1), copier(SHORT), uniform], ids=["voter", "near", "short", "uniform"])
+@pytest.mark.parametrize(
+    "judge",
+    [voter(SHORT), copier(1), copier(SHORT), uniform],
+    ids=["voter", "near", "short", "uniform"],
+)
 def test_key_tokens_has_none_for_a_judge_that_looks_back_no_farther(judge):
     plan = plan_of(RANDOM, by(judge))
     keys, targets = keys_of(plan)
