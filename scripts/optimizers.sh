@@ -15,6 +15,7 @@ train optimizer=adamw optimizer.warmup_share=0.05 steps=1000 seed=0,1,2
 train optimizer.final_share=0 seed=0
 train optimizer.schedule=wsd optimizer.decay_share=0.2 seed=0,1,2
 train steps=1400 tokens_per_step=2048 seed=0
+train steps=1000 tokens_per_step=2048 optimizer.schedule=wsd optimizer.decay_share=0.2 seed=0
 python scripts/learning_rates.py results/runs/rope-tiny-128-seed? results/runs/optimizers/* \
   --out results/optimizers
 python benchmarks/optimizer_step.py --out results/benchmarks/2026-11-25.csv
