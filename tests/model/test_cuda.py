@@ -79,6 +79,7 @@ FLEX = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 @pytest.mark.parametrize(("name", "modifiers"), FLEX)
 @pytest.mark.parametrize("length", [128, 300])
 def test_cuda_compiled_gradients_equal_those_of_a_cpu(monkeypatch, name, modifiers, length):
@@ -119,6 +120,7 @@ def test_cuda_long_contexts_equal_those_of_a_cpu(name, modifiers):
     torch.testing.assert_close(ours.cpu(), exact, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 @pytest.mark.parametrize("modifiers", [{}, {"window": "sliding"}, {"window": "rerope"}])
 def test_cuda_flex_takes_memory_linear_in_the_length(modifiers):
     """All scores of four heads at 16,384 tokens would take 4 GiB."""

@@ -55,13 +55,17 @@ def results(layer, dtype: torch.dtype, compiled: bool, **changes) -> list[torch.
 
 
 def assert_flex_equals_dense(monkeypatch, layer, **changes) -> None:
+    """To 1e-5; or as near as dense scores are in float32, where gradients sum up and cancel."""
     exact = results(layer, torch.float64, compiled=False, **changes)
+    dense = results(layer, torch.float32, compiled=False, **changes)
     with flex_on_cpu(monkeypatch) as calls:
         actual = results(layer, torch.float32, compiled=True, **changes)
     assert len(calls) == 1
-    for ours, reference in zip(actual, exact, strict=True):
+    for ours, rounded, reference in zip(actual, dense, exact, strict=True):
         tolerance = 1e-5 * max(1.0, float(reference.abs().max()))
-        assert float((ours.double() - reference).abs().max()) < tolerance
+        rounding = float((rounded.double() - reference).abs().max())
+        error = float((ours.double() - reference).abs().max())
+        assert error < max(tolerance, 2 * rounding), (error, tolerance, rounding)
 
 
 def takes_flex(layer) -> bool:
