@@ -217,8 +217,9 @@ def load_corpus(run: Run, processes: int, progress: bool) -> tuple[Corpus, EvalP
     validation_batch(tokens, lengths.longest)
     if run.config.init.path is not None and not run.trained:
         check_parent(run, hf.open_parent(run.config), tokens)
-    has_plan = run.config.evaluate and isinstance(tokens, dataset.Data)
-    return tokens, plan_of(run, tokens) if has_plan else None
+    if not run.config.evaluate or not isinstance(tokens, dataset.Data):
+        return tokens, None
+    return tokens, plan_of(run, tokens)
 
 
 def run_training(composed: DictConfig) -> float | None:

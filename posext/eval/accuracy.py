@@ -70,7 +70,7 @@ def measure_accuracy(
     """
     longest = getattr(getattr(model, "pe", None), "max_length", None)
     own_rows = []
-    for length in shard(lengths, accelerator.process_index, accelerator.num_processes):
+    for length in shard(list(lengths), accelerator.process_index, accelerator.num_processes):
         tokens = corpus.config.tokens_read(length)
         row = {"length": length, "tokens": tokens, "chance": corpus.task.chance(length)}
         examples = corpus.test_examples(config.seed, length, config.examples)

@@ -49,10 +49,8 @@ def section(rows: pd.DataFrame) -> dict[str, Any]:
 
 def chart(key: str, task: str, rows: pd.DataFrame, styles: dict[Any, Style]) -> dict[str, Any]:
     """Return the chart of a task, with a view for each metric."""
-    lines = [
-        Line(line_label(*map(str, name)), styles[name], line, floor=False)
-        for name, line in rows.groupby(OVER_SEEDS, sort=False)
-    ]
+    groups: Any = rows.groupby(OVER_SEEDS, sort=False)
+    lines = [Line(line_label(*name), styles[name], line, floor=False) for name, line in groups]
     return {
         "id": key,
         "title": task,

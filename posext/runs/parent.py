@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from posext.config import InitConfig
-from posext.data.dataset import Data
+from posext.data.batch import Corpus
 from posext.model.gpt import GPT, belongs_to_scheme
 from posext.runs.naming import kept_folder
 from posext.runs.run import OPTIMIZER, Run
@@ -38,7 +38,7 @@ def parent_folder(init: InitConfig) -> Path:
     return folder
 
 
-def check_parent(run: Run, parent: Run, tokens: Data) -> None:
+def check_parent(run: Run, parent: Run, tokens: Corpus) -> None:
     """Check that a run can start from its parent's weights, before anything is written.
 
     Raises PosextError if the weights have changed since the run began, the tokenizers differ, or
