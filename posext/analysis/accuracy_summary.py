@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 from tabulate import tabulate
@@ -22,8 +22,9 @@ def line_label(scheme: str, extend: str, factor: str) -> str:
 def accuracy_table(rows: pd.DataFrame) -> str:
     """Table of a run: exact match and normalized accuracy (columns) by curve and length (rows)."""
     lines = []
-    for row in cast(Any, rows.itertuples()):
-        label = line_label(str(row.scheme), str(row.extend), str(row.factor))
+    named: Any = rows.itertuples()
+    for row in named:
+        label = line_label(row.scheme, row.extend, row.factor)
         cells = [estimate_text(rows, row.Index, names) for names in (EXACT, NORMALIZED)]
         lines.append([row.task, label, row.length, *cells])
     headers = ["task", "scheme", "length", "exact match", "normalized accuracy"]
@@ -62,7 +63,9 @@ def mean_over_seeds(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     with a warning.
     """
     values = rows.assign(value=rows[METRICS[metric]].fillna(0))
-    means = values.pivot_table("value", OVER_SEEDS, ["task", "length"], aggfunc="mean", sort=False)
+    means: Any = values.pivot_table(
+        "value", OVER_SEEDS, ["task", "length"], aggfunc="mean", sort=False
+    )
     lacking = means.columns[means.isna().any()]
     if len(lacking):
         tasks = ", ".join(sorted({str(task) for task, _ in lacking}))
@@ -93,8 +96,9 @@ def summary(rows: pd.DataFrame, metric: str, multiples: Sequence[float] | None) 
     """
     chosen = beyond_training(rows, multiples)
     means = mean_over_seeds(chosen, metric)
-    by_task = cast(pd.DataFrame, cast(Any, means.T.groupby(level="task", sort=False).mean()).T)
-    seeds = chosen.groupby([*OVER_SEEDS, "task"], sort=False).seed.nunique()
+    transposed: Any = means.T
+    by_task = transposed.groupby(level="task", sort=False).mean().T
+    seeds: Any = chosen.groupby([*OVER_SEEDS, "task"], sort=False).seed.nunique()
     ranks = reciprocal_ranks(means).mean(axis="columns")
     table = by_task.assign(
         mean=by_task.mean(axis="columns"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
@@ -44,15 +44,15 @@ def section(rows: pd.DataFrame) -> dict[str, Any]:
         "about": TEXT,
         "charts": charts,
         "table": [],
+        "headers": [],
+        "terms": [],
     }
 
 
 def chart(key: str, task: str, rows: pd.DataFrame, styles: dict[Any, Style]) -> dict[str, Any]:
     """Return the chart of a task, with a view for each metric."""
-    lines = [
-        Line(line_label(*map(str, cast(Any, name))), styles[name], line, floor=False)
-        for name, line in rows.groupby(OVER_SEEDS, sort=False)
-    ]
+    groups: Any = rows.groupby(OVER_SEEDS, sort=False)
+    lines = [Line(line_label(*name), styles[name], line, floor=False) for name, line in groups]
     return {
         "id": key,
         "title": task,

@@ -78,7 +78,7 @@ def write_page(paths: Sequence[Path], out: Path) -> Path:
 
 def page_content(sources: Sequence[Source]) -> dict[str, Any]:
     """Everything that the template shows, as plain data."""
-    runs = pd.concat([source.rows.run for source in sources])
+    runs: Any = pd.concat([source.rows.run for source in sources])
     sources, notes = gather.select_same_targets(sources)
     rows = pd.concat([source.rows for source in sources], ignore_index=True)
     styles = Styles(rows)

@@ -156,6 +156,7 @@ def test_every_scheme_learns_and_answers_examples(name):
     corpus = TaskCorpus(AlgorithmicData(task="parity", length=14))
     tokens, labels, _ = corpus.training_batch(0, 0, 4)
     model = network(2, name)
+    model.pe.read_vocabulary(corpus.task.words)
     loss = model(tokens, labels)
     loss.backward()
     norms = [p.grad.norm() for p in model.parameters() if p.grad is not None]
