@@ -13,9 +13,6 @@ from posext.pe.segments import by_context, places_in, segment_numbers
 from posext.utils.errors import PosextError
 from posext.utils.ranges import Auto, Count, NonNegative
 
-BETWEEN = {"rope": RoPE, "alibi": ALiBi}
-
-
 class BiPE(PositionalEncoding):
     """Adds a vector for a token's place in its sentence, and counts distances in sentences.
 
@@ -46,7 +43,7 @@ class BiPE(PositionalEncoding):
         std: NonNegative = 0.02,
     ):
         super().__init__(shape)
-        self.between = BETWEEN[between](shape)
+        self.between = {"rope": RoPE, "alibi": ALiBi}[between](shape)
         self.ends = tuple(ends)
         places = shape.original_length if max_place == "auto" else max_place
         self.table_PC = nn.Parameter(torch.empty(places, shape.d_model).normal_(std=std))
