@@ -32,7 +32,7 @@ from posext.eval.extension import Extension, extended, extension_name
 from posext.eval.retrieval.grid import measure_retrieval
 from posext.eval.variants import variants
 from posext.hf.judge import judged_plan
-from posext.report import write
+from posext.report import write, write_beside_curves
 from posext.report.write_accuracy import measure_task
 from posext.runs.command_log import record_command
 from posext.runs.lock import run_lock
@@ -197,15 +197,15 @@ def measure_run(
             factor = write.factor_text(config.pe.get("factor", ""))
             curve_rows.append(write.write_curve(run, plan, factor, name, *measured))
             retrieval_rows.append(
-                write.write_retrieval(
+                write_beside_curves.write_retrieval(
                     run.folder, answers, name, factor, run.trained_length, run.name
                 )
             )
-            attention_rows.append(write.write_attention(run, looks, name, factor))
+            attention_rows.append(write_beside_curves.write_attention(run, looks, name, factor))
     if not accelerator.is_main_process:
         return pd.DataFrame(columns=curves.COLUMNS)
     if judge is not None:
-        write.write_keys(run, plan, judge)
+        write_beside_curves.write_keys(run, plan, judge)
     corpus = run.config.data
     if bayes_floor.has_bayes_floor(corpus) and plan.protocols:
         floor = bayes_floor.measure_floor(plan, corpus)

@@ -1,11 +1,7 @@
 """The page: its sections, and the HTML file that holds them together with plotly.js."""
 
-import base64
-import gzip
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +26,7 @@ from posext.report import (
     views,
     words,
 )
+from posext.report.embedding import compressed_plotly, embedded_json
 from posext.report.gather import Source
 from posext.report.lines import Styles
 from posext.runs.command_log import recorded_commands
@@ -292,20 +289,3 @@ def run_content(source: Source) -> dict[str, Any]:
         "config": OmegaConf.to_yaml(asdict(source.run.config)),
         "commands": recorded_commands(source.run.folder),
     }
-
-
-def embedded_json(value: Any) -> Markup:
-    """JSON that is safe inside a script element.
-
-    Raises ValueError for nan, which JSON does not have.
-    """
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
-
-
-@cache
-def compressed_plotly() -> str:
-    """plotly.js in base64, compressed from 4.8 MB to 2.0 MB; the browser unpacks it."""
-    from plotly.offline import get_plotlyjs
-
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
