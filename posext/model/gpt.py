@@ -9,7 +9,6 @@ import math
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -18,6 +17,7 @@ from posext.model.attention import attend, prepare
 from posext.model.gated_deltanet import GatedDeltaNet
 from posext.model.loss import capped, chunked_nll, summed_nll
 from posext.model.mamba2 import Mamba2
+from posext.model.mlp import MLP
 from posext.model.norm import RMSNorm
 from posext.model.observation import Observer, observed
 from posext.model.queries_and_keys import logit_multiplier
@@ -70,19 +70,6 @@ class Attention(nn.Module):
         if tables.gate_BHTW is not None:
             attended_BHTD = attended_BHTD * tables.gate_BHTW[:, :, -attended_BHTD.shape[2] :]
         return self.out(attended_BHTD.transpose(1, 2).reshape(batch, -1, self.width))
-
-
-class MLP(nn.Module):
-    """SwiGLU (Shazeer 2020, arXiv:2002.05202, equation 6)."""
-
-    def __init__(self, config: ModelConfig):
-        super().__init__()
-        self.gate_up = nn.Linear(config.d_model, 2 * config.d_ff, bias=False)
-        self.down = nn.Linear(config.d_ff, config.d_model, bias=False)
-
-    def forward(self, x_BTC: Tensor) -> Tensor:
-        gate, up = self.gate_up(x_BTC).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * up)
 
 
 def make_mixer(config: ModelConfig, position_modules: list[nn.Module]) -> nn.Module:
