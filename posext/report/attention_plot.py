@@ -63,7 +63,7 @@ def draw_attention(rows: pd.DataFrame, path: Path, title: str, trained_length: i
         block.suptitle(extension_label(str(extend), str(factor)), fontsize=9)
         draw_rows(upper, curve, head_rows, trained_length)
         draw_layers(lower, curve)
-    heading = f"{title}: layers by heads or rotary pairs, at each context length"
+    heading = f"{title}\nlayers by heads or rotary pairs, at each context length"
     figure.suptitle(heading, fontsize=10, x=0.01, ha="left")
     figure.savefig(path, dpi=150)
     plt.close(figure)
