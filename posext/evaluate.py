@@ -166,8 +166,8 @@ def measure_run(
         )
     measured_config = extension.config if extension else run.config
     if isinstance(tokens, TaskCorpus):
-        measured = variants(run, measured_config, context_lengths(run)[-1])
-        named = [(config, extension_name(run, config, extension)) for config in measured]
+        configs = variants(run, measured_config, context_lengths(run)[-1])
+        named = [(config, extension_name(run, config, extension)) for config in configs]
         return measure_task(run, tokens, named, wandb_run, arguments)
     judge = None
     if KEY_TOKENS in run.config.protocols:

@@ -2,8 +2,8 @@
 # The study in results/protocols: all protocols side by side on the same checkpoints, three seeds:
 # those of scripts/quickstart.sh, FoX, and RoPE's weights under YaRN, zero-shot and trained on;
 # every
-# run as trained in a window of its training length too. JOBS measurements side by side (2): about
-# two hours on 2 cores; typed again it measures again. `bash scripts/protocols.sh train_runs`
+# run as trained in a window of its training length too. JOBS measurements side by side (2): some
+# two hours on 2 cores, an estimate; typed again it measures again. `bash scripts/protocols.sh train_runs`
 # (curves, perturbed, sliding, attention, collect) does one part of it. What stands in
 # results/protocols was made by this script at commit 37b3151, with fewer runs and protocols.
 set -euo pipefail

@@ -15,14 +15,16 @@ def run_name(config: TrainConfig, overrides: list[str]) -> str:
 
     Overrides that do not change the weights are left out.
     """
-    longest = schedule(config.length, config.train_length, config.steps).longest
+    lengths = schedule(config.length, config.train_length, config.steps)
     length = str(config.train_length)
-    if longest > config.train_length:
-        length += f"to{longest}"
+    if lengths.longest > config.train_length:
+        length += f"to{lengths.longest}"
+    has_windows = any(stage.window for stage in lengths.stages)
     extra = []
     for override in sorted(overrides):
         key, _, value = override.lstrip("+~").partition("=")
         ignored = key in IN_THE_NAME or key.split(".")[0] in NOT_IN_IDENTITY
+        ignored &= not (key == "length" and has_windows)  # the lengths do not tell the windows
         if key == "init.path":
             extra.append(f"from-{Path(value).name}")
         elif not ignored and key != "data.cache":

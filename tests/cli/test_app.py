@@ -42,11 +42,19 @@ def test_train_refuses_another_config_under_the_same_name(command, small):
 
 
 def test_train_names_runs_by_what_trains_differently(command, small):
-    for change in ([], ["seed=1"], ["learning_rate=0.5"], ["length=progressive"], ["pe.base=500"]):
+    for change in (
+        [],
+        ["seed=1"],
+        ["learning_rate=0.5"],
+        ["length=progressive"],
+        ["length=window"],
+        ["pe.base=500"],
+    ):
         assert command("train", "+pe=rope", *small, *change, "steps=1", "evaluate=false")[0] == 0
     folders = [path.name for path in Path("results/runs").iterdir()]
-    assert len(folders) == 5
+    assert len(folders) == 6
     assert any("16to64" in name for name in folders)
+    assert any("length-window" in name for name in folders)
     assert any("base-500" in name for name in folders)
 
 

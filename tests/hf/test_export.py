@@ -1,13 +1,13 @@
 """Exports of runs as LlamaForCausalLM: equal logits, equal scores of text, and refusals."""
 
-import json
 import runpy
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from helpers.untrained import untrained_run
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from posext.analysis import curves
@@ -24,8 +24,7 @@ from posext.data import dataset
 from posext.hf.export import export, exportable_schemes
 from posext.model.gpt import GPT
 from posext.pe import modifiers_of, settings_of
-from posext.runs.run import Run, prepare_run
-from posext.training.checkpoint import weights
+from posext.runs.run import Run
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "export_hf.py"
 SHAPE = ModelConfig("test", n_layers=2, n_heads=2, d_model=32, d_ff=48, learning_rate=1e-3)
@@ -61,18 +60,7 @@ def trained(corpus, tmp_path_factory):
             precision="fp32",
             **modifiers_of(axes),
         )
-        run = prepare_run(config)
-        tokens = dataset.load_data(config.data)
-        torch.manual_seed(0)
-        model = GPT(SHAPE, tokens.vocab_size, run.scheme())
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.normal_(1.0 if parameter.ndim == 1 else 0.0, 0.15)
-        save_file(weights(model), run.folder / "model.safetensors")
-        tokens.tokenizer.save(str(run.folder / "tokenizer.json"))
-        record = {"parameters": model.n_parameters(), "data": tokens.fingerprint}
-        (run.folder / "run.json").write_text(json.dumps(record))
-        return run
+        return untrained_run(config, SHAPE, std=0.15)
 
     return make
 

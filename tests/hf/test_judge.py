@@ -1,6 +1,5 @@
 """The judge of key tokens: the run itself, another run, or a checkpoint of transformers."""
 
-import json
 import logging
 import shutil
 from dataclasses import replace
@@ -8,8 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
-from safetensors.torch import save_file
+from helpers.untrained import untrained_run
 
 from posext.analysis import curves, key_choice
 from posext.cli import collect
@@ -19,11 +17,9 @@ from posext.eval.extension import Extension
 from posext.evaluate import measure_run
 from posext.hf.export import export
 from posext.hf.judge import check_judge, judged_plan, open_judge
-from posext.model.gpt import GPT
 from posext.pe import settings_of
 from posext.report import page
-from posext.runs.run import Run, prepare_run
-from posext.training.checkpoint import weights
+from posext.runs.run import Run
 from posext.utils.errors import PosextError
 
 SHAPE = ModelConfig("test", n_layers=1, n_heads=2, d_model=16, d_ff=32, learning_rate=1e-3)
@@ -55,18 +51,7 @@ def make(corpus, tmp_path_factory):
             tracking=TrackingConfig("disabled"),
             precision="fp32",
         )
-        run = prepare_run(config)
-        tokens = dataset.load_data(data)
-        torch.manual_seed(seed)
-        model = GPT(SHAPE, tokens.vocab_size, run.scheme())
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.normal_(1.0 if parameter.ndim == 1 else 0.0, 0.2)
-        save_file(weights(model), run.folder / "model.safetensors")
-        tokens.tokenizer.save(str(run.folder / "tokenizer.json"))
-        record = {"parameters": model.n_parameters(), "data": tokens.fingerprint}
-        (run.folder / "run.json").write_text(json.dumps(record))
-        return run
+        return untrained_run(config, SHAPE, std=0.2, seed=seed)
 
     return run_of
 
