@@ -14,7 +14,15 @@ PROTOCOLS = (
     "longlora",
 )
 # Chosen like protocols, but on constructed contexts: posext.eval.retrieval
-RETRIEVAL = ("retrieval", "passkey")
+RETRIEVAL = (
+    "retrieval",
+    "multi_key",
+    "multi_query",
+    "multi_value",
+    "variable_tracking",
+    "common_words",
+    "passkey",
+)
 HEADLINE = "fixed_target"  # the protocol of charts, unless another is chosen
 PERTURBED = "perturbed"  # the protocol whose lengths are those of the text that is not changed
 # Groups besides pe, each absent unless named

@@ -9,6 +9,7 @@ from posext.data import dataset
 from posext.data.recall.episode import RecallSettings, episode
 from posext.data.recall.mixing import batch
 from posext.data.recall.pool import pool_of
+from posext.data.recall.tasks import NO_WORD, TASKS
 
 SETTINGS = RecallSettings(trials=12)
 
@@ -20,25 +21,70 @@ def tokens(corpus, tmp_path_factory):
     return dataset.load_data(config, progress=False)
 
 
+def drawn(tokens, name, length, depth, index=3):
+    return episode(tokens.validation, pool_of(tokens), SETTINGS, name, length, depth, index)
+
+
 def test_episode_repeats_the_pair_at_its_distance(tokens):
     """The distance grows to the context length at depth 0; the value occurs nowhere else."""
-    pool = pool_of(tokens)
     for depth in SETTINGS.depths:
-        drawn = episode(tokens.validation, pool, SETTINGS, 100, depth, 3)
-        assert len(drawn.needle) == len(drawn.control) == 101
-        value = drawn.needle[-2:]
-        place = drawn.start + SETTINGS.key
-        np.testing.assert_array_equal(drawn.needle[place : place + 2], value)
-        assert drawn.distance == len(drawn.needle) - 2 - place
-        assert np.isin(drawn.needle, value).sum() == 4  # in the two places alone
-        assert (drawn.needle != drawn.control).sum() == SETTINGS.key
-    first, last = (episode(tokens.validation, pool, SETTINGS, 100, d, 3) for d in (0.0, 1.0))
-    assert (first.start, first.distance, last.distance) == (0, 97, SETTINGS.pair)
+        one = drawn(tokens, "retrieval", 100, depth)
+        assert len(one.needle) == len(one.control) == 101
+        key, value = one.needle[-2:]
+        assert one.needle[one.start : one.start + 2].tolist() == [key, value]
+        assert one.distance == 100 - (one.start + 1)
+        assert np.isin(one.needle, [key, value]).sum() == 4  # in the two places alone
+        assert np.flatnonzero(one.needle != one.control).tolist() == [one.start]
+        assert one.control[one.start] not in one.needle
+    first, last = (drawn(tokens, "retrieval", 100, depth) for depth in (0.0, 1.0))
+    assert (first.start, first.distance, last.distance) == (0, 99, 2)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_episode_has_the_words_of_its_task_alone(tokens, name):
+    """The text has no word that the task uses, and depth moves nothing but places."""
+    one, other = (drawn(tokens, name, 100, depth) for depth in (0.25, 1.0))
+    assert sorted(one.needle) == sorted(other.needle)
+    rng = np.random.default_rng([SETTINGS.seed, 100, 3])
+    task = TASKS[name].make(rng.permutation(pool_of(tokens).rare), rng, 100)
+    written = [task.needles, task.distractors, task.question]
+    used = np.concatenate([*written, task.control], axis=None)
+    found = one.needle[np.isin(one.needle, used)]
+    assert sorted(found) == sorted(np.concatenate(written, axis=None))
+
+
+def test_episode_has_its_needles_in_order_after_the_first(tokens):
+    for depth in SETTINGS.depths:
+        one = drawn(tokens, "variable_tracking", 100, depth)
+        names = one.needle[-5:].tolist()
+        context = one.needle[:-5].tolist()
+        pairs = list(zip(context, context[1:], strict=False))
+        places = [pairs.index(link) for link in zip(names, names[1:], strict=False)]
+        assert places == sorted(places)
+        assert places[0] == one.start == round(depth * (len(context) - 8))
+
+
+def test_episode_of_common_words_has_each_of_them_as_often(tokens):
+    one = drawn(tokens, "common_words", 103, 0.0)
+    common, context = one.needle[-4:], one.needle[:-4]
+    counts = np.bincount(context, minlength=tokens.vocab_size)
+    assert counts[common].tolist() == [100 // 8] * 4
+    assert np.delete(counts, common).max() == 1
+    assert not np.isin(common, one.control[:-4]).any()
+    assert [set(row) - {NO_WORD} for row in one.accepted.tolist()] == [
+        set(common[k:].tolist()) for k in range(4)
+    ]
+
+
+def test_multi_key_hides_pairs_in_half_the_context(tokens):
+    for length, pairs in ((40, 10), (400, 31)):
+        words = np.arange(64)
+        task = TASKS["multi_key"].make(words, np.random.default_rng(0), length)
+        assert len(task.needles) + len(task.distractors) == pairs
 
 
 def test_episode_is_a_function_of_length_depth_and_index(tokens):
-    pool = pool_of(tokens)
-    one, two, other = (episode(tokens.validation, pool, SETTINGS, 64, 0.5, i) for i in (7, 7, 8))
+    one, two, other = (drawn(tokens, "retrieval", 64, 0.5, index) for index in (7, 7, 8))
     np.testing.assert_array_equal(one.needle, two.needle)
     assert (one.needle != other.needle).any()
 
