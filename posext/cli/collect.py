@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from posext.analysis import curves, document_sums
+from posext.analysis import curves, document_sums, retrieval
 from posext.cli import app
 from posext.utils.errors import PosextError
 
 DESCRIPTION = """
 Gather the measurements of several runs in one folder to commit: curves.csv, documents.parquet (the
-sums by document, from which every interval can be made again) and configs/RUN.yaml. Rows of other
-runs in that folder stay, so a study can be collected in parts.
+sums by document, from which every interval can be made again), retrieval.csv if a retrieval task
+was measured, and configs/RUN.yaml. Rows of other runs in that folder stay, so a study can be
+collected in parts.
 """
 EXAMPLES = """
 posext collect results/runs/* --out results/my_study
@@ -40,6 +41,11 @@ def main() -> None:
     replace_runs(curves.read_curves(curves_file), rows).to_csv(curves_file, index=False)
     sums_file = options.out / document_sums.SUMS
     replace_runs(document_sums.sums(options.out), sums).to_parquet(sums_file, index=False)
+    answers = retrieval.of_runs(options.runs, rows)
+    if len(answers):
+        file = options.out / retrieval.FILE
+        before = retrieval.read_collected(file) if file.exists() else None
+        replace_runs(before, answers).to_csv(file, index=False)
     for run in options.runs:
         shutil.copyfile(run / "config.yaml", options.out / "configs" / f"{run.name}.yaml")
     print(options.out)

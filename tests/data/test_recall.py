@@ -1,5 +1,7 @@
 """Episodes of recall, and recall pairs mixed into training batches."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from posext.data.recall.episode import RecallSettings, episode
 from posext.data.recall.mixing import batch
 from posext.data.recall.pool import pool_of
 from posext.data.recall.tasks import NO_WORD, TASKS
+from posext.utils.errors import PosextError
 
 SETTINGS = RecallSettings(trials=12)
 
@@ -58,8 +61,8 @@ def test_episode_has_its_needles_in_order_after_the_first(tokens):
         one = drawn(tokens, "variable_tracking", 100, depth)
         names = one.needle[-5:].tolist()
         context = one.needle[:-5].tolist()
-        pairs = list(zip(context, context[1:], strict=False))
-        places = [pairs.index(link) for link in zip(names, names[1:], strict=False)]
+        pairs = list(pairwise(context))
+        places = [pairs.index(link) for link in pairwise(names)]
         assert places == sorted(places)
         assert places[0] == one.start == round(depth * (len(context) - 8))
 
@@ -96,18 +99,37 @@ def test_mixing_batch_is_the_plain_batch_without_a_share(tokens):
     assert plain_origins == mixed_origins
 
 
-def test_mixing_batch_writes_pairs_twice_into_its_share(tokens):
+def test_mixing_batch_writes_pairs_again_and_again_into_its_share(tokens):
+    """Half the tokens of a window are pairs, as many different ones as drawn, each as often."""
     plain, _ = tokens.train.batch(0, 5, 64, 400)
-    config = TextData(recall_share=0.3)
+    config = TextData(recall_share=0.3, recall_pairs=5)
     mixed, _ = batch(tokens, config, 0, 5, 64, 400)
     assert torch.equal(mixed, batch(tokens, config, 0, 5, 64, 400)[0])
     changed = (mixed != plain).any(dim=1)
     assert 0.22 < changed.double().mean() < 0.38
-    pool = set(pool_of(tokens).rare.tolist())
-    for row, before in zip(mixed[changed].tolist(), plain[changed].tolist(), strict=True):
-        written = {a for a, b in zip(row, before, strict=True) if a != b}
-        assert written <= pool
-        repeated = [i for i in range(len(row) - 3) if row[i] in pool and row.count(row[i]) >= 2]
-        fours = [tuple(row[i : i + 4]) for i in range(len(row) - 3)]
-        pairs = {fours[i] for i in repeated}
-        assert sum(fours.count(pair) == 2 for pair in pairs) >= 4
+    rare = pool_of(tokens).rare.tolist()
+    different = set()
+    for row in mixed[changed].tolist():
+        # `corpus` has no rare token itself
+        places = [place for place, token in enumerate(row) if token in rare]
+        assert len(places) == 32
+        pairs = [(row[first], row[second]) for first, second in batched_pairs(places)]
+        times = [pairs.count(pair) for pair in set(pairs)]
+        assert max(times) - min(times) <= 1
+        assert len({token for pair in set(pairs) for token in pair}) == 2 * len(set(pairs))
+        different.add(len(set(pairs)))
+    assert different == {1, 2, 3, 4, 5}
+
+
+def batched_pairs(places: list[int]) -> list[tuple[int, int]]:
+    """Return neighbouring places two by two; each pair stands side by side."""
+    pairs = list(zip(places[::2], places[1::2], strict=True))
+    assert all(second == first + 1 for first, second in pairs)
+    return pairs
+
+
+def test_mixing_refuses_a_length_without_room_for_a_repetition(tokens):
+    config = TextData(recall_share=1.0)
+    batch(tokens, config, 0, 0, 7, 2)
+    with pytest.raises(PosextError, match="at least 7 tokens, not 6"):
+        batch(tokens, config, 0, 0, 6, 2)

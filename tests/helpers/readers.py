@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from itertools import pairwise
 
 import torch
 
@@ -44,7 +45,7 @@ class Reader(Fake):
 
     def answer(self, read, given):
         end = len(read) - 1
-        pairs = Counter(zip(read, read[1:], strict=False))
+        pairs = Counter(pairwise(read))
         for place in range(end - 1, -1, -1):
             if read[place] == read[end] and pairs[read[place], read[place + 1]] == 1:
                 return read[place + 1] if end - place <= self.sight else None

@@ -14,7 +14,7 @@ import numpy as np
 
 from posext.data.dataset import Split
 from posext.data.recall.pool import Pool
-from posext.data.recall.tasks import TASKS, Task
+from posext.data.recall.tasks import TASKS
 from posext.utils.errors import PosextError
 from posext.utils.ranges import Count, checked
 
@@ -78,7 +78,9 @@ def episode(
     """
     form = TASKS[name]
     if length < form.shortest:
-        raise PosextError(f"{name} needs a context of at least {form.shortest} tokens, not {length}")
+        raise PosextError(
+            f"{name} needs a context of at least {form.shortest} tokens, not {length}"
+        )
     rng = np.random.default_rng([settings.seed, length, index])
     words_W = rng.permutation(pool.rare)
     task = form.make(words_W, rng, length)

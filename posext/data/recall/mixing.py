@@ -50,14 +50,14 @@ def batch(
 
 
 def with_pairs(windows_BT: Tensor, pool: Pool, most: int, rng: np.random.Generator) -> Tensor:
-    """Write pairs of a key and its value over half the text of each window, again and again; (B, T).
+    """Write pairs of a key and its value over half the text of each window, many times each.
 
     A window has 1 to `most` different pairs, each as often as the others. Every repetition is a
     question whose answer stands earlier. Every choice of disjoint places is equally likely. The
     tokens of a window's keys and values all differ, but the text between may have them too, unlike
     in an evaluation episode. Nothing marks a pair, and all labels are trained.
     """
-    B, T = windows_BT.shape
+    T = windows_BT.shape[1]
     M = int(PAIR_SHARE * T) // PAIR
     if M < 2:
         raise PosextError(
@@ -65,7 +65,7 @@ def with_pairs(windows_BT: Tensor, pool: Pool, most: int, rng: np.random.Generat
         )
     mixed_BT = windows_BT.clone()
     for window_T in mixed_BT:
-        P = min(int(rng.integers(1, most, endpoint=True)), M // 2)
+        P = min(int(rng.integers(1, most, endpoint=True)), M // 2, len(pool.rare) // PAIR)
         pairs_PN = rng.permutation(pool.rare)[: P * PAIR].reshape(P, PAIR)
         written_MN = pairs_PN[rng.permutation(np.arange(M) % P)]
         gaps_M = np.sort(rng.permutation(T - M * (PAIR - 1))[:M])
