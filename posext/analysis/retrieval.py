@@ -3,7 +3,7 @@
 It has the accuracy (exact match) and the NLL of the answers.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +21,7 @@ FILE = "retrieval.csv"
 ACCURACY = ["accuracy", "accuracy_low", "accuracy_high"]
 RETRIEVAL_COLUMNS = [*RETRIEVAL_CURVE, *CELL_COLUMNS[:-1], *ACCURACY, CELL_COLUMNS[-1]]
 RETRIEVAL_TEXT_COLUMNS = [*RETRIEVAL_CURVE, "condition"]
+RUN_COLUMNS = ["run", "scheme", "seed", "trained_length"]  # of a file that holds several runs
 
 
 def read_retrieval(path: Path | str) -> pd.DataFrame:
@@ -30,6 +31,30 @@ def read_retrieval(path: Path | str) -> pd.DataFrame:
     numbers = [name for name in RETRIEVAL_COLUMNS if name not in RETRIEVAL_TEXT_COLUMNS]
     rows = read_csv_table(path, RETRIEVAL_TEXT_COLUMNS, numbers)
     return rows.reindex(columns=RETRIEVAL_COLUMNS)
+
+
+def read_collected(path: Path | str) -> pd.DataFrame:
+    """Read a retrieval file of several runs into RUN_COLUMNS and RETRIEVAL_COLUMNS."""
+    texts = ["run", "scheme", *RETRIEVAL_TEXT_COLUMNS]
+    columns = [*RUN_COLUMNS, *RETRIEVAL_COLUMNS]
+    return read_csv_table(path, texts, [name for name in columns if name not in texts])
+
+
+def of_runs(folders: Sequence[Path], curves: pd.DataFrame) -> pd.DataFrame:
+    """Read the retrieval files of run folders, and add RUN_COLUMNS from the runs' curves."""
+    files = {folder.name: read_retrieval(folder / FILE) for folder in folders}
+    named = [rows.assign(run=run) for run, rows in files.items() if len(rows)]
+    if not named:
+        return pd.DataFrame(columns=[*RUN_COLUMNS, *RETRIEVAL_COLUMNS])
+    runs = curves.loc[:, RUN_COLUMNS].drop_duplicates("run")
+    return pd.concat(named).merge(runs, on="run").loc[:, [*RUN_COLUMNS, *RETRIEVAL_COLUMNS]]
+
+
+def over_trials(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """Add up the counts of rows with the same key, and give their accuracy with its interval."""
+    counts = rows.groupby(key, sort=False, as_index=False)
+    sums = counts.agg({"trials": "sum", "correct": "sum"})
+    return with_intervals(sums)
 
 
 def upsert_retrieval(before: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

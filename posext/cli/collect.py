@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from posext.analysis import accuracy, attention, curves, document_sums, key_choice
+from posext.analysis import accuracy, attention, curves, document_sums, key_choice, retrieval
 from posext.cli import app
 from posext.utils.errors import PosextError
 
 DESCRIPTION = """
 Gather the measurements of several runs in one folder to commit: curves.csv, documents.parquet (the
 sums by document, from which every interval can be made again), keys.csv where a judge chose key
-tokens, attention.csv and accuracy.csv of runs that have them, and configs/RUN.yaml. Rows of other
-runs in that folder stay, so a study can be collected in parts.
+tokens, retrieval.csv, attention.csv and accuracy.csv of runs that have them, and configs/RUN.yaml.
+Rows of other runs in that folder stay, so a study can be collected in parts.
 """
 EXAMPLES = """
 posext collect results/runs/* --out results/my_study
@@ -40,6 +40,7 @@ def main() -> None:
     (options.out / "configs").mkdir(parents=True, exist_ok=True)
     if rows is not None:
         collect_curves(on_texts, rows, options.out)
+        collect_retrieval(on_texts, rows, options.out)
         collect_attention(on_texts, options.out)
     if on_tasks:
         file = options.out / accuracy.FILE
@@ -62,6 +63,15 @@ def collect_curves(runs: Sequence[Path], rows: pd.DataFrame, out: Path) -> None:
     keys = pd.concat([key_choice.read_key_counts(run / key_choice.FILE) for run in runs])
     if len(keys):
         replace_runs(key_choice.read_key_counts(keys_file), keys).to_csv(keys_file, index=False)
+
+
+def collect_retrieval(runs: Sequence[Path], rows: pd.DataFrame, out: Path) -> None:
+    """Write the answers of some runs into a folder, if any was asked; `rows` are their curves."""
+    answers = retrieval.of_runs(runs, rows)
+    if len(answers):
+        file = out / retrieval.FILE
+        before = retrieval.read_collected(file) if file.exists() else None
+        replace_runs(before, answers).to_csv(file, index=False)
 
 
 def collect_attention(runs: Sequence[Path], out: Path) -> None:

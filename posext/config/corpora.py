@@ -47,6 +47,7 @@ class DataConfig:
     validation_share: InsideUnit = 0.1
     # of the training sequences, with recall pairs: posext.data.recall.mixing
     recall_share: Share = 0.0
+    recall_pairs: Count = 8  # different pairs in such a sequence, at most
     cache: str = "~/.cache/posext"  # folder of tokenized corpora
 
     def origin(self) -> str:

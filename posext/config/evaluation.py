@@ -25,7 +25,7 @@ class EvaluationConfig:
     seed: Natural = 0  # of the choice of targets and the bootstrap, independent of the model's
     # protocol sliding: tokens between windows; null: an eighth of the context length
     stride: Count | None = None
-    trials: Count = 32  # protocols retrieval and passkey: at each length, depth and condition
+    trials: Count = 32  # retrieval tasks: at each length, depth and condition
     # a checkpoint's start-of-text token, in place of the first token of a window: none; window;
     # auto: if its tokenizer puts one before a text
     bos: Annotated[str, OneOf(("auto", "none", "window"))] = "auto"

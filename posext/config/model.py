@@ -29,6 +29,9 @@ class ModelConfig:
     # heads of keys and values, a divisor of n_heads (Ainslie et al. 2023); null: n_heads
     n_kv_heads: Count | None = None
     tied_embeddings: bool = True  # whether the output matrix is that of the token embeddings
+    # initial standard deviation of token embeddings, unless the scheme has its own; null: 0.02, as
+    # for all matrices. Large ones want tied_embeddings=false, or the first logits are large too
+    embedding_std: Positive | None = None
     # c of c tanh(x / c) on attention scores, before a bias (Gemma 2: 50); null: none
     attention_softcap: Positive | None = None
     logit_softcap: Positive | None = None  # the same on the output's logits (Gemma 2: 30)

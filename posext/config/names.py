@@ -15,7 +15,15 @@ PROTOCOLS = (
     "longlora",
 )
 # Chosen like protocols, but on constructed contexts: posext.eval.retrieval
-RETRIEVAL = ("retrieval", "passkey")
+RETRIEVAL = (
+    "retrieval",
+    "multi_key",
+    "multi_query",
+    "multi_value",
+    "variable_tracking",
+    "common_words",
+    "passkey",
+)
 ACCURACY = "accuracy"  # the protocol of algorithmic tasks: posext.eval.accuracy
 # Chosen like a protocol, but a look at attention, not at the loss: posext.eval.attention
 ATTENTION = "attention"

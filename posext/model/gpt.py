@@ -138,9 +138,9 @@ class GPT(nn.Module):
         """Draw initial weights from Normal(0, 0.02), a function of the seed alone.
 
         Matrices that write to the residual stream are divided by sqrt(2 n_layers) (GPT-2). Token
-        embeddings take the scheme's `embedding_std` if it has one. The scheme's own parameters keep
-        their values, so that for one seed all schemes start from the same network. Convolutions and
-        decays of a recurrence draw their own.
+        embeddings take the `embedding_std` of the scheme, or of the config, if there is one. The
+        scheme's own parameters keep their values, so that for one seed all schemes start from the
+        same network. Convolutions and decays of a recurrence draw their own.
 
         Returns:
             The network itself.
@@ -152,8 +152,8 @@ class GPT(nn.Module):
             is_residual_output = name.endswith(("attention.out.weight", "mlp.down.weight"))
             depth_scale = (2 * self.config.n_layers) ** 0.5 if is_residual_output else 1.0
             std = INITIAL_STD / depth_scale
-            if parameter is self.embedding.weight and self.pe.embedding_std is not None:
-                std = self.pe.embedding_std
+            if parameter is self.embedding.weight:
+                std = self.pe.embedding_std or self.config.embedding_std or std
             nn.init.normal_(parameter, std=std, generator=generator)
         for module in self.modules():
             if isinstance(module, ShortConvolution | Decay):

@@ -1,18 +1,19 @@
-"""Retrieval by models whose answers are known: an induction head, and one that knows nothing."""
+"""Retrieval by models whose answers are known: some that read, and one that knows nothing."""
 
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from helpers.readers import Counting, Fake, Reader
 
 from posext.analysis import curves
 from posext.analysis.retrieval import read_retrieval, with_intervals
 from posext.config import TextData
 from posext.data import dataset
 from posext.data.recall.episode import RecallSettings
-from posext.eval.retrieval.measure import measure_recall
+from posext.data.recall.tasks import TASKS
+from posext.eval.retrieval.measure import measure_task
 from posext.eval.retrieval.passkey import passkey
 
 SETTINGS = RecallSettings(trials=12)
@@ -25,61 +26,67 @@ def tokens(corpus, tmp_path_factory):
     return dataset.load_data(config, progress=False)
 
 
-class Induction(torch.nn.Module):
-    """Answers with the token that followed the last two tokens before, within `sight` tokens."""
-
-    def __init__(self, vocab_size: int, sight: float = math.inf):
-        super().__init__()
-        self.vocab_size, self.sight = vocab_size, sight
-
-    def forward(self, tokens_BT, last):
-        B, T = tokens_BT.shape
-        logits = torch.zeros(B, last, self.vocab_size)
-        for b in range(B):
-            row = tokens_BT[b].tolist()
-            for k in range(last):
-                end = T - last + k  # reads row[end - 1], row[end]; predicts the token at end + 1
-                for place in range(end - 2, -1, -1):
-                    if row[place : place + 2] == row[end - 1 : end + 1]:
-                        if end + 1 - (place + 2) <= self.sight:
-                            logits[b, k, row[place + 2]] = 50.0
-                        break
-        return logits
+def oracle(name: str, vocab_size: int) -> Fake:
+    return Counting(vocab_size) if name == "common_words" else Reader(vocab_size)
 
 
-class Uniform(torch.nn.Module):
-    def __init__(self, vocab_size: int):
-        super().__init__()
-        self.vocab_size = vocab_size
-
-    def forward(self, tokens_BT, last):
-        return torch.zeros(*tokens_BT.shape[:1], last, self.vocab_size)
-
-
-def test_recall_of_an_induction_head_finds_needles_alone(tokens):
-    """It finds every needle and no control."""
-    model = Induction(tokens.vocab_size)
-    rows = with_intervals(measure_recall(model, tokens, [32, 100], SETTINGS))
+@pytest.mark.parametrize("name", TASKS)
+def test_measure_task_of_a_model_that_reads_finds_needles_alone(tokens, name):
+    """It gives every answer, and none in the control."""
+    rows = with_intervals(
+        measure_task(name, oracle(name, tokens.vocab_size), tokens, [32, 100], SETTINGS)
+    )
     by_condition = rows.set_index("condition")
-    assert set(rows.depth) == set(SETTINGS.depths)
+    assert set(rows.context_length) == {32, 100}
+    assert set(rows.depth) == (set(SETTINGS.depths) if TASKS[name].has_depth else {0.0})
     assert (by_condition.loc["needle"].accuracy == 1).all()
     assert (by_condition.loc["control"].accuracy == 0).all()
     np.testing.assert_allclose(by_condition.loc["needle"].nll, 0, atol=1e-6)
 
 
-def test_recall_of_a_uniform_model_is_a_guess(tokens):
-    model = Uniform(tokens.vocab_size)
-    rows = with_intervals(measure_recall(model, tokens, [32], SETTINGS))
-    np.testing.assert_allclose(rows.nll, math.log(tokens.vocab_size), rtol=1e-6)
+@pytest.mark.parametrize("name", TASKS)
+def test_measure_task_of_a_uniform_model_is_a_guess(tokens, name):
+    """A guess is right more often where any answer counts that was not given yet."""
+    rows = measure_task(name, Fake(tokens.vocab_size), tokens, [32], SETTINGS)
+    right = [4, 3, 2, 1] if name in ("multi_value", "common_words") else [1]
+    expected = np.mean([math.log(tokens.vocab_size / count) for count in right])
+    np.testing.assert_allclose(rows.nll, expected, rtol=1e-6)
 
 
-def test_recall_ends_at_the_sight_of_a_model(tokens):
+def test_measure_task_asks_for_every_answer(tokens):
+    """An induction head that takes the latest value gives the first of four values alone."""
+
+    class Latest(Reader):
+        def answer(self, read, given):
+            places = [i for i, token in enumerate(read[:-1]) if token == read[-1]]
+            return read[places[-1] + 1] if places else None
+
+    latest = Latest(tokens.vocab_size)
+    right = {"multi_query": SETTINGS.trials, "variable_tracking": SETTINGS.trials, "multi_value": 0}
+    for name, count in right.items():
+        rows = measure_task(name, latest, tokens, [64], SETTINGS)
+        needle = rows.loc[rows.condition == "needle"]
+        assert (needle.correct == count).all()
+    assert (needle.nll > 0.7 * 50).all()  # three of four values are surely wrong
+
+
+def test_measure_task_ends_at_the_sight_of_a_model(tokens):
     sight = 50
-    model = Induction(tokens.vocab_size, sight)
-    rows = with_intervals(measure_recall(model, tokens, [32, 64, 128], SETTINGS))
+    model = Reader(tokens.vocab_size, sight)
+    rows = with_intervals(measure_task("retrieval", model, tokens, [32, 64, 128], SETTINGS))
     needle = rows.loc[rows.condition == "needle"]
     assert 0 < (needle.distance <= sight).sum() < len(needle)
     np.testing.assert_array_equal(needle.accuracy, (needle.distance <= sight).astype(float))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_measure_task_begins_at_its_shortest_context(tokens, name):
+    shortest = TASKS[name].shortest
+    lengths = [shortest - 1, shortest, shortest + 1, shortest + 2]
+    rows = measure_task(name, oracle(name, tokens.vocab_size), tokens, lengths, SETTINGS)
+    needle = rows.loc[rows.condition == "needle"]
+    assert set(needle.context_length) == set(lengths[1:])
+    assert (needle.correct == SETTINGS.trials).all()
 
 
 @pytest.mark.parametrize("depth", [0.0, 0.5, 1.0])

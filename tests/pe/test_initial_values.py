@@ -3,6 +3,7 @@
 They come from a random stream of their own, at scales at which positions do not drown tokens.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,14 @@ def test_sinusoidal_tokens_have_rms_1_at_either_initial_scale(setting, std):
     positions = torch.arange(32)
     tokens = pe.embed(weight[None, :32], positions) - pe.table(positions)
     assert float(tokens.square().mean().sqrt()) == pytest.approx(1, rel=0.05)
+
+
+@pytest.mark.parametrize(("name", "std"), [("rope", 0.5), ("sinusoidal", 0.02)])
+def test_untrained_embeddings_have_the_std_of_the_scheme_or_of_the_config(name, std):
+    """Sinusoidal positions divide embeddings by a std of their own."""
+    config = replace(MODEL, embedding_std=0.5)
+    weight = GPT(config, 300, build(name, **SHAPE)).initialize(0).embedding.weight.detach()
+    assert float(weight.std()) == pytest.approx(std, rel=0.03)
 
 
 def test_cope_starts_without_positions_and_adds_unscaled_logits():

@@ -1,11 +1,10 @@
-"""Episodes of associative recall: key-value pairs in held-out text, then one key again.
+"""Episodes of retrieval: what a task hides stands in held-out text, and its question at the end.
 
 The answer is found as by natural induction: find the earlier occurrence of the key, continue as
 it continued. Such a task ranks architectures as their language modelling does (Arora et al. 2023,
 arXiv:2312.04927).
 
-Shape suffixes: L context length, P pairs, K tokens of a key, N tokens of a pair, F tokens of
-filler.
+Shape suffixes: L context length, F tokens of filler, and those of `posext.data.recall.tasks`.
 """
 
 from dataclasses import dataclass
@@ -14,107 +13,108 @@ from typing import NamedTuple
 import numpy as np
 
 from posext.data.dataset import Split
-from posext.data.recall.pool import SIZE, Pool
+from posext.data.recall.pool import Pool
+from posext.data.recall.tasks import TASKS
 from posext.utils.errors import PosextError
 from posext.utils.ranges import Count, checked
 
 
 @dataclass(frozen=True)
 class RecallSettings:
-    """The grid of episodes, and their form."""
+    """The grid of episodes."""
 
-    # of the queried pair: 0 is the start of the context, 1 is next to the query
+    # of the first needle: 0 is the start of the context, 1 leaves room for the needles alone
     depths: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     trials: int = 32  # for each length, depth and condition
-    key: int = 2  # tokens
-    value: int = 2  # tokens
-    # at most, with the queried one; alone, its value would be the only candidate
-    pairs: int = 4
     seed: int = 0  # of the episodes, independent of the model's
 
     def __post_init__(self) -> None:
         """Raise PosextError for an invalid setting, naming the value and the valid ones."""
-        for name in ("trials", "key", "value", "pairs"):
-            checked(name, getattr(self, name), Count)
+        checked("trials", self.trials, Count)
         if not self.depths or not all(0 <= depth <= 1 for depth in self.depths):
             raise PosextError(f"depths must lie between 0 and 1, not {self.depths}")
-        if self.pairs * self.pair + self.key > SIZE:
-            raise PosextError(
-                f"{self.pairs} pairs of {self.pair} tokens and another key need more than "
-                f"the {SIZE} tokens there are"
-            )
-
-    @property
-    def pair(self) -> int:
-        """Tokens of a pair."""
-        return self.key + self.value
-
-    @property
-    def shortest(self) -> int:
-        """The shortest context that has room for a pair and the query, in tokens."""
-        return 2 * self.pair - 1
 
 
 class Episode(NamedTuple):
-    """A context and its query, then the value, whose tokens are scored.
+    """A context and its question with the answers.
 
     The model reads all but the last token.
     """
 
     needle: np.ndarray  # int64 (L + 1,)
-    control: np.ndarray  # the same with another key on the pair: its value is no longer the answer
-    start: int  # position of the pair
-    distance: int  # tokens from the pair's value to the queried value
+    control: np.ndarray  # the same without what links the question to its answers
+    start: int  # position of the first needle
+    distance: int  # tokens from the end of the first needle to the first answer
+    answers: np.ndarray  # int64 (S,): places of the answers, counted from the window's end, below 0
+    accepted: np.ndarray  # int64 (S, A): tokens that are right there, or NO_WORD
 
 
 def episode(
-    split: Split, pool: Pool, settings: RecallSettings, length: int, depth: float, index: int
+    split: Split,
+    pool: Pool,
+    settings: RecallSettings,
+    name: str,
+    length: int,
+    depth: float,
+    index: int,
 ) -> Episode:
     """Make an episode: a pure function of the arguments, independent of the model.
 
-    At one length, all depths have the same text, keys and values. All tokens of keys and values
-    differ, and the most common token replaces them in the text. So the key occurs twice in the
-    context (once in the control), and the value's tokens only in the pair and after the query.
+    At one length, all depths have the same text and words. The most common token replaces these
+    words in the text. The first needle stands at its depth, the others in order at random places
+    after it, and the distractors anywhere.
 
     Args:
         split: The documents that the text is taken from.
-        pool: The tokens that keys and values are drawn from.
-        settings: The form of the episode.
+        pool: The words.
+        settings: The depths, and the seed.
+        name: The task, one of TASKS.
         length: The context length, in tokens.
-        depth: The depth of the queried pair, 0 to 1.
+        depth: The depth of the first needle, 0 to 1.
         index: The number of the trial.
 
     Raises:
-        PosextError: The length is too short for the settings, or too long for the documents.
+        PosextError: The length is too short for the task, or too long for the documents.
     """
-    if length < settings.shortest:
+    form = TASKS[name]
+    if length < form.shortest:
         raise PosextError(
-            f"recall needs a context of at least {settings.shortest} tokens, not {length}"
+            f"{name} needs a context of at least {form.shortest} tokens, not {length}"
         )
     rng = np.random.default_rng([settings.seed, length, index])
-    K = settings.key
-    N = settings.pair
-    body = length + 1 - N
-    start = round(depth * (body - N))
-    other_places = [*range(start % N, start, N), *range(start + N, body - N + 1, N)]
-    P = min(settings.pairs, 1 + len(other_places))
-    used = rng.permutation(pool.rare)[: P * N + K]
-    other_K = used[:K]
-    pairs_PN = used[K:].reshape(P, N)
-    filler_F = np.copy(filler(split, rng, body - P * N))
-    filler_F[np.isin(filler_F, used)] = pool.common
+    words_W = rng.permutation(pool.rare)
+    task = form.make(words_W, rng, length)
+    M, N = task.needles.shape
+    Q = len(task.question)
+    body = length + 1 - Q
+    start = round(depth * (body - M * N))
+    before = range(start % N, start, N)
+    after = np.arange(start + N, body - N + 1, N)
+    D = min(len(task.distractors), len(before) + len(after) - (M - 1))
+    filler_F = np.copy(filler(split, rng, body - (M + D) * N))
+    used = (task.needles, task.control, task.distractors, task.question)
+    filler_F[np.isin(filler_F, np.concatenate(used, axis=None))] = pool.common
 
-    starts = [start, *rng.permutation(other_places)[: P - 1]]
-    context = np.empty(body, dtype=np.int64)
-    is_text = np.ones(body, dtype=bool)
-    for first, pair in zip(starts, pairs_PN, strict=True):
-        context[first : first + N] = pair
-        is_text[first : first + N] = False
-    context[is_text] = filler_F
-    needle = np.concatenate([context, pairs_PN[0]])
-    control = needle.copy()
-    control[start : start + K] = other_K
-    return Episode(needle, control, start, body - start)
+    later = np.sort(rng.choice(len(after), M - 1, replace=False))
+    free = np.concatenate([before, np.delete(after, later)]).astype(np.int64)
+    starts = np.concatenate([[start], after[later], rng.permutation(free)[:D]])
+
+    def written(needles_MN: np.ndarray) -> np.ndarray:
+        spans = np.concatenate([needles_MN, task.distractors[:D]])
+        places = starts[:, None] + np.arange(N)
+        context = np.empty(body, dtype=np.int64)
+        context[np.delete(np.arange(body), places)] = filler_F
+        context[places] = spans
+        return np.concatenate([context, task.question])
+
+    return Episode(
+        written(task.needles),
+        written(task.control),
+        start,
+        body + int(task.scored[0]) - (start + N - 1),
+        task.scored - Q,
+        task.accepted,
+    )
 
 
 def filler(split: Split, rng: np.random.Generator, count: int) -> np.ndarray:

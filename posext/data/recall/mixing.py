@@ -9,12 +9,13 @@ from torch import Tensor
 
 from posext.config import DataConfig
 from posext.data.dataset import Data
-from posext.data.recall.episode import RecallSettings
 from posext.data.recall.pool import Pool, pool_of
 from posext.utils.errors import PosextError
 from posext.utils.rng import Stream, step_generator
 
-MAX_PAIR_SHARE = 0.5  # of a window
+PAIR = 2  # tokens: a key and its value
+PAIR_SHARE = 0.5  # of a window
+SHORTEST = round(2 * PAIR / PAIR_SHARE) - 1  # tokens read of a pair and its repetition
 
 
 def batch(
@@ -26,7 +27,7 @@ def batch(
 
     Args:
         tokens: The corpus.
-        config: Its config, with `recall_share`.
+        config: Its config, with `recall_share` and `recall_pairs`.
         seed: The seed of the run.
         step: The step, counted from 0.
         length: Tokens of a sequence; windows have one more.
@@ -43,37 +44,31 @@ def batch(
     if config.recall_share:
         rng = step_generator(seed, step, Stream.RECALL)
         recall_B = torch.from_numpy(rng.random(count) < config.recall_share)
-        mixed_BT = with_pairs(windows_BT, pool_of(tokens), rng)
+        mixed_BT = with_pairs(windows_BT, pool_of(tokens), config.recall_pairs, rng)
         windows_BT = torch.where(recall_B[:, None], mixed_BT, windows_BT)
     return windows_BT, origins
 
 
-def with_pairs(windows_BT: Tensor, pool: Pool, rng: np.random.Generator) -> Tensor:
-    """Write as many pairs as fit half a window over the text of each, at two places each; (B, T).
+def with_pairs(windows_BT: Tensor, pool: Pool, most: int, rng: np.random.Generator) -> Tensor:
+    """Write pairs of a key and its value over half the text of each window, many times each.
 
-    Every choice of disjoint places is equally likely. The tokens of a window's keys and values
-    all differ, but the text between may have them too, unlike in an evaluation episode. Nothing
-    marks a pair, and all labels are trained.
+    A window has 1 to `most` different pairs, each as often as the others. Every repetition is a
+    question whose answer stands earlier. Every choice of disjoint places is equally likely. The
+    tokens of a window's keys and values all differ, but the text between may have them too, unlike
+    in an evaluation episode. Nothing marks a pair, and all labels are trained.
     """
-    B, T = windows_BT.shape
-    N = RecallSettings().pair
-    if 2 * N > T:
+    T = windows_BT.shape[1]
+    M = int(PAIR_SHARE * T) // PAIR
+    if M < 2:
         raise PosextError(
-            f"data.recall_share needs sequences of at least {2 * N - 1} tokens, not {T - 1}"
+            f"data.recall_share needs sequences of at least {SHORTEST} tokens, not {T - 1}"
         )
-    P = min(len(pool.rare) // N, max(1, int(MAX_PAIR_SHARE * T) // (2 * N)))
-    M = 2 * P
-    pairs_BPN = permuted_rows(pool.rare, B, rng)[:, : P * N].reshape(B, P, N)
-    pair_BM = permuted_rows(np.arange(M) // 2, B, rng)
-    gaps_BM = np.sort(permuted_rows(np.arange(T - M * (N - 1)), B, rng)[:, :M], axis=1)
-    places_BMN = (gaps_BM + np.arange(M) * (N - 1))[..., None] + np.arange(N)
-    index_B = np.arange(B)
     mixed_BT = windows_BT.clone()
-    written_BMN = torch.from_numpy(pairs_BPN[index_B[:, None], pair_BM])
-    mixed_BT[index_B[:, None, None], places_BMN] = written_BMN
+    for window_T in mixed_BT:
+        P = min(int(rng.integers(1, most, endpoint=True)), M // 2, len(pool.rare) // PAIR)
+        pairs_PN = rng.permutation(pool.rare)[: P * PAIR].reshape(P, PAIR)
+        written_MN = pairs_PN[rng.permutation(np.arange(M) % P)]
+        gaps_M = np.sort(rng.permutation(T - M * (PAIR - 1))[:M])
+        places_MN = (gaps_M + np.arange(M) * (PAIR - 1))[:, None] + np.arange(PAIR)
+        window_T[places_MN] = torch.from_numpy(written_MN)
     return mixed_BT
-
-
-def permuted_rows(values_K: np.ndarray, B: int, rng: np.random.Generator) -> np.ndarray:
-    """Return B independent permutations of the values: (B, K)."""
-    return rng.permuted(np.tile(values_K, (B, 1)), axis=1)

@@ -1,6 +1,7 @@
 """Retrieval tasks at every context length of a plan, shared out over the processes."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -8,14 +9,16 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from posext.config import RETRIEVAL, EvaluationConfig
+from posext.config import EvaluationConfig
 from posext.data.recall.episode import RecallSettings
+from posext.data.recall.tasks import TASKS
 from posext.eval.curve import EvalPlan
-from posext.eval.retrieval.measure import CELL_COLUMNS, measure_recall
+from posext.eval.retrieval.measure import CELL_COLUMNS, measure_task
 from posext.eval.retrieval.passkey import measure_passkey
 from posext.utils.sharding import shard
 
-TASKS: dict[str, Any] = dict(zip(RETRIEVAL, (measure_recall, measure_passkey), strict=True))
+MEASURES: dict[str, Any] = {name: partial(measure_task, name) for name in TASKS}
+MEASURES["passkey"] = measure_passkey
 
 
 def measure_retrieval(
@@ -39,10 +42,12 @@ def measure_retrieval(
     settings = RecallSettings(trials=config.trials, seed=config.seed)
     own_rows = []
     for name in names:
-        if name not in TASKS:
+        if name not in MEASURES:
             continue
         with torch.inference_mode(), accelerator.autocast():
-            rows = TASKS[name](model, plan.tokens, own_lengths, settings, device=accelerator.device)
+            rows = MEASURES[name](
+                model, plan.tokens, own_lengths, settings, device=accelerator.device
+            )
         own_rows.append(rows.assign(task=name))
     gathered = gather_object([pd.concat(own_rows)] if own_rows else [])
     filled = [rows for rows in gathered if len(rows)]

@@ -1,9 +1,10 @@
-"""Associative recall on a grid of context lengths and depths: one forward pass per answer.
+"""Retrieval tasks on a grid of context lengths and depths: one forward pass per episode.
 
-Shape suffixes: B windows in a batch, N windows, T tokens, K tokens of an answer.
+Shape suffixes: B windows in a batch, N windows, T tokens, S answers, A tokens that are right.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ import torch
 from posext.data.dataset import Data
 from posext.data.recall.episode import RecallSettings, episode
 from posext.data.recall.pool import pool_of
+from posext.data.recall.tasks import NO_WORD, TASKS
 from posext.eval.scoring import last_logits
-from posext.model.loss import nll_of
 
 CONDITIONS = ("needle", "control")
 CELL_KEY = ["context_length", "depth", "distance", "condition"]
@@ -22,7 +23,8 @@ CELL_COLUMNS = [*CELL_KEY, "trials", "correct", "nll"]
 
 
 @torch.inference_mode()
-def measure_recall(
+def measure_task(
+    name: str,
     model: Callable[..., object],
     tokens: Data,
     lengths: Sequence[int],
@@ -30,64 +32,85 @@ def measure_recall(
     tokens_per_batch: int = 4096,
     device: torch.device | str = "cpu",
 ) -> pd.DataFrame:
-    """Measure recall in held-out text.
+    """Measure a retrieval task in held-out text.
 
     Args:
+        name: The task, one of posext.data.recall.tasks.
         model: Function from tokens (B, T) to logits, as posext.eval.scoring takes it.
         tokens: Corpus.
-        lengths: Context lengths; those too short for a pair and the query are left out.
-        settings: Recall settings, by default `RecallSettings()`.
+        lengths: Context lengths; those too short for the task are left out.
+        settings: Depths, trials and seed, by default `RecallSettings()`.
         tokens_per_batch: Upper limit of the tokens of a batch.
         device: Device of the model.
 
     Returns:
-        CELL_COLUMNS, a row per length, depth and condition.
+        CELL_COLUMNS, a row per length, depth and condition. A task without depths has depth 0.
 
     Raises:
         PosextError: The corpus has too few rare tokens, or no document of a length.
     """
     settings = settings or RecallSettings()
     pool = pool_of(tokens)
+    form = TASKS[name]
+    depths = settings.depths if form.has_depth else (0.0,)
     rows = []
-    for length in lengths:
-        if length < settings.shortest:
+    for length, depth in product(lengths, depths):
+        if length < form.shortest:
             continue
-        for depth in settings.depths:
-            episodes = [
-                episode(tokens.validation, pool, settings, length, depth, trial)
-                for trial in range(settings.trials)
-            ]
-            for condition in CONDITIONS:
-                windows_NT = np.stack([getattr(trial, condition) for trial in episodes])
-                correct, nll = score_answers(
-                    model, windows_NT, settings.value, tokens_per_batch, device
-                )
-                rows.append(cell_row(length, depth, episodes[0].distance, condition, correct, nll))
+        episodes = [
+            episode(tokens.validation, pool, settings, name, length, depth, trial)
+            for trial in range(settings.trials)
+        ]
+        answers_S = episodes[0].answers
+        accepted_NSA = np.stack([trial.accepted for trial in episodes])
+        for condition in CONDITIONS:
+            windows_NT = np.stack([getattr(trial, condition) for trial in episodes])
+            scores = score_answers(
+                model, windows_NT, answers_S, accepted_NSA, tokens_per_batch, device
+            )
+            rows.append(cell_row(length, depth, episodes[0].distance, condition, *scores))
     return pd.DataFrame(rows, columns=CELL_COLUMNS)
 
 
 def score_answers(
     model: Callable[..., object],
     windows_NT: np.ndarray,
-    size: int,
+    answers_S: np.ndarray,
+    accepted_NSA: np.ndarray,
     tokens_per_batch: int,
     device: torch.device | str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Score windows that end in an answer of `size` tokens, with teacher forcing.
+    """Score the answers at the end of windows, with teacher forcing.
+
+    Args:
+        model: As in `measure_task`.
+        windows_NT: Windows, int64 (N, T + 1); the model reads all but the last token.
+        answers_S: Places of the answers, counted from a window's end, increasing, below 0.
+        accepted_NSA: The tokens that are right in these places, or NO_WORD.
+        tokens_per_batch: Upper limit of the tokens of a batch.
+        device: Device of the model.
 
     Returns:
-        Exact match: whether every token of the answer is the most likely one, bool (N,); and the
-        mean NLL in nats per token of the answer, float64 (N,).
+        Exact match: whether the most likely token is right in every place, bool (N,); and the mean
+        over places of -log of the probability of the right tokens, in nats, float64 (N,).
     """
     correct = []
     nll = []
     windows_per_batch = max(1, tokens_per_batch // (windows_NT.shape[1] - 1))
-    for batch_BT in torch.from_numpy(windows_NT).split(windows_per_batch):
-        tokens_BT = batch_BT.to(device)
-        logits_BKV = last_logits(model, tokens_BT[:, :-1], size)
-        labels_BK = tokens_BT[:, -size:]
-        correct.append((logits_BKV.argmax(dim=-1) == labels_BK).all(dim=1).cpu().numpy())
-        nll.append(nll_of(logits_BKV, labels_BK).double().mean(dim=1).cpu().numpy())
+    size = -int(answers_S[0])
+    batches = zip(
+        torch.from_numpy(windows_NT).split(windows_per_batch),
+        torch.from_numpy(accepted_NSA).split(windows_per_batch),
+        strict=True,
+    )
+    for windows_BT, host_accepted_BSA in batches:
+        tokens_BT, accepted_BSA = windows_BT.to(device), host_accepted_BSA.to(device)
+        logits_BSV = last_logits(model, tokens_BT[:, :-1], size)[:, answers_S + size].float()
+        is_right_BS = (logits_BSV.argmax(dim=-1)[..., None] == accepted_BSA).any(dim=-1)
+        log_shares_BSA = logits_BSV.log_softmax(dim=-1).gather(2, accepted_BSA.clamp(min=0))
+        log_shares_BSA = log_shares_BSA.masked_fill(accepted_BSA == NO_WORD, -torch.inf)
+        correct.append(is_right_BS.all(dim=1).cpu().numpy())
+        nll.append(-log_shares_BSA.logsumexp(dim=2).double().mean(dim=1).cpu().numpy())
     return np.concatenate(correct), np.concatenate(nll)
 
 
@@ -99,10 +122,10 @@ def cell_row(
     Args:
         length: Context length in tokens.
         depth: Relative depth of the needle, 0 to 1.
-        distance: Tokens from the needle to the answer.
+        distance: Tokens from the first needle to the first answer.
         condition: One of CONDITIONS.
         correct: Exact match of each trial, bool (trials,).
-        nll: Nats per token of the answer of each trial, float (trials,).
+        nll: Nats per answer of each trial, float (trials,).
     """
     key = dict(zip(CELL_KEY, (length, depth, distance, condition), strict=True))
     return {**key, "trials": len(correct), "correct": int(correct.sum()), "nll": float(nll.mean())}

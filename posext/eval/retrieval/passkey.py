@@ -118,7 +118,7 @@ def measure_passkey(
         device: Device of the model.
 
     Returns:
-        CELL_COLUMNS, in the form of `measure_recall`.
+        CELL_COLUMNS, in the form of `measure_task`.
     """
     settings = settings or RecallSettings()
     rows = []
@@ -137,7 +137,17 @@ def measure_passkey(
             passkey(tokenize, length, depth, trial, settings.seed, control)
             for trial in range(settings.trials)
         ]
-        scored = [score_answers(model, text.tokens[None], text.answer, 1, device) for text in texts]
+        scored = [
+            score_answers(
+                model,
+                text.tokens[None],
+                np.arange(-text.answer, 0),
+                text.tokens[None, -text.answer :, None],
+                tokens_per_batch=1,
+                device=device,
+            )
+            for text in texts
+        ]
         correct = np.concatenate([correct_of_text for correct_of_text, _ in scored])
         nll = np.concatenate([nll_of_text for _, nll_of_text in scored])
         rows.append(cell_row(length, depth, texts[0].distance, condition, correct, nll))
