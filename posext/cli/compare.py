@@ -2,6 +2,8 @@
 
 import argparse
 import math
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from posext.analysis import comparison, document_sums
 from posext.analysis.comparison_over_seeds import compare_over_seeds
 from posext.analysis.curves import curve_label
 from posext.analysis.statistics import NO_INTERVAL, Estimate
-from posext.cli import app
+from posext.analysis.two_way import NOISE_FLOOR
+from posext.cli import app, markup
 from posext.config import HEADLINE
 from posext.eval.protocols import COMPARABLE
 from posext.utils.errors import PosextError
@@ -27,11 +30,20 @@ posext compare results/runs/*
 posext compare results/runs/rope-tiny-128-seed0 --at-train
 posext compare results/runs/* --over-seeds --base rope --context 512 1024
 """
+OVER_SEEDS_NOTE = (
+    "both: the interval over seeds and documents together. p: of that, adjusted for all rows of "
+    f"all lengths (Holm). Rounding alone moves one run by {NOISE_FLOOR} nats."
+)
 
 
 @app.script
 def main() -> None:
-    options = make_parser().parse_args()
+    print(text(sys.argv[1:]))
+
+
+def text(arguments: Sequence[str]) -> str:
+    """Return what the command prints for what is typed after it."""
+    options = make_parser().parse_args(arguments)
     if options.at_train and options.protocol not in COMPARABLE:
         raise PosextError(
             f"lengths compare under {', '.join(sorted(COMPARABLE))}, not under {options.protocol}"
@@ -42,9 +54,12 @@ def main() -> None:
     )
     if options.base is not None:
         put_first(curves, options.base)
+
+    def table(rows: pd.DataFrame) -> str:
+        return as_table(at_lengths(rows, options.context), options.format)
+
     if options.over_seeds:
-        print_table(at_lengths(compare_over_seeds(curves), options.context))
-        return
+        return f"{table(compare_over_seeds(curves))}\n\n{OVER_SEEDS_NOTE}"
     if options.at_train:
         tables = [comparison.to_crop(curve) for curve in curves]
         differences = pd.concat(tables, ignore_index=True)
@@ -52,19 +67,20 @@ def main() -> None:
     else:
         differences = comparison.to_first(curves)
         notes = comparison.seed_caveats(curves)
-    print_table(at_lengths(differences, options.context))
+    blocks = [table(differences)]
     over_seeds = comparison.seeds_table(differences)
     if len(over_seeds):
-        print(
-            "\nThe same differences over seeds: "
-            "mean, standard deviation and paired 95 % t interval\n"
+        blocks.append(
+            "The same differences over seeds: mean, standard deviation and paired 95 % t interval"
         )
-        print_table(at_lengths(over_seeds, options.context))
+        blocks.append(table(over_seeds))
     if notes:
-        print("", *notes, sep="\n")
+        blocks.append("\n".join(notes))
     if options.at_train:
-        print("\nOf each curve, with intervals over documents\n")
-        print_table(pd.DataFrame([comparison.derived(curve, bootstrap) for curve in curves]))
+        derived = pd.DataFrame([comparison.derived(curve, bootstrap) for curve in curves])
+        blocks.append("Of each curve, with intervals over documents")
+        blocks.append(as_table(derived, options.format))
+    return "\n\n".join(blocks)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -122,6 +138,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=int, default=0, help="the seed of those resamples (default: 0)"
     )
+    markup.add_format(parser)
     return parser
 
 
@@ -141,10 +158,12 @@ def at_lengths(table: pd.DataFrame, lengths: list[int] | None) -> pd.DataFrame:
     return table if lengths is None else table.loc[table.context.isin(lengths)]
 
 
-def print_table(table: pd.DataFrame) -> None:
-    """Print a table as Markdown."""
+def as_table(table: pd.DataFrame, markup_format: str) -> str:
+    """A table as Markdown or LaTeX."""
     rows = [[cell(name, row[name]) for name in table.columns] for row in table.to_dict("records")]
-    print(tabulate(rows, headers=list(table.columns), tablefmt="github", disable_numparse=True))
+    style = markup.STYLES[markup_format]
+    made = tabulate(rows, headers=list(table.columns), tablefmt=style, disable_numparse=True)
+    return markup.finished(made, markup_format)
 
 
 def cell(name: str, value: Any) -> str:
@@ -156,5 +175,5 @@ def cell(name: str, value: Any) -> str:
     if isinstance(value, float) and math.isnan(value):
         return ""
     if isinstance(value, float):
-        return f"{value:.3f}" if name in ("ratio", "share") else f"{value:+.3f}"
+        return f"{value:.3f}" if name in ("ratio", "share", "p") else f"{value:+.3f}"
     return "" if value is None else str(value)

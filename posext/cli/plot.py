@@ -1,5 +1,7 @@
 """`posext plot`: draw the curves of several runs on one chart."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.backend_bases import FigureCanvasBase
@@ -22,6 +24,11 @@ posext plot results/runs/* --factor matched --out figure.pdf
 
 @app.script
 def main() -> None:
+    print(draw(sys.argv[1:]))
+
+
+def draw(arguments: Sequence[str]) -> Path:
+    """Draw the chart that is typed after the command, and return its file."""
     parser = app.subcommand_parser("plot", DESCRIPTION, EXAMPLES)
     parser.add_argument(
         "runs", nargs="+", type=Path, metavar="RUN", help="a run folder, or a curves.csv file"
@@ -46,7 +53,7 @@ def main() -> None:
         help=f"the evaluation protocol of the curves (default: {HEADLINE})",
     )
     parser.add_argument("--title", default="", help="the heading of the chart (default: none)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.out.suffix[1:] not in FigureCanvasBase.filetypes:
         formats = ", ".join(sorted(FigureCanvasBase.filetypes))
         raise PosextError(f"--out {options.out}: the format must be one of {formats}")
@@ -59,4 +66,4 @@ def main() -> None:
         )
     selected = curves.select_factor(known, options.factor)
     curve_plot.draw_curves(selected, options.out, options.title, known, options.protocol)
-    print(options.out)
+    return options.out

@@ -16,17 +16,21 @@ def run_name(config: TrainConfig, overrides: list[str]) -> str:
 
     Overrides that do not change the weights are left out.
     """
-    longest = schedule(config.length, config.train_length, config.steps).longest
+    stages = schedule(config.length, config.train_length, config.steps)
     length = str(config.train_length)
-    if longest > config.train_length:
-        length += f"to{longest}"
+    if stages.longest > config.train_length:
+        length += f"to{stages.longest}"
+    has_windows = any(stage.window for stage in stages.stages)
     extra = []
     for override in sorted(overrides):
         key, _, value = override.lstrip("+~").partition("=")
         ignored = key in IN_THE_NAME or key.split(".")[0] in NOT_IN_IDENTITY
+        ignored &= not (key == "length" and has_windows)  # the lengths do not tell the windows
         if key == "init.path":
             extra.append(f"from-{Path(value).name}")
         elif not ignored and key != "data.cache":
+            if value in ("True", "False"):  # as a sweep writes true and false
+                value = value.lower()
             # the last component of a path
             extra.append(f"{key.removeprefix('pe.')}-{Path(value).name}")
     parts = [config.title(), config.model.name, length, f"seed{config.seed}", *extra]
