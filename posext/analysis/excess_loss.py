@@ -111,7 +111,9 @@ def excess_by_run(folder: Path) -> dict[str, pd.DataFrame]:
     rows = read_curves(folder / "curves.csv")
     sums = document_sums.sums(folder)
     if sums is None or FLOOR not in set(rows.extend):
-        raise PosextError(f"{folder} has no floor: it takes runs on {' or '.join(SYNTHETIC_SOURCES)}")
+        raise PosextError(
+            f"{folder} has no floor: it takes runs on {' or '.join(SYNTHETIC_SOURCES)}"
+        )
     return {
         str(name): excess_loss_of_rows(of_run, sums.loc[sums.run == name])
         for name, of_run in rows.groupby("run", sort=False)

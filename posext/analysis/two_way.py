@@ -87,9 +87,7 @@ def two_way(nll_SD: np.ndarray, weight_D: np.ndarray) -> TwoWay:
         return TwoWay(exact, by_documents, by_seeds, float(value == 0), count)
     counted = SEEDS_COUNT * seeds
     degrees = combined(counted, documents, rest) ** 2 / (
-        counted**2 / (count - 1)
-        + documents**2 / freedom
-        + rest**2 / ((count - 1) * freedom)
+        counted**2 / (count - 1) + documents**2 / freedom + rest**2 / ((count - 1) * freedom)
     )
     degrees = max(1.0, degrees)
     half = float(stdtrit(degrees, (1 + LEVEL) / 2)) * variance**0.5

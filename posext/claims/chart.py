@@ -57,7 +57,9 @@ def lines(curves: Sequence[tuple[str, dict[int, float]]]) -> str:
         marks.append(text(PAD - 4, y(value) + 3, f"{value:.2f}", "end"))
     for number, (_, points) in enumerate(drawn):
         color = COLORS[number % len(COLORS)]
-        path = " ".join(f"{x(math.log2(n)):.1f},{y(loss):.1f}" for n, loss in sorted(points.items()))
+        path = " ".join(
+            f"{x(math.log2(n)):.1f},{y(loss):.1f}" for n, loss in sorted(points.items())
+        )
         marks.append(f'<polyline points="{path}" stroke="{color}" fill="none"/>')
     legend = [
         f'<span style="color:{COLORS[number % len(COLORS)]}">{escape(name)}</span>'

@@ -234,7 +234,10 @@ def at_each_length(comparison: Comparison) -> Iterator[Comparison]:
 def at_length(total: Sum, wanted: str, length: str) -> Sum:
     """A sum with a length in place of an argument."""
     terms = [
-        (factor, replace(call, arguments=tuple(length if a == wanted else a for a in call.arguments)))
+        (
+            factor,
+            replace(call, arguments=tuple(length if a == wanted else a for a in call.arguments)),
+        )
         for factor, call in total.terms
     ]
     return replace(total, terms=tuple(terms))

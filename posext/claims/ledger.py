@@ -1,7 +1,7 @@
 """The ledger on disk: verdicts.csv, changes.csv, README.md and a page.
 
-verdicts.csv has a row for each claim and study. Where a verdict is another than the file before had,
-changes.csv gets a row; results/LOG.md must say why it changed (tests/claims/test_ledger.py).
+verdicts.csv has a row for each claim and study. Where a verdict is another than it was,
+changes.csv gets a row, and results/LOG.md must say why (tests/claims/test_ledger.py).
 """
 
 from collections import Counter
@@ -102,6 +102,7 @@ def page(verdicts: Sequence[Verdict]) -> str:
         )
         for verdict in verdicts
     ]
+    rows = [[cell.replace("|", r"\|") for cell in cells] for cells in rows]
     headers = ["", "claim", "source", "published", "here", "seeds", "study", "verdict"]
     table = tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)
     return f"{HEAD}\n\n{tally(verdicts)}\n\n{table}\n\n{FOOT}\n"

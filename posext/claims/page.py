@@ -83,9 +83,7 @@ def charts_of(claim: Claim, result: Result, results: Path) -> str:
     if not result.tested:
         return ""
     stored = open_stored(results / result.study, result.protocol)
-    names = dict.fromkeys(
-        call.arguments[0] for each in claim.comparisons for call in each.calls
-    )
+    names = dict.fromkeys(call.arguments[0] for each in claim.comparisons for call in each.calls)
     curves = []
     for name in names:
         rows = stored.select(name, claim.spec.curves.get(name, {}))

@@ -19,8 +19,8 @@ from posext.utils.errors import PosextError
 
 RATES = "rates.csv"
 ANY = "any"  # a column with whatever value
-# What holds of a curve unless a claim says otherwise: as trained, from scratch, factors matched
-DEFAULTS = {"extend": "", "lineage": "", "factor": "auto", "settings": ""}
+# What holds of a curve unless a claim says otherwise
+DEFAULTS = {"extend": "", "lineage": "", "factor": "matched", "settings": ""}
 COSTS = {"log2_seconds": "seconds", "log2_memory": "peak_memory_bytes"}
 FUNCTIONS = ("nll", *COSTS)
 
@@ -96,14 +96,17 @@ class Stored:
     def select(self, name: str, columns: Mapping[str, Any]) -> pd.DataFrame:
         """The rows of a curve over its seeds.
 
+        Unless told otherwise it is trained from scratch at the shortest length of the study and at
+        no other, without an extension, and a factor follows the context.
+
         Raises PosextError if none fits, or several of one seed and length.
         """
         wanted = {**DEFAULTS, **{key: str(value) for key, value in columns.items()}}
         if not {"scheme", "lineage", "run"} & columns.keys():
             wanted["scheme"] = name
-        rows = self.rows
+        rows = self.rows if {"lineage", "run"} & columns.keys() else self.from_scratch(columns)
         for column, value in wanted.items():
-            if column not in rows and column in DEFAULTS or value == ANY:
+            if value == ANY or (column in DEFAULTS and column not in rows):
                 continue
             if column not in rows:
                 raise PosextError(
@@ -116,6 +119,17 @@ class Stored:
         if len(doubled):
             runs = ", ".join(dict.fromkeys(curves_in_words(doubled)))
             raise PosextError(f"{name} stands for several curves of {self.folder}: {runs}")
+        return rows
+
+    def from_scratch(self, columns: Mapping[str, Any]) -> pd.DataFrame:
+        """The rows that began at the shortest length and stayed there, unless told otherwise."""
+        rows = self.rows
+        if self.is_rates:
+            return rows
+        if "original_length" not in columns:
+            rows = rows.loc[rows.original_length == rows.original_length.min()]
+        if "trained_length" not in columns:
+            rows = rows.loc[rows.trained_length == rows.original_length]
         return rows
 
     def at_length(self, rows: pd.DataFrame, length: str, call: str) -> pd.DataFrame:
@@ -131,11 +145,13 @@ class Stored:
             raise PosextError(f"{call}: not measured at {tokens} tokens, but at {known}")
         return found
 
-    def sums_of(self, rows: pd.DataFrame) -> dict[int, pd.DataFrame]:
-        """The sums of a curve at one length, by seed."""
+    def sums_of(self, rows: pd.DataFrame) -> dict[int, pd.DataFrame] | None:
+        """The sums of a curve at one length, by seed; None if any is not stored."""
         by_seed = {}
         for row in rows.itertuples():
             key = (row.run, row.extend, row.factor, row.context_length)
+            if key not in self.stored.index:
+                return None
             by_seed[int(str(row.seed))] = self.stored.loc[[key]].set_index("document")
         return by_seed
 
@@ -147,10 +163,10 @@ def open_stored(folder: Path, protocol: str) -> Stored:
 
 
 def fits(values: pd.Series, column: str, wanted: str) -> pd.Series:
-    """Mask of the values that are wanted: a pattern for `run`, and `auto` for any matched factor."""
+    """Mask of wanted values: a pattern for `run`, and `matched` for none, 1 or auto as factor."""
     if column == "run":
         return values.map(lambda run: fnmatchcase(run, wanted))
-    if column == "factor" and wanted == "auto":
+    if column == "factor" and wanted == "matched":
         return values.isin(("", "1", "auto"))
     if pd.api.types.is_numeric_dtype(values):
         return values == float(wanted)

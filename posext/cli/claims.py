@@ -8,8 +8,9 @@ from posext.cli import app
 from posext.utils.errors import PosextError
 
 DESCRIPTION = """
-Decide claims from what the studies in a folder store, without a model: print the verdicts, and write
-verdicts.csv, README.md and claims.html. A claim is a file ID.yaml with an inequality over curves.
+Decide claims from what the studies in a folder store, without a model: print the verdicts, and
+write verdicts.csv, README.md and claims.html. A claim is a file ID.yaml with an inequality over
+curves.
 """
 EXAMPLES = """
 posext claims

@@ -1,11 +1,11 @@
 """The folder of a study: curves, configs, figures, tables, a page, and how it was made.
 
 results/NAME/
-    curves.csv, documents.parquet, configs/     of the runs that are here, and those collected before
-    OUTPUT.png, OUTPUT.svg, OUTPUT.pdf          of each `plot`
-    OUTPUT.md, OUTPUT.tex                       of each `table` and `compare`
-    record.json                                 commit, machine and versions, of each machine
-    report.html                                 a page that opens offline
+    curves.csv, documents.parquet, configs/   of runs that are here, and those collected before
+    OUTPUT.png, OUTPUT.svg, OUTPUT.pdf        of each `plot`
+    OUTPUT.md, OUTPUT.tex                     of each `table` and `compare`
+    record.json                               commit, machine and versions, of each machine
+    report.html                               a page that opens offline
 """
 
 import re

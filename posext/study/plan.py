@@ -97,9 +97,7 @@ def plan_of(study: Study, seeds: Sequence[int] | None = None) -> Plan:
     return plan
 
 
-def trained_line(
-    typed: list[str], seeds: Sequence[int], runs: Collection[Path]
-) -> list[str]:
+def trained_line(typed: list[str], seeds: Sequence[int], runs: Collection[Path]) -> list[str]:
     """The overrides of a sweep that trains, with its seeds and parents."""
     typed = app.in_full(typed)
     names_seeds = any(SEED in each or each.startswith("seed=") for each in typed)
