@@ -10,8 +10,8 @@ deviation of 0.1.
 
     python scripts/interval_coverage.py --seeds 3 5 --out results/intervals/two_way.csv
 
-is the coverage of the interval over seeds and documents together, where a difference varies with the
-seed, with the document, and with both: a row for each of SOURCES.
+is the coverage of the interval over seeds and documents together, where a difference varies with
+the seed, with the document, and with both: a row for each of SOURCES.
 """
 
 import argparse

@@ -16,23 +16,25 @@ COLORS = "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9 #999933 #AA4499".split
 
 
 def intervals(result: Result) -> str:
-    """The difference of each comparison with its interval; the claimed side is left of the line."""
-    shown = [each.difference for each in result.tested if math.isfinite(each.difference.value)]
+    """What each comparison measures, with its interval and the threshold of the claim."""
+    shown = [each for each in result.tested if math.isfinite(each.measured.value)]
     if not shown:
         return ""
-    ends = [0.0, *(x for each in shown for x in each if math.isfinite(x))]
+    numbers = [(*each.measured, each.threshold) for each in shown]
+    ends = [0.0, *(x for of_one in numbers for x in of_one if math.isfinite(x))]
     scale = scaled(min(ends), max(ends), LABEL, WIDTH - LABEL)
     height = ROW * (len(shown) + 1)
-    marks = [line(scale(0), 0, scale(0), height - ROW + 4, "axis")]
-    for number, each in enumerate(shown):
+    marks = [line(scale(0), 0, scale(0), height - ROW, "zero")]
+    for number, (value, low, high, threshold) in enumerate(numbers):
         y = ROW * (number + 0.5)
-        if math.isfinite(each.low):
-            marks.append(line(scale(each.low), y, scale(each.high), y, "interval"))
-        marks.append(f'<circle cx="{scale(each.value):.1f}" cy="{y:.1f}" r="3"/>')
-    for value in (min(ends), max(ends)):
-        if value:
-            anchor = "start" if value < 0 else "end"
-            marks.append(text(scale(value), height - 4, f"{value:+.3g}", anchor))
+        marks.append(line(scale(threshold), y - ROW / 2, scale(threshold), y + ROW / 2, "axis"))
+        if math.isfinite(low):
+            marks.append(line(scale(low), y, scale(high), y, "interval"))
+        marks.append(f'<circle cx="{scale(value):.1f}" cy="{y:.1f}" r="3"/>')
+    for end in (min(ends), max(ends)):
+        if end:
+            anchor = "start" if end == min(ends) else "end"
+            marks.append(text(scale(end), height - 4, f"{end:+.3g}", anchor))
     marks.append(text(scale(0), height - 4, "0", "middle"))
     return svg(WIDTH, height, marks)
 

@@ -201,7 +201,7 @@ def written(tokens: list[tuple[str, str]]) -> str:
     text = " ".join(token for _, token in tokens)
     for apart, together in ((" ( ", "("), (" )", ")"), (" ,", ","), (" %", "%"), (" = ", "=")):
         text = text.replace(apart, together)
-    return text
+    return re.sub("^- ", "-", text)
 
 
 def at_each_length(comparison: Comparison) -> Iterator[Comparison]:

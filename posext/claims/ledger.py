@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tabulate import tabulate
 
 from posext.analysis.statistics import Estimate
 from posext.analysis.two_way import NOISE_FLOOR
@@ -53,7 +52,7 @@ def write(verdicts: Sequence[Verdict], out: Path) -> None:
 def read(file: Path, columns: Sequence[str]) -> pd.DataFrame:
     """A file of the ledger; empty if it is not there."""
     if not file.is_file():
-        return pd.DataFrame(columns=list(columns))
+        return pd.DataFrame(columns=list(columns), dtype=str)
     return pd.read_csv(file, dtype=str, keep_default_na=False)
 
 
@@ -75,7 +74,7 @@ def row(verdict: Verdict) -> dict[str, object]:
     if result.tested:
         shown = result.decides
         cells["decides"] = shown.comparison.text
-        cells["difference"], cells["low"], cells["high"] = map(rounded, shown.difference)
+        cells["difference"], cells["low"], cells["high"] = map(rounded, shown.measured)
         cells["p"] = "" if np.isnan(result.adjusted) else f"{result.adjusted:.2g}"
         cells["seeds"] = shown.found.count
         cells["documents"] = shown.n_documents or ""
@@ -104,8 +103,11 @@ def page(verdicts: Sequence[Verdict]) -> str:
     ]
     rows = [[cell.replace("|", r"\|") for cell in cells] for cells in rows]
     headers = ["", "claim", "source", "published", "here", "seeds", "study", "verdict"]
-    table = tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)
-    return f"{HEAD}\n\n{tally(verdicts)}\n\n{table}\n\n{FOOT}\n"
+    lines = (headers, ["---"] * len(headers), *rows)
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    scales = {verdict.study: verdict.results[0].scale for verdict in verdicts if verdict.study}
+    studies = "\n".join(f"- `{study}`: {scale}" for study, scale in sorted(scales.items()))
+    return f"{HEAD}\n\n{tally(verdicts)}\n\n{table}\n\n{STUDIES}\n\n{studies}\n\n{FOOT}\n"
 
 
 def cited(verdict: Verdict) -> str:
@@ -131,7 +133,7 @@ def seen_in(result: Result) -> str:
     others = len(result.tested) - 1
     which = f", the deciding of {others + 1}" if others else ""
     below = "" if result.is_above_floor else ", within what rounding does"
-    return f"`{shown.comparison.text}`{which}: {interval(shown.difference)}{below}"
+    return f"`{shown.comparison.text}`{which}: {interval(shown.measured)}{below}"
 
 
 def interval(estimate: Estimate) -> str:
@@ -163,12 +165,15 @@ HEAD = """# Claims
 <!-- made by posext claims: do not edit -->
 
 What papers say of positions and length, each as an inequality over curves that are stored here."""
-FOOT = f"""*Here* is the difference of both sides in nats, below 0 where it is on the claimed side,
-with its 95 % interval over seeds and documents together; of a claim with several comparisons the
-one that decides is shown. A claim holds or fails where its probability, adjusted for all claims of
-its study (Holm), is below 0.05. Rounding alone moves one run by {NOISE_FLOOR} nats: a difference
-within that may be real, but is of no use. The published sizes, and in what a test differs, stand in
-the files in `claims/`, and on the page `claims.html`, which `posext claims` writes.
+STUDIES = "The studies:"
+FOOT = f"""*Here* is the difference of what is measured on both sides in nats, with its 95 %
+interval over seeds and documents together; 5 % is 0.049 nats. Of a claim with several comparisons
+the one that decides is shown. A claim holds or fails where its probability, adjusted for all
+claims of its study (Holm), is below 0.05. Rounding alone moves one run by {NOISE_FLOOR} nats: a
+difference within that may be real, but is of no use. Where a source names no length, a claim is
+tested at four times the training length, and where it names no size, *better* means by more than
+{NOISE_FLOOR} nats. The published sizes, and in what a test differs, stand in the files in
+`claims/`, and on the page `claims.html`, which `posext claims` writes.
 
 Made by `posext claims` from what the studies store, without a model. A study is made again by
 `posext study NAME`, and one claim by `posext claims ID`."""

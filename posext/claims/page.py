@@ -68,7 +68,9 @@ def in_study(verdict: Verdict) -> dict[str, str]:
     """What the page says of a claim in one study."""
     kind = "holds" if verdict.text.startswith(ONLY_UNDER) else KINDS.get(verdict.text, "")
     here = ledger.here(verdict).replace("`", "")
-    return {"name": verdict.study, "verdict": verdict.text, "kind": kind, "here": here}
+    scale = verdict.results[0].scale
+    study = f"{verdict.study} ({scale})" if scale else verdict.study
+    return {"name": study, "verdict": verdict.text, "kind": kind, "here": here}
 
 
 def command(claim: Claim) -> str:

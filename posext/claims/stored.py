@@ -47,8 +47,17 @@ class Stored:
         if self.is_rates and not (folder / RATES).is_file():
             raise PosextError(f"{folder} holds neither curves.csv nor {RATES}")
         self.rows = rates(folder) if self.is_rates else self.curve_rows()
-        self.with_sums = (folder / document_sums.SUMS).is_file()
-        self.stored = self.stored_sums() if self.with_sums else pd.DataFrame()
+        self.stored = self.stored_sums()
+
+    @property
+    def scale(self) -> str:
+        """The sizes and training lengths of its models, in words."""
+        models = " and ".join(sorted(self.rows.model.unique()))
+        if self.is_rates:
+            return models
+        parameters = self.rows.parameters.median() / 1e6
+        length = int(self.rows.original_length.min())
+        return f"{models}, {parameters:.1f}M parameters, trained at {length} tokens"
 
     def curve_rows(self) -> pd.DataFrame:
         rows = curves.read_curves(self.folder / "curves.csv")
@@ -60,14 +69,16 @@ class Stored:
         same_targets.refuse_mixed_targets(rows)
         return rows
 
-    def stored_sums(self) -> pd.DataFrame:
+    def stored_sums(self) -> dict[tuple, pd.DataFrame]:
+        """Frames of sums with index `document`, by run, extension, factor and length."""
         sums = document_sums.sums(self.folder)
-        assert sums is not None
+        if sums is None:
+            return {}
         groups = sums.group.fillna("") if "group" in sums else ""
         sums = sums.assign(group=groups)
         sums = sums.loc[(sums.protocol == self.protocol) & sums.group.isin((self.group, ""))]
         key = ["run", *curves.EXTENSION, "context_length"]
-        return sums.set_index(key).sort_index()
+        return {of: frame.set_index("document") for of, frame in sums.groupby(key, sort=False)}
 
     def values(self, call: Call, named: Mapping[str, Mapping[str, Any]]) -> Values:
         """The values of a function of one curve at one length.
@@ -90,8 +101,7 @@ class Stored:
             column = rows[COSTS[call.function]].astype(float)
             return Values(None, dict(zip(rows.seed, np.log2(column), strict=True)))
         means = dict(zip(rows.seed, rows.nll.astype(float).fillna(np.inf), strict=True))
-        is_known = self.with_sums and np.isfinite(list(means.values())).all()
-        return Values(self.sums_of(rows) if is_known else None, means)
+        return Values(self.sums_of(rows), means)
 
     def select(self, name: str, columns: Mapping[str, Any]) -> pd.DataFrame:
         """The rows of a curve over its seeds.
@@ -150,9 +160,9 @@ class Stored:
         by_seed = {}
         for row in rows.itertuples():
             key = (row.run, row.extend, row.factor, row.context_length)
-            if key not in self.stored.index:
+            if key not in self.stored:
                 return None
-            by_seed[int(str(row.seed))] = self.stored.loc[[key]].set_index("document")
+            by_seed[int(str(row.seed))] = self.stored[key]
         return by_seed
 
 

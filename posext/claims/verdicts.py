@@ -31,20 +31,33 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Tested:
-    """A comparison with the difference of its sides, where below 0 is the side that is claimed."""
+    """A comparison with the difference of its sides; in `found`, below 0 is the claimed side."""
 
     comparison: Comparison
     found: TwoWay
     n_documents: int = 0
 
     @property
-    def difference(self) -> Estimate:
-        return self.found.both
-
-    @property
     def holds(self) -> bool:
         """Whether the difference is on the claimed side."""
-        return self.difference.value < 0
+        return self.found.both.value < 0
+
+    @property
+    def threshold(self) -> float:
+        """The number that what is measured is compared with."""
+        return self.side * -self.comparison.difference.constant
+
+    @property
+    def measured(self) -> Estimate:
+        """What is measured, of the left side less the right, or of the right side alone."""
+        sign = self.side * (1 if self.comparison.relation == "<" else -1)
+        ends = sorted(sign * end for end in self.found.both[1:])
+        return Estimate(*(each + self.threshold for each in (sign * self.found.both.value, *ends)))
+
+    @property
+    def side(self) -> int:
+        """-1 if the left side is a number alone, as in the first half of -1 < a - b < 1."""
+        return 1 if self.comparison.left.terms else -1
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,7 @@ class Result:
     tested: list[Tested]
     p: float
     is_here: bool = True  # what the claim needs is seen
+    scale: str = ""  # of the models, in words
     exact: bool | None = None  # of schemes alone: whether it holds
     adjusted: float = field(default=float("nan"))
 
@@ -85,8 +99,8 @@ class Result:
 
     @property
     def is_above_floor(self) -> bool:
-        """Whether the difference exceeds what rounding alone moves one run by."""
-        return abs(self.decides.difference.value) > NOISE_FLOOR
+        """Whether what is measured exceeds what rounding alone moves one run by."""
+        return abs(self.decides.measured.value) > NOISE_FLOOR
 
 
 def decide(claims: Sequence[Claim], results: Path) -> list[Result]:
@@ -127,7 +141,8 @@ def results_of(claim: Claim, results: Path) -> list[Result]:
             tested = [compared(each, claim, stored) for each in claim.comparisons]
             needed = [compared(each, claim, stored) for each in claim.needs]
             is_here = all(each.holds and each.found.p < LEVEL for each in needed)
-            made.append(Result(claim, study, protocol, tested, of_claim(tested), is_here))
+            p = of_claim(tested)
+            made.append(Result(claim, study, protocol, tested, p, is_here, stored.scale))
     return made
 
 

@@ -52,7 +52,7 @@ def test_two_way_without_documents_is_students_over_seeds():
 
 
 def test_two_way_of_seeds_that_agree_is_as_wide_as_over_documents():
-    """Seeds equal on every document add nothing; documents have the jackknife's Student interval."""
+    """Seeds that are equal add nothing, and documents of one size have Student's interval."""
     rng = np.random.default_rng(2)
     losses_D = rng.normal(0.2, 0.1, size=40)
     found = two_way(np.tile(losses_D, (3, 1)), np.ones(40))

@@ -103,9 +103,27 @@ def test_verdict_gives_the_difference_of_the_comparison_that_decides(results):
     shown = verdict_on(results, "nll(fox, 1x) < nll(rope, 1x) and nll(fox, 2x) < nll(rope, 2x)")
     decides = shown.results[0].decides
     assert decides.comparison.text == "nll(fox, 1x) < nll(rope, 1x)"
-    assert decides.difference.value == pytest.approx(-0.1, abs=0.02)
-    assert decides.difference.low < -0.1 < decides.difference.high
+    assert decides.measured.value == pytest.approx(-0.1, abs=0.02)
+    assert decides.measured.low < -0.1 < decides.measured.high
     assert (decides.found.count, decides.n_documents) == (SEEDS, DOCUMENTS)
+
+
+@pytest.mark.parametrize(
+    ("holds_if", "threshold"),
+    [
+        ("nll(rope, 2x) - nll(fox, 2x) > 10%", math.log(1.1)),
+        ("10% < nll(rope, 2x) - nll(fox, 2x)", math.log(1.1)),
+        ("nll(rope, 2x) > nll(fox, 2x) + 10%", math.log(1.1)),
+        ("nll(rope, 2x) - nll(fox, 2x) < 0.9", 0.9),
+    ],
+)
+def test_verdict_tells_what_is_measured_apart_from_its_threshold(results, holds_if, threshold):
+    verdict = verdict_on(results, holds_if)
+    shown = verdict.results[0].decides
+    assert verdict.text == "holds"
+    assert shown.threshold == pytest.approx(threshold)
+    assert shown.measured.value == pytest.approx(0.5, abs=0.02)
+    assert shown.measured.low < 0.5 < shown.measured.high
 
 
 def test_verdict_waits_for_what_the_claim_needs(results):
