@@ -12,6 +12,7 @@ COMMANDS = {  # name: module, summary
         "posext.evaluate",
         "measure a run or a checkpoint again, also under another scheme",
     ),
+    "study": ("posext.study.command", "run a study from its file, and make its figures and tables"),
     "report": ("posext.cli.report", "write one page about a run, or one that compares several"),
     "plot": ("posext.cli.plot", "draw the curves of several runs on one chart"),
     "table": ("posext.cli.table", "print the curves of several runs as a Markdown table"),
@@ -28,6 +29,7 @@ COMMANDS = {  # name: module, summary
     "export": ("posext.cli.export", "write a run as a LlamaForCausalLM of transformers"),
     "harness": ("posext.harness", "run lm-evaluation-harness on a run, with --model posext"),
     "collect": ("posext.cli.collect", "put what several runs measured into one folder"),
+    "claims": ("posext.cli.claims", "decide the claims of the ledger from what studies store"),
 }
 
 

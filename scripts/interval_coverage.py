@@ -7,6 +7,11 @@ standard deviation of 0.5, and scatters the document's sum around that. Sizes ar
 tokens) or lognormal (median 20,000, 95 % within 2,800 to 142,000). Skewed means are exponential.
 Correlated means fall with the logarithm of the size (-0.5). A paired difference has a standard
 deviation of 0.1.
+
+    python scripts/interval_coverage.py --seeds 3 5 --out results/intervals/two_way.csv
+
+is the coverage of the interval over seeds and documents together, where a difference varies with
+the seed, with the document, and with both: a row for each of SOURCES.
 """
 
 import argparse
@@ -19,12 +24,21 @@ import pandas as pd
 from tabulate import tabulate
 
 from posext.analysis.statistics import LEVEL, Estimate, difference, interval, mean_nll, resamples
+from posext.analysis.two_way import two_way
 
 TRUTH = 3.0  # nats
 SPREAD = 0.5  # nats, standard deviation of document means
 DIFFERENCE_SPREAD = 0.1  # nats, standard deviation of paired differences
 CORRELATION = -0.5  # of document means with the logarithm of sizes
 DOCUMENTS = (6, 10, 16, 20, 40, 64, 80)
+TWO_WAY_DOCUMENTS = (16, 64)
+SOURCES = {  # nats: standard deviations over seeds, over documents, and of the rest
+    "documents vary most": (0.02, 0.16, 0.05),
+    "all vary": (0.02, 0.1, 0.1),
+    "seeds vary most": (0.1, 0.1, 0.1),
+    "seeds do not vary": (0.0, 0.1, 0.1),
+    "the rest varies most": (0.02, 0.02, 0.3),
+}
 
 
 class Study(NamedTuple):
@@ -154,6 +168,42 @@ def covered(scenario: str, documents: int, studies: int, count: int) -> dict[str
     }
 
 
+def covered_two_way(
+    source: str, seeds: int, documents: int, studies: int, count: int
+) -> dict[str, float]:
+    """Simulate studies of several seeds on the same documents, whose true difference is 0.
+
+    Args:
+        source: a key of SOURCES.
+        seeds: the number of seeds.
+        documents: the number of documents.
+        studies: the number of studies.
+        count: resamples, of seeds and documents, of the bootstrap.
+
+    Returns:
+        The shares of studies in which an interval holds the truth: `both` (two_way), the percentile
+        interval of the `bootstrap`, and the intervals over `documents` and over `seeds` alone.
+    """
+    rng = np.random.default_rng(seeds * documents)
+    over_seeds, over_documents, rest = SOURCES[source]
+    draws_RS = resamples(seeds, count, 1)
+    draws_RD = resamples(documents, count, 2)
+    outcomes = []
+    for _ in range(studies):
+        tokens_D = like(rng, documents)
+        mean_SD = over_seeds * rng.normal(size=(seeds, 1)) + over_documents * rng.normal(
+            size=documents
+        )
+        sums_SD = (mean_SD + rest * rng.normal(size=(seeds, documents))) * tokens_D
+        found = two_way(sums_SD, tokens_D)
+        resampled_R = ((draws_RS @ sums_SD) * draws_RD).sum(1) / seeds / (draws_RD @ tokens_D)
+        low, high = np.quantile(resampled_R, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+        intervals = [found.both, Estimate(0.0, low, high), found.documents, found.seeds]
+        outcomes.append([each.low <= 0 <= each.high for each in intervals if each])
+    names = ("both", "bootstrap", "documents alone", "seeds alone")
+    return dict(zip(names, map(float, np.mean(outcomes, axis=0)), strict=True))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -167,9 +217,27 @@ def main() -> None:
     parser.add_argument(
         "--resamples", type=int, default=1000, help="resamples of the percentile interval"
     )
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", help="numbers of seeds: intervals over both"
+    )
     parser.add_argument("--out", type=Path, help="a CSV file for the table")
     options = parser.parse_args()
-    rows = [
+    forms = ("", "", ".1%", ".1%", ".1%", ".1%", ".2f")
+    rows = []
+    if options.seeds:
+        forms = ("", "", "", ".1%", ".1%", ".1%", ".1%")
+        rows = [
+            {
+                "scenario": source,
+                "seeds": seeds,
+                "documents": n,
+                **covered_two_way(source, seeds, n, options.studies, options.resamples),
+            }
+            for source in SOURCES
+            for seeds in options.seeds
+            for n in TWO_WAY_DOCUMENTS
+        ]
+    rows = rows or [
         {
             "scenario": scenario,
             "documents": n,
@@ -182,7 +250,6 @@ def main() -> None:
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(options.out, index=False, float_format="%.4f")
-    forms = ("", "", ".1%", ".1%", ".1%", ".1%", ".2f")
     cells = [
         [format(value, form) for value, form in zip(row, forms, strict=True)]
         for row in table.to_numpy()

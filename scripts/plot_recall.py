@@ -1,7 +1,7 @@
 """Retrieval by scheme: python scripts/plot_recall.py results/recall/retrieval.csv --out FOLDER
 
 For each task FOLDER/TASK.png has a heat map of each scheme, by depth and context length, over all
-seeds. It prints a table of the share of exact answers over all depths.
+seeds. FOLDER/table.md has the share of exact answers over all depths.
 """
 
 from pathlib import Path
@@ -24,12 +24,12 @@ CELL = ["context_length", "depth", "distance", "condition"]
 def main() -> None:
     parser = app.Arguments(description=__doc__)
     parser.add_argument("answers", type=Path, help="a retrieval.csv of `posext collect`")
-    parser.add_argument("--out", type=Path, default=Path(), help="the folder of the pictures")
+    parser.add_argument("--out", type=Path, default=Path(), help="the folder to write to")
     options = parser.parse_args()
     rows = retrieval.read_collected(options.answers)
     for task, task_rows in rows.groupby("task", sort=False):
         draw(task_rows, f"{task}: exact answers", options.out / f"{task}.png")
-    print(table(rows))
+    (options.out / "table.md").write_text(f"{table(rows)}\n")
 
 
 def draw(rows: pd.DataFrame, title: str, out: Path) -> None:

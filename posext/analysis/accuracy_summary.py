@@ -108,8 +108,8 @@ def summary(rows: pd.DataFrame, metric: str, multiples: Sequence[float] | None) 
     return table.sort_values("mrr", ascending=False, kind="stable")
 
 
-def summary_table(table: pd.DataFrame) -> str:
-    """Return a summary as a Markdown table."""
+def summary_table(table: pd.DataFrame, style: str = "github") -> str:
+    """Return a summary as a table in a style of tabulate (default: Markdown)."""
     lines = [
         [line_label(*map(str, label)), *(f"{value:.2f}" for value in values), f"{seeds:.0f}"]
         for label, *values, seeds in (
@@ -117,4 +117,4 @@ def summary_table(table: pd.DataFrame) -> str:
         )
     ]
     headers = ["scheme", *table.columns]
-    return tabulate(lines, headers=headers, tablefmt="github", disable_numparse=True)
+    return tabulate(lines, headers=headers, tablefmt=style, disable_numparse=True)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from posext.analysis import seed_spread, statistics
+from posext.analysis import seed_spread, statistics, two_way
 from posext.analysis.comparison import curve_columns, seed_limit
 from posext.analysis.document_sums import StoredCurve, align_documents
-from posext.analysis.statistics import Estimate
+from posext.analysis.seed_spread import Seeds
 from posext.utils.errors import PosextError
 
 
@@ -21,7 +21,8 @@ def compare_over_seeds(curves: Sequence[StoredCurve]) -> pd.DataFrame:
     Returns:
         One row for all seeds. `difference` is the mean over seeds in nats. `documents` has its
         interval over documents, from the mean over seeds per document. `over seeds` has the paired
-        t interval of the differences of the seeds. `verdict` is that of
+        t interval of the differences of the seeds, `both` that over seeds and documents, and `p` is
+        its probability, adjusted for all rows (see `two_way`). `verdict` is that of
         `seed_spread.verdict_with_seeds`.
 
     Raises:
@@ -44,7 +45,8 @@ def compare_over_seeds(curves: Sequence[StoredCurve]) -> pd.DataFrame:
             "nothing to compare: "
             "name two schemes or more that have a seed and a context length in common"
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.assign(p=two_way.holm(table.p.tolist()))
 
 
 def over_seeds_row(
@@ -57,24 +59,23 @@ def over_seeds_row(
     pairs = [curves[seed] for seed in seeds for curves in (by_seed, base_by_seed)]
     frames = [curve.sums[length] for curve in pairs]
     nll_LD, weight_D = align_documents(frames, [curve.name for curve in pairs])
-    difference_SD = nll_LD[::2] - nll_LD[1::2]
-    by_documents = statistics.interval(difference_SD.mean(0), weight_D)
-    document_verdict = statistics.verdict(by_documents)
+    found = two_way.two_way(nll_LD[::2] - nll_LD[1::2], weight_D)
+    document_verdict = statistics.verdict(found.documents)
     curve = by_seed[seeds[0]]
+    if found.seeds is None:
+        limit = seed_limit(curve, base_by_seed[seeds[0]])
+        verdict = seed_spread.verdict_with_seeds(document_verdict, found.both.value, limit, None)
+    else:
+        over = Seeds(found.seeds.value, float("nan"), found.seeds.low, found.seeds.high, len(seeds))
+        verdict = seed_spread.verdict_with_seeds(document_verdict, over.mean, float("nan"), over)
     row = curve_columns(curve, length)
     del row["seed"]
-    row |= {
+    return row | {
         "seeds": len(seeds),
-        "difference": by_documents.value,
-        "documents": by_documents,
+        "difference": found.both.value,
+        "documents": found.documents,
+        "over seeds": found.seeds,
+        "both": found.both if found.seeds else None,
+        "p": found.p,
+        "verdict": verdict,
     }
-    if len(seeds) < 2:
-        limit = seed_limit(curve, base_by_seed[seeds[0]])
-        verdict = seed_spread.verdict_with_seeds(document_verdict, by_documents.value, limit, None)
-        return {**row, "over seeds": None, "verdict": verdict}
-    of_seeds = seed_spread.over_seeds((difference_SD.sum(1) / weight_D.sum()).tolist())
-    verdict = seed_spread.verdict_with_seeds(
-        document_verdict, of_seeds.mean, float("nan"), of_seeds
-    )
-    over_seeds = Estimate(of_seeds.mean, of_seeds.low, of_seeds.high)
-    return {**row, "over seeds": over_seeds, "verdict": verdict}

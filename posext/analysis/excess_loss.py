@@ -80,14 +80,16 @@ def excess_loss_table(curves: pd.DataFrame, folders: list[Path], style: str = "s
 
     Args:
         curves: Curves shown.
-        folders: Folders of their runs.
+        folders: Folders of their runs, or of studies into which `posext collect` put several.
         style: Table format of tabulate.
 
     Raises:
         PosextError: A folder is not that of a measured run on a corpus with a floor, or curves have
             different targets.
     """
-    by_run = {folder.name: excess_loss_of_run(run.load_run(folder)) for folder in folders}
+    by_run = {}
+    for folder in folders:
+        by_run |= excess_by_run(folder)
     refuse_mixed_targets(curves)
     curves = curves.loc[curves.extend != FLOOR]
     lengths = sorted(curves.context_length.unique())
@@ -102,6 +104,22 @@ def excess_loss_table(curves: pd.DataFrame, folders: list[Path], style: str = "s
     return tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
 
 
+def excess_by_run(folder: Path) -> dict[str, pd.DataFrame]:
+    """Excess loss of a run, or of every run in a folder of several, by name."""
+    if not (folder / "configs").is_dir():
+        return {folder.name: excess_loss_of_run(run.load_run(folder))}
+    rows = read_curves(folder / "curves.csv")
+    sums = document_sums.sums(folder)
+    if sums is None or FLOOR not in set(rows.extend):
+        raise PosextError(
+            f"{folder} has no floor: it takes runs on {' or '.join(SYNTHETIC_SOURCES)}"
+        )
+    return {
+        str(name): excess_loss_of_rows(of_run, sums.loc[sums.run == name])
+        for name, of_run in rows.groupby("run", sort=False)
+    }
+
+
 def excess_loss_of_run(measured: run.Run) -> pd.DataFrame:
     """Excess loss of a run's curves, as `excess_losses` gives it.
 
@@ -113,12 +131,16 @@ def excess_loss_of_run(measured: run.Run) -> pd.DataFrame:
             f"{measured.folder} has no floor: "
             f"it takes a measured run on data={' or '.join(SYNTHETIC_SOURCES)}"
         )
-    rows = read_curves(measured.folder / "curves.csv")
+    return excess_loss_of_rows(read_curves(measured.folder / "curves.csv"), sums)
+
+
+def excess_loss_of_rows(rows: pd.DataFrame, sums: pd.DataFrame) -> pd.DataFrame:
+    """Excess loss of the curves of one run, as `excess_losses` gives it."""
     rows = rows.loc[rows.protocol == HEADLINE]
     kept = on_same_targets(rows, rows.loc[rows.extend == FLOOR])
     kept_curves = pd.MultiIndex.from_frame(kept.loc[:, CURVE_IN_FOLDER])
     is_kept = pd.MultiIndex.from_frame(sums.loc[:, CURVE_IN_FOLDER]).isin(kept_curves)
-    return excess_losses(sums.loc[is_kept], measured.trained_length)
+    return excess_losses(sums.loc[is_kept], int(rows.trained_length.iloc[0]))
 
 
 def excess_loss_cell(distance: Estimate, share: Estimate) -> str:

@@ -41,13 +41,22 @@ def read_collected(path: Path | str) -> pd.DataFrame:
 
 
 def of_runs(folders: Sequence[Path], curves: pd.DataFrame) -> pd.DataFrame:
-    """Read the retrieval files of run folders, and add RUN_COLUMNS from the runs' curves."""
-    files = {folder.name: read_retrieval(folder / FILE) for folder in folders}
-    named = [rows.assign(run=run) for run, rows in files.items() if len(rows)]
-    if not named:
-        return pd.DataFrame(columns=[*RUN_COLUMNS, *RETRIEVAL_COLUMNS])
+    """Read the retrieval files of runs, and add RUN_COLUMNS from the runs' curves.
+
+    A folder is that of a run, or one of several runs, whose file has these columns.
+    """
+    columns = [*RUN_COLUMNS, *RETRIEVAL_COLUMNS]
     runs = curves.loc[:, RUN_COLUMNS].drop_duplicates("run")
-    return pd.concat(named).merge(runs, on="run").loc[:, [*RUN_COLUMNS, *RETRIEVAL_COLUMNS]]
+    named = []
+    for folder in folders:
+        if not (folder / FILE).is_file():
+            continue
+        if (folder / "configs").is_dir():
+            rows = read_collected(folder / FILE)
+        else:
+            rows = read_retrieval(folder / FILE).assign(run=folder.name).merge(runs, on="run")
+        named.append(rows.loc[:, columns])
+    return pd.concat(named, ignore_index=True) if named else pd.DataFrame(columns=columns)
 
 
 def over_trials(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:

@@ -1,14 +1,16 @@
 """`posext accuracy`: compare runs on algorithmic tasks, as a table and as a chart."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from posext.analysis import accuracy
 from posext.analysis.accuracy_summary import summary, summary_table
-from posext.cli import app
+from posext.cli import app, markup
 from posext.report.accuracy_plot import draw_accuracy
 
 DESCRIPTION = """
-Print accuracy by scheme (rows) and algorithmic task (columns) as a Markdown table: the mean over
+Print accuracy by scheme (rows) and algorithmic task (columns) as a table: the mean over
 seeds and over the lengths beyond those trained, its mean over tasks, and the mean reciprocal rank
 (mrr) over tasks and lengths.
 """
@@ -20,6 +22,11 @@ posext accuracy results/algorithms --metric normalized --at 2 --figure figure.pn
 
 @app.script
 def main() -> None:
+    print(text(sys.argv[1:]))
+
+
+def text(arguments: Sequence[str]) -> str:
+    """Return what the command prints for what is typed after it, and draw the chart it names."""
     parser = app.subcommand_parser("accuracy", DESCRIPTION, EXAMPLES)
     parser.add_argument(
         "runs",
@@ -48,8 +55,11 @@ def main() -> None:
         metavar="FILE",
         help="the chart of all lengths to write as well, in the format of its suffix",
     )
-    options = parser.parse_args()
+    markup.add_format(parser)
+    options = parser.parse_args(arguments)
     rows = accuracy.of_runs(options.runs)
-    print(summary_table(summary(rows, options.metric, options.at)))
     if options.figure is not None:
         draw_accuracy(rows, options.figure, [options.metric])
+    style = markup.STYLES[options.format]
+    table = summary_table(summary(rows, options.metric, options.at), style)
+    return markup.finished(table, options.format)

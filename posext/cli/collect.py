@@ -10,14 +10,18 @@ from posext.analysis import accuracy, attention, curves, document_sums, key_choi
 from posext.cli import app
 from posext.utils.errors import PosextError
 
+CURVES = "curves.csv"
+MEASURED = (CURVES, key_choice.FILE, retrieval.FILE, attention.FILE, accuracy.FILE)
 DESCRIPTION = """
 Gather the measurements of several runs in one folder to commit: curves.csv, documents.parquet (the
 sums by document, from which every interval can be made again), keys.csv where a judge chose key
 tokens, retrieval.csv, attention.csv and accuracy.csv of runs that have them, and configs/RUN.yaml.
-Rows of other runs in that folder stay, so a study can be collected in parts.
+Rows of other runs in that folder stay, so a study can be collected in parts, also from several
+machines.
 """
 EXAMPLES = """
 posext collect results/runs/* --out results/my_study
+posext collect other_machine/results/my_study --out results/my_study
 """
 
 
@@ -25,58 +29,86 @@ posext collect results/runs/* --out results/my_study
 def main() -> None:
     parser = app.subcommand_parser("collect", DESCRIPTION, EXAMPLES)
     parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="the folder of a measured run"
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="the folder of a measured run, or one that this command made",
     )
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", required=True, help="the folder to write to"
     )
     options = parser.parse_args()
-    on_tasks = [run for run in options.runs if (run / accuracy.FILE).is_file()]
-    on_texts = [run for run in options.runs if run not in on_tasks]
-    rows = curves.of_runs(on_texts) if on_texts else None
-    for run in options.runs:
-        if not (run / "config.yaml").is_file():
-            raise PosextError(f"{run} is not the folder of a run: it has no config.yaml")
-    (options.out / "configs").mkdir(parents=True, exist_ok=True)
-    if rows is not None:
-        collect_curves(on_texts, rows, options.out)
-        collect_retrieval(on_texts, rows, options.out)
-        collect_attention(on_texts, options.out)
-    if on_tasks:
-        file = options.out / accuracy.FILE
-        rows = replace_runs(accuracy.read_accuracy(file), accuracy.of_runs(on_tasks))
-        rows.to_csv(file, index=False)
-    for run in options.runs:
-        shutil.copyfile(run / "config.yaml", options.out / "configs" / f"{run.name}.yaml")
+    gather(options.runs, options.out)
     print(options.out)
 
 
-def collect_curves(runs: Sequence[Path], rows: pd.DataFrame, out: Path) -> None:
+def gather(sources: Sequence[Path], out: Path) -> None:
+    """Put what runs measured into one folder.
+
+    Args:
+        sources: Folders of runs, or folders that this made on other machines.
+        out: The folder to write to; what it has of other runs stays.
+
+    Raises:
+        PosextError: A source is neither, or none is measured.
+    """
+    on_tasks = [source for source in sources if (source / accuracy.FILE).is_file()]
+    on_texts = [
+        source for source in sources if source not in on_tasks or (source / CURVES).is_file()
+    ]
+    rows = curves.of_runs(on_texts) if on_texts else None
+    files = [file for source in sources for file in config_files(source)]
+    (out / "configs").mkdir(parents=True, exist_ok=True)
+    if rows is not None:
+        gather_curves(on_texts, rows, out)
+        gather_retrieval(on_texts, rows, out)
+        gather_attention(on_texts, out)
+    if on_tasks:
+        file = out / accuracy.FILE
+        replaced = replace_runs(accuracy.read_accuracy(file), accuracy.of_runs(on_tasks))
+        replaced.to_csv(file, index=False)
+    for name, file in files:
+        shutil.copyfile(file, out / "configs" / f"{name}.yaml")
+
+
+def config_files(source: Path) -> list[tuple[str, Path]]:
+    """The names and configs of a run, or of all runs in a folder that `gather` made.
+
+    Raises PosextError for any other folder.
+    """
+    if (source / "config.yaml").is_file():
+        return [(source.name, source / "config.yaml")]
+    if not (source / "configs").is_dir():
+        raise PosextError(f"{source} is not the folder of a run: it has no config.yaml")
+    return [(file.stem, file) for file in sorted((source / "configs").glob("*.yaml"))]
+
+
+def gather_curves(sources: Sequence[Path], rows: pd.DataFrame, out: Path) -> None:
     """Write the curves of some runs, their sums and the counts of their keys into a folder."""
-    named = [sums for run in runs if (sums := named_sums(run)) is not None]
-    sums = pd.concat(named, ignore_index=True)
-    curves_file = out / "curves.csv"
-    replace_runs(curves.read_curves(curves_file), rows).to_csv(curves_file, index=False)
+    named = [sums for source in sources if (sums := named_sums(source)) is not None]
+    replace_runs(curves.read_curves(out / CURVES), rows).to_csv(out / CURVES, index=False)
     sums_file = out / document_sums.SUMS
+    sums = pd.concat(named, ignore_index=True)
     replace_runs(document_sums.sums(out), sums).to_parquet(sums_file, index=False)
     keys_file = out / key_choice.FILE
-    keys = pd.concat([key_choice.read_key_counts(run / key_choice.FILE) for run in runs])
+    keys = pd.concat([key_choice.read_key_counts(source / key_choice.FILE) for source in sources])
     if len(keys):
         replace_runs(key_choice.read_key_counts(keys_file), keys).to_csv(keys_file, index=False)
 
 
-def collect_retrieval(runs: Sequence[Path], rows: pd.DataFrame, out: Path) -> None:
+def gather_retrieval(sources: Sequence[Path], rows: pd.DataFrame, out: Path) -> None:
     """Write the answers of some runs into a folder, if any was asked; `rows` are their curves."""
-    answers = retrieval.of_runs(runs, rows)
+    answers = retrieval.of_runs(sources, rows)
     if len(answers):
         file = out / retrieval.FILE
         before = retrieval.read_collected(file) if file.exists() else None
         replace_runs(before, answers).to_csv(file, index=False)
 
 
-def collect_attention(runs: Sequence[Path], out: Path) -> None:
+def gather_attention(sources: Sequence[Path], out: Path) -> None:
     """Write what the heads of some runs look at into a folder, if any was measured."""
-    looks = [attention.read_attention(run / attention.FILE) for run in runs]
+    looks = [attention.read_attention(source / attention.FILE) for source in sources]
     measured = [rows for rows in looks if len(rows)]
     if measured:
         file = out / attention.FILE
@@ -85,9 +117,9 @@ def collect_attention(runs: Sequence[Path], out: Path) -> None:
 
 
 def named_sums(run: Path) -> pd.DataFrame | None:
-    """The sums of a run, with a column for its name; None for a run without sums."""
+    """The sums of a run, with a column for its name, or of several; None without sums."""
     sums = document_sums.sums(run)
-    return None if sums is None else sums.assign(run=run.name)
+    return sums if sums is None or "run" in sums else sums.assign(run=run.name)
 
 
 def replace_runs(before: pd.DataFrame | None, rows: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from posext.analysis import comparison, document_sums, effective_context, in_con
 from posext.analysis.comparison_over_seeds import compare_over_seeds
 from posext.analysis.curves import curve_label, read_curves
 from posext.analysis.statistics import NO_INTERVAL, Estimate
-from posext.cli import app
+from posext.analysis.two_way import NOISE_FLOOR
+from posext.cli import app, markup
 from posext.config import HEADLINE, PER_POSITION
 from posext.eval.protocols import COMPARABLE
 from posext.utils.errors import PosextError
@@ -29,27 +31,38 @@ posext compare results/runs/rope-tiny-128-seed0 --at-train
 posext compare results/runs/* --over-seeds --base rope --context 512 1024
 posext compare results/runs/* --protocol per_position
 """
+OVER_SEEDS_NOTE = (
+    "both: the interval over seeds and documents together. p: of that, adjusted for all rows of "
+    f"all lengths (Holm). Rounding alone moves one run by {NOISE_FLOOR} nats."
+)
 
 
 @app.script
 def main() -> None:
-    options = make_parser().parse_args()
+    print(text(sys.argv[1:]))
+
+
+def text(arguments: Sequence[str]) -> str:
+    """Return what the command prints for what is typed after it."""
+    options = make_parser().parse_args(arguments)
     if options.at_train and options.protocol not in COMPARABLE:
         raise PosextError(
             f"lengths compare under {', '.join(sorted(COMPARABLE))}, not under {options.protocol}"
         )
     if options.protocol == PER_POSITION and not options.group:
-        print_scores(options.runs)
-        return
+        return scores(options.runs)
     bootstrap = comparison.Bootstrap(options.bootstrap, options.seed)
     curves = document_sums.read_stored(
         options.runs, options.protocol, options.group, options.factor
     )
     if options.base is not None:
         put_first(curves, options.base)
+
+    def table(rows: pd.DataFrame) -> str:
+        return as_table(at_lengths(rows, options.context), options.format)
+
     if options.over_seeds:
-        print_table(at_lengths(compare_over_seeds(curves), options.context))
-        return
+        return f"{table(compare_over_seeds(curves))}\n\n{OVER_SEEDS_NOTE}"
     if options.at_train:
         tables = [comparison.to_crop(curve) for curve in curves]
         differences = pd.concat(tables, ignore_index=True)
@@ -57,20 +70,21 @@ def main() -> None:
     else:
         differences = comparison.to_first(curves)
         notes = comparison.seed_caveats(curves)
-    print_table(at_lengths(differences, options.context))
+    blocks = [table(differences)]
     over_seeds = comparison.seeds_table(differences)
     if len(over_seeds):
-        print(
-            "\nThe same differences over seeds: "
-            "mean, standard deviation and paired 95 % t interval\n"
+        blocks.append(
+            "The same differences over seeds: mean, standard deviation and paired 95 % t interval"
         )
-        print_table(at_lengths(over_seeds, options.context))
+        blocks.append(table(over_seeds))
     if notes:
-        print("", *notes, sep="\n")
+        blocks.append("\n".join(notes))
     if options.at_train:
-        print("\nOf each curve, with intervals over documents\n")
-        print_table(pd.DataFrame([derived(curve, bootstrap) for curve in curves]))
-        print("\neffective: from that context on, the loss is within 1 % of the longest's")
+        numbers = pd.DataFrame([derived(curve, bootstrap) for curve in curves])
+        blocks.append("Of each curve, with intervals over documents")
+        blocks.append(as_table(numbers, options.format))
+        blocks.append("effective: from that context on, the loss is within 1 % of the longest's")
+    return "\n\n".join(blocks)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -129,6 +143,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=int, default=0, help="the seed of those resamples (default: 0)"
     )
+    markup.add_format(parser)
     return parser
 
 
@@ -142,22 +157,22 @@ def derived(curve: document_sums.StoredCurve, bootstrap: comparison.Bootstrap) -
     return {name: (numbers | {"effective": effective})[name] for name in ordered}
 
 
-def print_scores(runs: Sequence[Path]) -> None:
-    """Print the in-context-learning scores of runs.
+def scores(runs: Sequence[Path]) -> str:
+    """The in-context-learning scores of runs, as a table.
 
     Raises PosextError if none was measured by position.
     """
-    scores = [
+    measured = [
         score
         for run in runs
         for score in in_context.in_context_scores(run, read_curves(run / "curves.csv"))
     ]
-    if not scores:
+    if not measured:
         raise PosextError(
             f"none of these has losses by position: posext evaluate run={runs[0]} "
             f"'protocols=[{PER_POSITION}]' measures them"
         )
-    print(in_context.score_table(scores))
+    return in_context.score_table(measured)
 
 
 def put_first(curves: list[Any], base: str) -> None:
@@ -176,10 +191,12 @@ def at_lengths(table: pd.DataFrame, lengths: list[int] | None) -> pd.DataFrame:
     return table if lengths is None else table.loc[table.context.isin(lengths)]
 
 
-def print_table(table: pd.DataFrame) -> None:
-    """Print a table as Markdown."""
+def as_table(table: pd.DataFrame, markup_format: str) -> str:
+    """A table as Markdown or LaTeX."""
     rows = [[cell(name, row[name]) for name in table.columns] for row in table.to_dict("records")]
-    print(tabulate(rows, headers=list(table.columns), tablefmt="github", disable_numparse=True))
+    style = markup.STYLES[markup_format]
+    made = tabulate(rows, headers=list(table.columns), tablefmt=style, disable_numparse=True)
+    return markup.finished(made, markup_format)
 
 
 def cell(name: str, value: Any) -> str:
@@ -191,5 +208,5 @@ def cell(name: str, value: Any) -> str:
     if isinstance(value, float) and math.isnan(value):
         return ""
     if isinstance(value, float):
-        return f"{value:.3f}" if name in ("ratio", "share") else f"{value:+.3f}"
+        return f"{value:.3f}" if name in ("ratio", "share", "p") else f"{value:+.3f}"
     return "" if value is None else str(value)

@@ -1,5 +1,6 @@
 """`posext plot`: draw the curves of several runs on one chart."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,11 @@ posext plot results/runs/* --protocol per_position --smooth 64
 
 @app.script
 def main() -> None:
+    print(draw(sys.argv[1:]))
+
+
+def draw(arguments: Sequence[str]) -> Path:
+    """Draw the chart that is typed after the command, and return its file."""
     parser = app.subcommand_parser("plot", DESCRIPTION, EXAMPLES)
     parser.add_argument(
         "runs", nargs="+", type=Path, metavar="RUN", help="a run folder, or a curves.csv file"
@@ -56,7 +62,7 @@ def main() -> None:
         "of the buckets",
     )
     parser.add_argument("--title", default="", help="the heading of the chart (default: none)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.out.suffix[1:] not in FigureCanvasBase.filetypes:
         formats = ", ".join(sorted(FigureCanvasBase.filetypes))
         raise PosextError(f"--out {options.out}: the format must be one of {formats}")
@@ -73,7 +79,7 @@ def main() -> None:
     curve_plot.draw_curves(
         selected, options.out, options.title, known, options.protocol, options.smooth
     )
-    print(options.out)
+    return options.out
 
 
 def smoothed(

@@ -1,14 +1,16 @@
-"""`posext table`: print the curves of several runs as a Markdown table."""
+"""`posext table`: print the curves of several runs as a table, in Markdown or LaTeX."""
 
 import logging
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from posext.analysis import curve_table, curves, excess_loss, same_targets
-from posext.cli import app
+from posext.cli import app, markup
 
 log = logging.getLogger(__name__)
 DESCRIPTION = """
-Print perplexity by scheme (rows) and context length (columns) as a Markdown table. The number after
+Print perplexity by scheme (rows) and context length (columns) as a table. The number after
 ± is half the width of the 95 % interval over documents.
 """
 EXAMPLES = """
@@ -19,6 +21,11 @@ posext table results/runs/* --over-seeds --factor matched
 
 @app.script
 def main() -> None:
+    print(text(sys.argv[1:]))
+
+
+def text(arguments: Sequence[str]) -> str:
+    """Return what the command prints for what is typed after it."""
     parser = app.subcommand_parser("table", DESCRIPTION, EXAMPLES)
     parser.add_argument(
         "runs", nargs="+", type=Path, metavar="RUN", help="a run folder, or a curves.csv file"
@@ -40,14 +47,17 @@ def main() -> None:
         action="store_true",
         help="print one row for all seeds of a scheme, with their standard deviation in nats",
     )
-    options = parser.parse_args()
+    markup.add_format(parser)
+    options = parser.parse_args(arguments)
     known, reason = same_targets.without_mixed_keys(curves.of_runs(options.runs))
     if reason:
         log.warning("%s", reason)
     selected = curves.select_factor(known, options.factor)
+    style = markup.STYLES[options.format]
     if options.over_seeds:
-        print(curve_table.table_over_seeds(selected, "github"))
+        table = curve_table.table_over_seeds(selected, style)
     elif options.floor:
-        print(excess_loss.excess_loss_table(selected, options.runs, "github"))
+        table = excess_loss.excess_loss_table(selected, options.runs, style)
     else:
-        print(curve_table.table(selected, "github", known))
+        table = curve_table.table(selected, style, known)
+    return markup.finished(table, options.format)

@@ -15,11 +15,11 @@ def run_name(config: TrainConfig, overrides: list[str]) -> str:
 
     Overrides that do not change the weights are left out.
     """
-    lengths = schedule(config.length, config.train_length, config.steps)
+    stages = schedule(config.length, config.train_length, config.steps)
     length = str(config.train_length)
-    if lengths.longest > config.train_length:
-        length += f"to{lengths.longest}"
-    has_windows = any(stage.window for stage in lengths.stages)
+    if stages.longest > config.train_length:
+        length += f"to{stages.longest}"
+    has_windows = any(stage.window for stage in stages.stages)
     extra = []
     for override in sorted(overrides):
         key, _, value = override.lstrip("+~").partition("=")
@@ -28,6 +28,8 @@ def run_name(config: TrainConfig, overrides: list[str]) -> str:
         if key == "init.path":
             extra.append(f"from-{Path(value).name}")
         elif not ignored and key != "data.cache":
+            if value in ("True", "False"):  # as a sweep writes true and false
+                value = value.lower()
             # the last component of a path
             extra.append(f"{key.removeprefix('pe.')}-{Path(value).name}")
     parts = [config.title(), config.model.name, length, f"seed{config.seed}", *extra]

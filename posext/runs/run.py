@@ -245,21 +245,25 @@ def claim(run: Run, settings: dict[str, Any], write: bool = True) -> None:
     folder = run.folder
     file = folder / "config.yaml"
     if file.exists():
-        before = flat(asdict(load_run(folder).config))
-        now = flat(asdict(run.config))
-        differing = sorted(
-            key
-            for key in before | now
-            if key.split(".")[0] not in NOT_IN_IDENTITY and before.get(key) != now.get(key)
-        )
-        if differing:
-            changes = ", ".join(
-                f"{key} was {before.get(key)}, is {now.get(key)}" for key in differing[:5]
-            )
+        changed = differing_settings(load_run(folder).config, run.config)
+        if changed:
+            changes = ", ".join(changed[:5])
             raise PosextError(f"{folder} holds another config ({changes}); choose another name=")
     if write:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(file, OmegaConf.to_yaml(settings))
+
+
+def differing_settings(before: TrainConfig, now: TrainConfig) -> list[str]:
+    """Say which settings differ between two configs, of those that change the weights."""
+    settings_before = flat(asdict(before))
+    settings_now = flat(asdict(now))
+    return [
+        f"{key} was {settings_before.get(key)}, is {settings_now.get(key)}"
+        for key in sorted(settings_before | settings_now)
+        if key.split(".")[0] not in NOT_IN_IDENTITY
+        and settings_before.get(key) != settings_now.get(key)
+    ]
 
 
 def load_run(folder: Path | str) -> Run:

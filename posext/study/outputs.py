@@ -1,0 +1,125 @@
+"""The folder of a study: curves, configs, figures, tables, a page, and how it was made.
+
+results/NAME/
+    curves.csv, documents.parquet, configs/   of runs that are here, and those collected before
+    keys.csv, retrieval.csv, attention.csv, accuracy.csv    if there is anything of the kind
+    OUTPUT.png, OUTPUT.svg, OUTPUT.pdf        of each `plot`
+    OUTPUT.md, OUTPUT.tex                     of each `table`, `compare` and `accuracy`
+    record.json                               commit, machine and versions, of each machine
+    report.html                               a page that opens offline, if all targets are the same
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from posext.analysis import document_sums
+from posext.cli import accuracy, collect, compare, plot, table
+from posext.report.page import write_page
+from posext.study import record
+from posext.study.plan import Plan
+from posext.study.spec import words
+from posext.utils.atomic import write_text
+from posext.utils.errors import PosextError
+
+DRAWN = ("png", "svg", "pdf")
+PRINTED = {"md": "markdown", "tex": "latex"}
+TABLES = {"table": table.text, "compare": compare.text, "accuracy": accuracy.text}
+
+
+def make(plan: Plan) -> Path:
+    """Make the folder of a study from the runs that are here, and from what it holds already.
+
+    Rows of runs that the study does not have are left out of it, whatever their seed.
+
+    Returns:
+        The folder.
+
+    Raises:
+        PosextError: Nothing is measured, an output is unknown, or its program fails.
+    """
+    out = plan.study.out
+    folders = [folder for folder in plan.runs if is_measured(folder)]
+    if folders:
+        collect.gather(folders, out)
+        record.write(out, plan.study.name, len(folders))
+    if not is_measured(out):
+        raise PosextError(f"nothing of the study {plan.study.name} is measured yet")
+    leave_out_others(plan, out)
+    for name, line in plan.study.spec.outputs.items():
+        make_output(out, name, words(line), folders)
+    try:
+        write_page([out], out / "report.html")
+    except PosextError as error:  # runs on several sets of targets, as of several sizes
+        print(f"no page: {error}")
+    return out
+
+
+def is_measured(folder: Path) -> bool:
+    """Whether a folder, of a run or a study, holds measurements."""
+    return any((folder / name).is_file() for name in collect.MEASURED)
+
+
+def make_output(out: Path, name: str, typed: list[str], folders: list[Path]) -> None:
+    """Make one output, in all its formats."""
+    command, *options = typed
+    curves_file = str(out / collect.CURVES)
+    if command == "plot":
+        for suffix in DRAWN:
+            plot.draw([curves_file, *options, "--out", str(out / f"{name}.{suffix}")])
+    elif command in TABLES:
+        for suffix, markup_format in PRINTED.items():
+            text = TABLES[command]([str(out), *options, "--format", markup_format])
+            write_text(out / f"{name}.{suffix}", f"{text}\n")
+    elif command == "python":
+        run_program(out, options, folders)
+    else:
+        raise PosextError(
+            f"output {name}: {command!r} is none of plot, {', '.join(TABLES)} and python"
+        )
+
+
+def run_program(out: Path, options: list[str], folders: list[Path]) -> None:
+    """Run a Python program on the folder of the study, or on those of its runs.
+
+    It is passed over where it asks for runs and none is here. Raises PosextError if it fails.
+    """
+    if "{runs}" in options and not folders:
+        return
+    arguments: list[str] = []
+    for option in options:
+        is_runs = option == "{runs}"
+        arguments += map(str, folders) if is_runs else [option.replace("{out}", str(out))]
+    if subprocess.run([sys.executable, *arguments], check=False).returncode != 0:
+        raise PosextError(f"python {' '.join(options)} failed")
+
+
+def leave_out_others(plan: Plan, out: Path) -> None:
+    """Delete from the folder of a study what it holds of runs that are not in the plan.
+
+    Seeds of planned runs are kept, as another machine may have trained them.
+    """
+    planned = {without_seed(folder.name) for folder in plan.runs}
+    others: set[str] = set()
+    for file in (out / name for name in collect.MEASURED if (out / name).is_file()):
+        rows = pd.read_csv(file, dtype=str, keep_default_na=False)
+        left_out = {run for run in rows.run.unique() if without_seed(run) not in planned}
+        if left_out:
+            rows.loc[~rows.run.isin(left_out)].to_csv(file, index=False)
+        others |= left_out
+    if not others:
+        return
+    print(f"left out of {out}, as the study has no such runs: {', '.join(sorted(others))}")
+    sums = document_sums.sums(out)
+    if sums is not None:
+        sums.loc[~sums.run.isin(others)].to_parquet(out / document_sums.SUMS, index=False)
+    for run in others:
+        (out / "configs" / f"{run}.yaml").unlink(missing_ok=True)
+
+
+def without_seed(run: str) -> str:
+    """The name of a run without the numbers of its seeds."""
+    return re.sub(r"seed\d+", "seed", run)

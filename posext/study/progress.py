@@ -1,0 +1,193 @@
+"""What of a plan is done, and how long the rest takes by the speed of what is done."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from statistics import median
+
+from tabulate import tabulate
+
+from posext import evaluate, hf
+from posext.analysis import accuracy, attention, curves, retrieval
+from posext.config import RETRIEVAL, WITHOUT_CURVES, AlgorithmicData, TrainConfig
+from posext.eval.cache import MEASURING
+from posext.eval.curve import context_lengths
+from posext.eval.extension import display_name
+from posext.eval.protocols import COMPARABLE
+from posext.eval.variants import OWN_WINDOW
+from posext.runs import tracking
+from posext.runs.run import Run, claim, load_run
+from posext.study.plan import Job, Plan, Step, given
+from posext.utils.errors import PosextError
+
+OWN_WINDOW_SETTING = f"evaluation.{OWN_WINDOW}"
+SAMPLES = 20  # runs whose speed is looked at
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A step of a plan, with the jobs of it that are not done, and the seconds that they take."""
+
+    step: Step
+    missing: list[Job]
+    seconds: float | None  # None: nothing like it is done yet
+
+
+def progress_of(plan: Plan, only: Sequence[str] = ()) -> list[Progress]:
+    """Look at what is done of the parts `only`, or of all.
+
+    Raises PosextError for an unknown part, or a folder that holds another run.
+    """
+    parts = plan.study.spec.parts
+    if unknown := [part for part in only if part not in parts]:
+        raise PosextError(
+            f"the study {plan.study.name} has no part {unknown[0]!r}; it has {', '.join(parts)}"
+        )
+    steps = [step for step in plan.steps if not only or step.part in only]
+    missing = [[job for job in step.jobs if not is_done(plan, step, job)] for step in steps]
+    speeds = training_speeds(plan)
+    curve = curve_seconds(plan)
+    return [
+        Progress(step, jobs, seconds(plan, step, jobs, speeds, curve))
+        for step, jobs in zip(steps, missing, strict=True)
+    ]
+
+
+def is_done(plan: Plan, step: Step, job: Job) -> bool:
+    """Return whether a job has left all that it is to leave.
+
+    Raises PosextError if the folder of a run to train holds another run.
+    """
+    if step.entry == "evaluate":
+        return is_measured(plan, job)
+    config = plan.runs[job.folder]
+    run = hf.as_run(Run(job.folder, config))
+    parent = config.init.path
+    if not run.trained or (parent is not None and config.init.weights in (None, "")):
+        return False
+    claim(run, asdict(config), write=False)
+    return not config.evaluate or evaluate.is_measured(run)
+
+
+def is_measured(plan: Plan, job: Job) -> bool:
+    """Return whether a run's folder has what a job of `posext evaluate` writes."""
+    config = plan.runs.get(job.folder) or load_run(job.folder).config
+    typed = given(job.arguments)
+    name = extension_name(typed)
+    lengths = listed(typed, "context_lengths")
+    wanted = set(map(int, lengths)) if lengths else set(context_lengths(Run(job.folder, config)))
+    if isinstance(config.data, AlgorithmicData):
+        return accuracy.has_rows(job.folder, {name}, wanted)
+    protocols = set(listed(typed, "protocols") or config.protocols)
+    answers = retrieval.read_retrieval(job.folder / retrieval.FILE)
+    asked = set(answers.loc[answers.extend == name].task)
+    if attention.due(job.folder, protocols, {name}) or protocols & set(RETRIEVAL) - asked:
+        return False
+    protocols -= set(WITHOUT_CURVES)
+    if (job.folder / MEASURING).exists():
+        return False
+    names = {name, OWN_WINDOW} if typed.get(OWN_WINDOW_SETTING) == "true" else {name}
+    rows = curves.read_curves(job.folder / "curves.csv")
+    rows = rows.loc[rows.extend.isin(names)]
+    if "extend.factor" in typed:
+        rows = rows.loc[rows.factor == typed["extend.factor"]]
+    measured = {
+        key: set(of.context_length) for key, of in rows.groupby(["extend", "protocol"], sort=False)
+    }
+    return all(
+        key in measured and (key[1] not in COMPARABLE or wanted <= measured[key])
+        for key in product(names, protocols)
+    )
+
+
+def extension_name(typed: dict[str, str]) -> str:
+    """The name that `posext evaluate` gives a measurement, in the column `extend`."""
+    groups = (("pe@extend", "pe"), ("window", "window"), ("attention_scale", "attention_scale"))
+    return "+".join(display_name(group, typed[key], typed) for key, group in groups if key in typed)
+
+
+def listed(typed: dict[str, str], key: str) -> list[str]:
+    """The values of a list that was typed, such as [128,256]; empty if it was not."""
+    return [value.strip() for value in typed.get(key, "").strip("[]").split(",") if value.strip()]
+
+
+def seconds(
+    plan: Plan, step: Step, jobs: list[Job], speeds: dict[tuple, float], curve: float | None
+) -> float | None:
+    """The seconds that jobs take one after the other; None without anything to go by."""
+    if not jobs:
+        return 0.0
+    if step.entry == "evaluate":
+        return None if curve is None else curve * len(jobs)
+    total = 0.0
+    for job in jobs:
+        config = plan.runs[job.folder]
+        speed = speeds.get(kind(config)) or speeds.get((config.model.name,))
+        if speed is None:
+            return None
+        total += config.steps * config.tokens_per_step / speed + (curve or 0.0)
+    return total
+
+
+def kind(config: TrainConfig) -> tuple:
+    """What runs of one speed have in common."""
+    return (config.model.name, config.train_length)
+
+
+def training_speeds(plan: Plan) -> dict[tuple, float]:
+    """Median tokens a second of runs that are done, by `kind` and by model."""
+    found: dict[tuple, list[float]] = {}
+    for folder in trained(plan):
+        rows = tracking.read_metrics(folder / "metrics.jsonl")
+        rates = [row["tokens_per_second"] for row in rows if "tokens_per_second" in row]
+        if rates:
+            config = plan.runs[folder]
+            for key in (kind(config), (config.model.name,)):
+                found.setdefault(key, []).append(median(rates))
+    return {key: median(rates) for key, rates in found.items()}
+
+
+def curve_seconds(plan: Plan) -> float | None:
+    """Median seconds of a curve of runs that are done; None without any."""
+    found = []
+    for folder in trained(plan):
+        rows = curves.read_curves(folder / "curves.csv")
+        found += rows.groupby(curves.EXTENSION).seconds.sum().tolist()
+    return median(found) if found else None
+
+
+def trained(plan: Plan) -> list[Path]:
+    """Some folders of trained runs."""
+    return [folder for folder in plan.runs if (folder / "run.json").is_file()][:SAMPLES]
+
+
+def progress_table(steps: Sequence[Progress]) -> str:
+    """What there is to do, and what is done, by part."""
+    rows = []
+    for part in dict.fromkeys(each.step.part for each in steps):
+        own = [each for each in steps if each.step.part == part]
+        cells = [part, count(own, "train"), count(own, "evaluate"), duration(own)]
+        rows.append(cells)
+    total = ["all", count(steps, "train"), count(steps, "evaluate"), duration(steps)]
+    headers = ["part", "runs done", "measurements done", "left, one after the other"]
+    return tabulate([*rows, total], headers=headers, tablefmt="github", disable_numparse=True)
+
+
+def count(steps: Sequence[Progress], entry: str) -> str:
+    """The jobs done of all jobs of an entry point; empty for none."""
+    own = [each for each in steps if each.step.entry == entry]
+    total = sum(len(each.step.jobs) for each in own)
+    left = sum(len(each.missing) for each in own)
+    return f"{total - left} of {total}" if total else ""
+
+
+def duration(steps: Sequence[Progress]) -> str:
+    """The time left, in words."""
+    left = [each.seconds for each in steps]
+    if any(each is None for each in left):
+        return "not known before a run is done"
+    minutes = sum(each or 0.0 for each in left) / 60
+    if minutes < 1:
+        return "nothing" if minutes == 0 else "under a minute"
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"

@@ -1,0 +1,47 @@
+"""The committed ledger: its verdicts are those that claims and studies give, as the log says."""
+
+from pathlib import Path
+
+import pytest
+
+from posext.claims import ledger, verdicts
+from posext.claims.claim import load_all
+
+ROOT = Path(__file__).resolve().parents[2]
+LEDGER = ROOT / "results" / "claims"
+
+
+@pytest.fixture(scope="module")
+def decided():
+    return verdicts.verdicts(verdicts.decide(load_all(ROOT / "claims"), ROOT / "results"))
+
+
+def test_verdicts_are_those_that_are_committed(decided):
+    """Where this fails, `posext claims` writes the ledger anew, and the log must say why."""
+    now = {(each.claim.name, each.study): each.text for each in decided}
+    rows = ledger.read(LEDGER / ledger.VERDICTS, [*ledger.KEY, "verdict"])
+    before = dict(zip(zip(rows.claim, rows.study, strict=True), rows.verdict, strict=True))
+    assert now == before
+
+
+def test_readme_of_the_ledger_is_up_to_date(decided):
+    assert (LEDGER / "README.md").read_text() == ledger.page(decided)
+
+
+def test_log_says_why_a_verdict_changed():
+    log = (ROOT / "results" / "LOG.md").read_text()
+    for change in ledger.read(LEDGER / ledger.CHANGES, ledger.CHANGE_COLUMNS).itertuples():
+        said = f"{change.claim}: {change.before} → {change.now}"
+        assert said in log, f"results/LOG.md must say why: {said}"
+
+
+def test_most_claims_are_decided(decided):
+    first = {each.claim.name: each.text for each in reversed(decided)}
+    undecided = [name for name, text in first.items() if text == verdicts.UNDECIDED]
+    assert len(first) >= 60
+    assert len(undecided) <= 0.4 * len(first), undecided  # most studies have three seeds
+
+
+def test_no_claim_states_its_verdict():
+    for file in (ROOT / "claims").glob("*.yaml"):
+        assert "verdict" not in file.read_text()

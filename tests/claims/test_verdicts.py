@@ -1,0 +1,217 @@
+"""Verdicts on claims, on stored sums whose truth is known."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from posext.analysis import curves
+from posext.claims import claim, ledger, page, stored, verdicts
+from posext.cli import claims as claims_command
+from posext.utils.errors import PosextError
+
+TRUTH = {"rope": {64: 3.0, 128: 3.2}, "alibi": {64: 3.02, 128: 2.9}, "fox": {64: 2.9, 128: 2.7}}
+SEEDS = 4
+DOCUMENTS = 30
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    stored.open_stored.cache_clear()
+
+
+@pytest.fixture
+def results(tmp_path):
+    """The folder of results with the study `mine`."""
+    rng = np.random.default_rng(0)
+    level_D = rng.normal(0, 0.5, DOCUMENTS)
+    rows = []
+    sums = []
+    for scheme, curve in TRUTH.items():
+        for seed in range(SEEDS):
+            of_seed = rng.normal(0, 0.01)
+            for length, nll in curve.items():
+                loss_D = nll + level_D + of_seed + rng.normal(0, 0.02, DOCUMENTS)
+                name = f"{scheme}-{seed}"
+                rows.append(curve_row(name, scheme, seed, length, loss_D.mean()))
+                for document, loss in enumerate(loss_D):
+                    sums.append(sums_row(name, length, document, 100 * loss))
+    for seed in range(SEEDS):
+        rows.append(curve_row(f"learned-{seed}", "learned", seed, 64, 3.1))
+        rows.append(curve_row(f"learned-{seed}", "learned", seed, 128, math.nan))
+    folder = tmp_path / "results" / "mine"
+    folder.mkdir(parents=True)
+    pd.DataFrame(rows).to_csv(folder / "curves.csv", index=False)
+    pd.DataFrame(sums).to_parquet(folder / "documents.parquet")
+    return tmp_path / "results"
+
+
+def curve_row(run, scheme, seed, length, nll, protocol="fixed_target"):
+    row = dict.fromkeys(curves.COLUMNS, "") | dict.fromkeys(curves.NUMBERS, 1.0)
+    row |= {"run": run, "scheme": scheme, "seed": seed, "model": "nano", "parameters": 1e6}
+    row |= {"original_length": 64, "trained_length": 64, "context_length": length, "nll": nll}
+    row |= {"protocol": protocol, "seconds": 2.0 ** (length / 64 + 0.01 * seed)}
+    return row | {"documents": "", "tokens": ""}
+
+
+def sums_row(run, length, document, nll):
+    row = {"run": run, "context_length": length, "document": f"d{document}", "nll": nll}
+    extension = {"extend": "", "factor": "", "protocol": "fixed_target", "group": ""}
+    return row | extension | {"tokens": 100, "bytes": 300}
+
+
+def write_claim(folder: Path, name: str, holds_if: str, **more) -> claim.Claim:
+    folder.mkdir(exist_ok=True)
+    settings = {"says": "It is so.", "inequality": "a < b", "holds_if": holds_if, "study": "mine"}
+    lines = [f"{key}: {value}" for key, value in {**settings, **more}.items()]
+    file = folder / f"{name}.yaml"
+    file.write_text("\n".join(["source: {paper: Someone 2020}", *lines]) + "\n")
+    return claim.load(file)
+
+
+def verdict_on(results: Path, holds_if: str, **more) -> verdicts.Verdict:
+    made = write_claim(results.parent / "claims", "C1", holds_if, **more)
+    (verdict,) = verdicts.verdicts(verdicts.decide([made], results))
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("holds_if", "expected"),
+    [
+        ("nll(fox, 1x) < nll(rope, 1x)", "holds"),
+        ("nll(rope, 1x) > nll(fox, 1x)", "holds"),
+        ("nll(rope, 1x) < nll(fox, 1x)", "fails"),  # a wrong claim, planted
+        ("nll(fox, 1x) < nll(rope, 1x) < nll(alibi, 2x)", "fails"),
+        ("nll(fox, 1x..2x) < nll(rope, 1x..2x)", "holds"),
+        ("nll(fox, 128) - nll(fox, 64) < -10%", "holds"),
+        ("nll(fox, 2x) - nll(fox, 1x) < nll(rope, 2x) - nll(rope, 1x)", "holds"),
+        ("nll(alibi, 1x) < nll(rope, 1x)", "undecided"),
+        ("-0.2 < nll(alibi, 1x) - nll(rope, 1x) < 0.2", "holds"),
+        ("nll(learned, 2x) > nll(learned, 1x)", "holds"),
+        ("nll(learned, 2x) < nll(rope, 2x)", "fails"),
+        ("log2_seconds(rope, 2x) - log2_seconds(rope, 1x) > 0.9", "holds"),
+        ("log2_seconds(rope, 2x) - log2_seconds(rope, 1x) > 1.1", "fails"),
+    ],
+)
+def test_verdict_is_what_was_drawn(results, holds_if, expected):
+    assert verdict_on(results, holds_if).text == expected
+
+
+def test_verdict_gives_the_difference_of_the_comparison_that_decides(results):
+    shown = verdict_on(results, "nll(fox, 1x) < nll(rope, 1x) and nll(fox, 2x) < nll(rope, 2x)")
+    decides = shown.results[0].decides
+    assert decides.comparison.text == "nll(fox, 1x) < nll(rope, 1x)"
+    assert decides.measured.value == pytest.approx(-0.1, abs=0.02)
+    assert decides.measured.low < -0.1 < decides.measured.high
+    assert (decides.found.count, decides.n_documents) == (SEEDS, DOCUMENTS)
+
+
+@pytest.mark.parametrize(
+    ("holds_if", "threshold"),
+    [
+        ("nll(rope, 2x) - nll(fox, 2x) > 10%", math.log(1.1)),
+        ("10% < nll(rope, 2x) - nll(fox, 2x)", math.log(1.1)),
+        ("nll(rope, 2x) > nll(fox, 2x) + 10%", math.log(1.1)),
+        ("nll(rope, 2x) - nll(fox, 2x) < 0.9", 0.9),
+    ],
+)
+def test_verdict_tells_what_is_measured_apart_from_its_threshold(results, holds_if, threshold):
+    verdict = verdict_on(results, holds_if)
+    shown = verdict.results[0].decides
+    assert verdict.text == "holds"
+    assert shown.threshold == pytest.approx(threshold)
+    assert shown.measured.value == pytest.approx(0.5, abs=0.02)
+    assert shown.measured.low < 0.5 < shown.measured.high
+
+
+def test_verdict_waits_for_what_the_claim_needs(results):
+    needs = "nll(rope, 2x) < nll(rope, 1x)"
+    assert verdict_on(results, "nll(fox, 1x) < nll(rope, 1x)", needs=needs).text == (
+        "not decidable at this size"
+    )
+    met = "nll(fox, 2x) < nll(fox, 1x)"
+    assert verdict_on(results, "nll(fox, 1x) < nll(rope, 1x)", needs=met).text == "holds"
+
+
+def test_verdict_of_one_seed_is_undecided(results):
+    file = results / "mine" / "curves.csv"
+    table = pd.read_csv(file)
+    table.loc[table.seed == 0].to_csv(file, index=False)
+    assert verdict_on(results, "nll(fox, 1x) < nll(rope, 1x)").text == "undecided"
+
+
+def test_verdict_names_the_protocol_under_which_a_claim_holds(results):
+    file = results / "mine" / "curves.csv"
+    rows = [
+        curve_row(f"rope-{seed}", "rope", seed, length, nll + 0.01 * seed, "nonoverlap")
+        for seed in range(SEEDS)
+        for length, nll in ((64, 3.3), (128, 3.0))
+    ]
+    pd.concat([pd.read_csv(file), pd.DataFrame(rows)]).to_csv(file, index=False)
+    protocols = "[fixed_target, nonoverlap]"
+    verdict = verdict_on(results, "nll(rope, 2x) < nll(rope, 1x)", protocols=protocols)
+    assert verdict.text == "holds only under nonoverlap"
+
+
+def test_decide_adjusts_for_the_claims_of_a_study(results):
+    folder = results.parent / "claims"
+    many = [write_claim(folder, f"C{n}", "nll(fox, 1x) < nll(rope, 1x)") for n in range(1, 4)]
+    one, *_ = verdicts.decide(many[:1], results)
+    three = verdicts.decide(many, results)
+    assert [each.adjusted for each in three] == pytest.approx([3 * one.adjusted] * 3)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"holds_if": "nll(cope, 1x) < 2"}, "holds no such curve"),
+        ({"holds_if": "nll(rope, 4x) < 2"}, "not measured at 256 tokens"),
+        ({"holds_if": "loss(rope, 1x) < 2"}, "is nothing that is measured"),
+        ({"holds_if": "nll(rope, 1x) == 2"}, "never equal"),
+        ({"holds_if": "nll(rope, 1x) + log2_seconds(rope, 1x) < 2"}, "adds"),
+        ({"holds_if": "nll(any, 1x) < 2", "curves": "{any: {run: '*'}}"}, "several curves"),
+        ({"holds_if": "nll(a, 1x) < 2", "curves": "{a: {colour: red}}"}, "no column"),
+        ({"holds_if": "nll(rope, 1x) < 2", "study": "other"}, "neither curves.csv nor"),
+        ({"holds_if": "nll(rope, 1x) < 2", "protocols": "[pi]"}, "no curves under pi"),
+        ({"holds_if": "nll(rope, 1x) < 2", "verdict": "holds"}, "is no claim"),
+        ({"holds_if": "exec(1) < 2", "study": "''"}, "is nothing exact"),
+    ],
+)
+def test_claim_is_refused_with_its_name(results, more, said):
+    with pytest.raises(PosextError, match="C1.*" + said):
+        verdict_on(results, **more)
+
+
+def test_ledger_notes_a_verdict_that_changes(results, tmp_path):
+    out = tmp_path / "ledger"
+    ledger.write([verdict_on(results, "nll(fox, 1x) < nll(rope, 1x)")], out)
+    assert not (out / "changes.csv").exists()
+    assert "holds 1" in (out / "README.md").read_text()
+    ledger.write([verdict_on(results, "nll(rope, 1x) < nll(fox, 1x)")], out)
+    (change,) = pd.read_csv(out / "changes.csv").to_dict("records")
+    assert change == {"claim": "C1", "study": "mine", "before": "holds", "now": "fails"}
+    assert pd.read_csv(out / "verdicts.csv").verdict.tolist() == ["fails"]
+
+
+def test_claims_command_writes_the_ledger_and_its_page(results, monkeypatch, capsys):
+    monkeypatch.chdir(results.parent)
+    write_claim(results.parent / "claims", "C2", "nll(fox, 1x..2x) < nll(rope, 1x..2x)")
+    monkeypatch.setattr("sys.argv", ["posext claims"])
+    claims_command.main()
+    assert "C2 in mine: holds." in capsys.readouterr().out
+    text = (results / "claims" / "claims.html").read_text()
+    assert "posext study mine &amp;&amp; posext claims C2" in text
+    assert text.count("<circle") == 2
+    assert text.count("<polyline") == 2
+    monkeypatch.setattr("sys.argv", ["posext claims", "C3"])
+    with pytest.raises(SystemExit):
+        claims_command.main()
+    assert "there is no claim C3; there are C2" in capsys.readouterr().err
+
+
+def test_page_writes_every_study_of_a_claim(results, tmp_path):
+    verdict = verdict_on(results, "nll(fox, 1x) < nll(rope, 1x)", also="[mine]")
+    page.write([verdict], results, tmp_path / "page.html")
+    assert "holds" in (tmp_path / "page.html").read_text()
