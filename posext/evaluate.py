@@ -15,11 +15,12 @@ from omegaconf import DictConfig
 from posext import hf
 from posext.analysis import curves, retrieval
 from posext.cli import app
-from posext.config import RETRIEVAL, EvaluateConfig, TrainConfig, check_lengths
+from posext.config import OWN, RETRIEVAL, EvaluateConfig, TrainConfig, check_lengths
 from posext.data import dataset
 from posext.eval import bayes_floor
 from posext.eval.cache import MEASURING, EvalCache
-from posext.eval.curve import EvalPlan, context_lengths, measure_curve, plan_of
+from posext.eval.corpora import describe, law_of, plans_of
+from posext.eval.curve import EvalPlan, context_lengths, measure_curve
 from posext.eval.retrieval.grid import measure_retrieval
 from posext.eval.variants import OWN_WINDOW, variants
 from posext.report.write import factor_text, write_curve, write_outputs, write_retrieval
@@ -179,7 +180,7 @@ def measure_run(
     run: Run,
     tokens: dataset.Data,
     extension: Extension | None = None,
-    plan: EvalPlan | None = None,
+    plans: list[EvalPlan] | None = None,
     wandb_run: Any = None,
     arguments: list[str] | None = None,
 ) -> pd.DataFrame:
@@ -191,7 +192,7 @@ def measure_run(
         run: A trained run.
         tokens: Its corpus.
         extension: The scheme to measure; None for the one of the run.
-        plan: The plan of what to measure, if it was made already.
+        plans: The plans of what to measure, if they were made already.
         wandb_run: The wandb run that training left open; it receives the curve and is finished.
         arguments: What was typed to measure it, for the log of the run's commands.
 
@@ -199,7 +200,7 @@ def measure_run(
         The rows of curves.csv that were measured; none off the main process.
 
     Raises:
-        PosextError: The run was trained on other data.
+        PosextError: The run was trained on other data, or a corpus cannot be measured.
     """
     accelerator = device.accelerator(run.config.precision)
     metadata = run.metadata()
@@ -207,38 +208,42 @@ def measure_run(
         raise PosextError(
             f"{run.folder} was trained on other data ({metadata['data']}, now {tokens.fingerprint})"
         )
-    plan = plan or plan_of(run, tokens)
-    cache = EvalCache(
-        run.folder / MEASURING,
-        accelerator.is_main_process,
-        record=metadata,
-        precision=accelerator.mixed_precision,
-    )
+    main = accelerator.is_main_process
+    plans = plans or plans_of(run, tokens, main)
+    if main:
+        for sentence in describe(run, tokens, plans):
+            print(sentence)
+    precision = accelerator.mixed_precision
+    cache = EvalCache(run.folder / MEASURING, main, record=metadata, precision=precision)
+    own = next((plan for plan in plans if plan.corpus == OWN), plans[0])  # of retrieval, if any
     curve_rows = []
     retrieval_rows = []
     measured_config = extension.config if extension else run.config
-    for config in variants(run, measured_config, plan.lengths[-1]):
-        model = run.network(config, plan.tokens.vocab_size).to(accelerator.device).eval()
-        sums, costs = measure_curve(model, plan, config, accelerator, cache)
+    for config in variants(run, measured_config, plans[0].lengths[-1]):
+        model = run.network(config, tokens.vocab_size).to(accelerator.device).eval()
+        name = extension_name(run, config, extension)
+        factor = factor_text(config.pe.get("factor", ""))
+        for plan in plans:
+            sums, costs = measure_curve(model, plan, config, accelerator, cache)
+            if main:
+                curve_rows.append(write_curve(run, plan, factor, name, sums, costs))
         answers = measure_retrieval(
-            model, plan, run.config.protocols, config.evaluation, accelerator
+            model, own, run.config.protocols, config.evaluation, accelerator
         )
-        if accelerator.is_main_process:
-            name = extension_name(run, config, extension)
-            factor = factor_text(config.pe.get("factor", ""))
-            curve_rows.append(write_curve(run, plan, factor, name, sums, costs))
+        if main:
             retrieval_rows.append(
                 write_retrieval(run.folder, answers, name, factor, run.trained_length, run.name)
             )
-    if not accelerator.is_main_process:
+    if not main:
         return pd.DataFrame(columns=curves.COLUMNS)
-    corpus = run.config.data
-    if bayes_floor.has_bayes_floor(corpus) and plan.protocols:
-        floor = bayes_floor.measure_floor(plan, corpus)
-        curve_rows.append(write_curve(run, plan, "", bayes_floor.FLOOR, *floor))
+    for plan in plans:
+        if plan.protocols and (law := law_of(run, plan)):
+            floor = bayes_floor.measure_floor(plan, law)
+            curve_rows.append(write_curve(run, plan, "", bayes_floor.FLOOR, *floor))
     measured_rows = pd.concat(curve_rows, ignore_index=True)
-    if bayes_floor.has_bayes_floor(corpus) and plan.protocols:
-        bayes_floor.warn_if_far(measured_rows, corpus.symbols)
+    if bayes_floor.has_bayes_floor(run.config.data):
+        own_rows = measured_rows.loc[measured_rows.corpus == OWN]
+        bayes_floor.warn_if_far(own_rows, run.config.data.symbols)
     if arguments is not None:
         record_command(run.folder, "evaluate", arguments)
     write_outputs(run, measured_rows, pd.concat(retrieval_rows, ignore_index=True), wandb_run)
@@ -260,16 +265,18 @@ def is_measured(run: Run) -> bool:
     rows = curves.read_curves(run.folder / "curves.csv")
     measured = variants(run, run.config, context_lengths(run)[-1])
     extensions = {extension_name(run, config, None) for config in measured}
+    if retrieval.due(run.folder, run.config.protocols):
+        return False
+    if not set(run.config.protocols) - set(RETRIEVAL):
+        return True
     if bayes_floor.has_bayes_floor(run.config.data):
         extensions.add(bayes_floor.FLOOR)
-    if not set(run.config.protocols) - set(RETRIEVAL):
-        return not retrieval.due(run.folder, run.config.protocols)
-    return (
-        not (run.folder / MEASURING).exists()
-        and extensions <= set(rows.extend)
-        and set(run.config.protocols) <= set(rows.protocol) | set(RETRIEVAL)
-        and not retrieval.due(run.folder, run.config.protocols)
-        and set(context_lengths(run)) <= set(rows.context_length)
+    of_corpora = [rows.loc[rows.corpus == name] for name in run.config.evaluation.corpora()]
+    return not (run.folder / MEASURING).exists() and all(
+        extensions <= set(of_corpus.extend)
+        and set(run.config.protocols) <= set(of_corpus.protocol) | set(RETRIEVAL)
+        and set(context_lengths(run)) <= set(of_corpus.context_length)
+        for of_corpus in of_corpora
     )
 
 

@@ -23,7 +23,8 @@ from posext.cli import app
 from posext.config import TrainConfig
 from posext.data import dataset
 from posext.data.recall.mixing import batch
-from posext.eval.curve import EvalPlan, plan_of
+from posext.eval.corpora import plans_of
+from posext.eval.curve import EvalPlan
 from posext.runs import tracking
 from posext.runs.command_log import record_command
 from posext.runs.learner import Learner, make_learner, set_stage
@@ -189,7 +190,9 @@ def write_trained(
     write_text(folder / "run.json", json.dumps(metadata, indent=2) + "\n")
 
 
-def load_corpus(run: Run, processes: int, progress: bool) -> tuple[dataset.Data, EvalPlan | None]:
+def load_corpus(
+    run: Run, processes: int, progress: bool
+) -> tuple[dataset.Data, list[EvalPlan] | None]:
     """Load the tokenized corpus of a run and plan its evaluation, before anything is written.
 
     Args:
@@ -198,11 +201,11 @@ def load_corpus(run: Run, processes: int, progress: bool) -> tuple[dataset.Data,
         progress: Whether to show a bar while tokenizing.
 
     Returns:
-        The corpus, and the plan of what to measure; None in its place with evaluate=false.
+        The corpus, and the plans of what to measure; None in their place with evaluate=false.
 
     Raises:
         PosextError: A step has fewer sequences than processes, no document is as long as the
-            longest training length, or the held-out documents are too short for the curve.
+            longest training length, or the documents of a corpus are too short for its curve.
     """
     lengths = run.schedule
     for stage in lengths.stages:
@@ -217,8 +220,8 @@ def load_corpus(run: Run, processes: int, progress: bool) -> tuple[dataset.Data,
         split.batch(0, 0, lengths.longest, 1)
     if run.config.init.path is not None and not run.trained:
         check_parent(run, hf.open_parent(run.config), tokens)
-    plan = plan_of(run, tokens) if run.config.evaluate else None
-    return tokens, plan
+    plans = plans_of(run, tokens, progress) if run.config.evaluate else None
+    return tokens, plans
 
 
 def run_training(composed: DictConfig) -> float | None:
@@ -251,7 +254,7 @@ def complete(run: Run, state: PartialState, arguments: list[str]) -> None:
     """
     main = state.is_main_process
     wandb_run = None
-    tokens, plan = load_corpus(run, state.num_processes, main)
+    tokens, plans = load_corpus(run, state.num_processes, main)
     with run_lock(run, main), record_failure(run, main):
         with state.main_process_first():
             # again, as another process may have claimed the folder before the lock was acquired
@@ -264,7 +267,7 @@ def complete(run: Run, state: PartialState, arguments: list[str]) -> None:
             with signals.defer_signals() as stop_asked:
                 wandb_run = train(run, tokens, stop_asked)
         if measurement_due(run):
-            evaluate.measure_run(run, tokens, plan=plan, wandb_run=wandb_run)
+            evaluate.measure_run(run, tokens, plans=plans, wandb_run=wandb_run)
         elif wandb_run is not None:
             wandb_run.finish()
 

@@ -13,7 +13,7 @@ from posext.analysis.comparison_over_seeds import compare_over_seeds
 from posext.analysis.curves import curve_label
 from posext.analysis.statistics import NO_INTERVAL, Estimate
 from posext.cli import app
-from posext.config import HEADLINE
+from posext.config import HEADLINE, OWN
 from posext.eval.protocols import COMPARABLE
 from posext.utils.errors import PosextError
 
@@ -38,7 +38,7 @@ def main() -> None:
         )
     bootstrap = comparison.Bootstrap(options.bootstrap, options.seed)
     curves = document_sums.read_stored(
-        options.runs, options.protocol, options.group, options.factor
+        options.runs, options.protocol, options.group, options.factor, options.corpus
     )
     if options.base is not None:
         put_first(curves, options.base)
@@ -99,6 +99,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--protocol",
         default=HEADLINE,
         help=f"the evaluation protocol of the curves (default: {HEADLINE})",
+    )
+    parser.add_argument(
+        "--corpus",
+        default=OWN,
+        help="the corpus of the curves, by its name in evaluation.data (default: own, the held-out "
+        "documents of the corpus that a run was trained on)",
     )
     parser.add_argument(
         "--group",

@@ -14,6 +14,7 @@ from posext.config.corpora import (
     SyntheticData,
     TextData,
 )
+from posext.config.evaluation_data import OWN
 from posext.config.model import TRANSFORMER, ModelConfig, check_kind
 from posext.config.names import HEADLINE, MODIFIERS, PERTURBED, PROTOCOLS, RETRIEVAL
 from posext.config.optimizers import OPTIMIZERS, MuonConfig, OptimizerConfig
@@ -34,6 +35,7 @@ __all__ = [
     "LETTERS",
     "MODIFIERS",
     "OPTIMIZERS",
+    "OWN",
     "PERTURBED",
     "PROTOCOLS",
     "RETRIEVAL",

@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from omegaconf import MISSING
 
 from posext.utils.errors import PosextError
-from posext.utils.ranges import Count, InsideUnit, Natural, OneOf, Positive, Share
+from posext.utils.ranges import Count, Natural, OneOf, Positive, PositiveShare, Share
 
 LETTERS = string.ascii_letters + string.digits  # the symbols of a synthetic corpus as text
 # OWNER/NAME: never a path, nor the name of one of the loaders of `datasets`
@@ -26,8 +26,8 @@ class DataConfig:
     # bpe (trained on the train split), bytes, a tokenizer.json or its folder, or a hub id
     tokenizer: str = "bpe"
     vocab_size: Count = 2048  # of bpe
-    # of the documents, chosen by a hash of their names
-    validation_share: InsideUnit = 0.1
+    # of the documents, chosen by a hash of their names; all of them in evaluation.data alone
+    validation_share: PositiveShare = 0.1
     # of the training sequences, with recall pairs: posext.data.recall.mixing
     recall_share: Share = 0.0
     cache: str = "~/.cache/posext"  # folder of tokenized corpora

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator
 
 from posext.config.continuation import InitConfig
 from posext.config.corpora import CORPORA, DataConfig
+from posext.config.evaluation_data import OWN, corpora_of
 from posext.config.model import TRANSFORMER, ModelConfig
 from posext.config.names import MODIFIERS, NAMED_IN_TITLES, PROTOCOLS, RETRIEVAL
 from posext.config.optimizers import OPTIMIZERS, OptimizerConfig
@@ -21,6 +22,7 @@ from posext.utils.errors import PosextError
 from posext.utils.ranges import (
     AtLeastTwo,
     Count,
+    InsideUnit,
     Natural,
     OneOf,
     Positive,
@@ -54,6 +56,9 @@ class LengthConfig:
 class EvaluationConfig:
     """The measurement of curves."""
 
+    # a corpus or a list: own, the held-out documents of data; a choice of data=; or settings such
+    # as {name: books, source: text, path: books/}
+    data: Any = OWN
     blocks: Count = 1  # blocks of targets in a document
     # targets in a block; null: 256, and at most half the longest context
     targets: Count | None = None
@@ -82,6 +87,10 @@ class EvaluationConfig:
     def block_size(self, longest: int) -> int:
         """Return the targets in a block, given the longest context length."""
         return self.targets or min(256, max(1, longest // 2))
+
+    def corpora(self) -> dict[str, DataConfig | None]:
+        """Return the corpora that are measured, by name: `evaluation_data.corpora_of`."""
+        return corpora_of(self.data)
 
 
 @dataclass
@@ -163,12 +172,14 @@ class TrainConfig:
 
         The types of all settings are checked earlier, by OmegaConf.
         """
+        checked("data.validation_share", self.data.validation_share, InsideUnit)
         if self.is_trained_here:
             check_ranges(self)
         else:
             self.check_measurement()
         self.check_protocols()
         self.data.check()
+        self.evaluation.corpora()
         self.check_stages()
         self.check_name()
         check_lengths(self.context_lengths)

@@ -22,72 +22,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from filelock import FileLock
 from tokenizers import Tokenizer
-from torch import Tensor
 from tqdm import tqdm
 
 from posext.config import DataConfig
 from posext.data import corpus, near_duplicates, tokenizer
+from posext.data.split import Split, pieces
 from posext.utils.atomic import digests, synced, write_text
 from posext.utils.errors import PosextError
-from posext.utils.rng import Stream, step_generator
 
 log = logging.getLogger(__name__)
 DIGESTS = "sha256.json"
 LAYOUT = 2  # increased when the content of a cache folder changes
 DOCUMENTS_AT_ONCE = 128
-MIN_DOCUMENTS = 10  # held-out documents of the longest context, for intervals over documents
-
-
-@dataclass(frozen=True)
-class Split:
-    """Documents of one side of the split, as slices of one flat token array."""
-
-    tokens: np.ndarray  # (N,) memory-mapped
-    starts: np.ndarray  # (D,) int64
-    lengths: np.ndarray  # (D,) int64, tokens
-    names: list[str]
-
-    def document(self, index: int) -> np.ndarray:
-        """Return the tokens of one document: int64 (n,)."""
-        start = self.starts[index]
-        return self.tokens[start : start + self.lengths[index]].astype(np.int64)
-
-    def batch(self, seed: int, step: int, length: int, count: int) -> tuple[Tensor, list[str]]:
-        """Draw windows, each within one document, all equally likely.
-
-        A pure function of its arguments: there is no state between steps.
-
-        Args:
-            seed: The seed of the run.
-            step: The step, counted from 0.
-            length: Tokens of a sequence; windows have one more.
-            count: The number of windows.
-
-        Returns:
-            Windows, int64 (count, length + 1), and the origin of each, as name:offset.
-
-        Raises:
-            PosextError: No document is long enough.
-        """
-        choices_D = np.maximum(self.lengths - length, 0)
-        ends_D = np.cumsum(choices_D)
-        if not len(ends_D) or not ends_D[-1]:
-            longest = int(self.lengths.max(initial=0))
-            raise PosextError(
-                f"no document has {length + 1} tokens, as a length of {length} needs; "
-                f"the longest has {longest}"
-            )
-        rng = step_generator(seed, step, Stream.BATCH)
-        picks = rng.integers(0, ends_D[-1], size=count)
-        documents = np.searchsorted(ends_D, picks, side="right")
-        offsets = picks - (ends_D[documents] - choices_D[documents])
-        firsts = self.starts[documents] + offsets
-        windows = self.tokens[firsts[:, None] + np.arange(length + 1)].astype(np.int64)
-        origins = [f"{self.names[d]}:{o}" for d, o in zip(documents, offsets, strict=True)]
-        return torch.from_numpy(windows), origins
 
 
 @dataclass(frozen=True)
@@ -159,33 +107,6 @@ class Data:
         )
 
 
-def pieces(documents: Split, longest: int, room: int) -> Split:
-    """Cut documents into pieces if fewer than MIN_DOCUMENTS have longest + 1 tokens.
-
-    A document of several times longest + 1 + room tokens gives as many disjoint pieces of equal
-    size, named NAME#0, NAME#1 .. in order; shorter ones are not cut. So a bootstrap over
-    documents has more than one to draw from.
-
-    Returns:
-        The pieces; the same object if nothing is cut.
-    """
-    if np.count_nonzero(documents.lengths > longest) >= MIN_DOCUMENTS:
-        return documents
-    counts = np.maximum(documents.lengths // (longest + 1 + room), 1)
-    if counts.max(initial=1) == 1:
-        return documents
-    starts: list[int] = []
-    lengths: list[int] = []
-    names: list[str] = []
-    for index, count in enumerate(counts.tolist()):
-        edges = np.arange(count + 1) * documents.lengths[index] // count
-        starts += (documents.starts[index] + edges[:-1]).tolist()
-        lengths += np.diff(edges).tolist()
-        name = documents.names[index]
-        names += [name] if count == 1 else [f"{name}#{piece}" for piece in range(count)]
-    return Split(documents.tokens, np.array(starts), np.array(lengths), names)
-
-
 def load_data(config: DataConfig, progress: bool = True) -> Data:
     """Load the tokenized corpus of a config, from the cache or by tokenizing it now.
 
@@ -201,7 +122,32 @@ def load_data(config: DataConfig, progress: bool = True) -> Data:
     Raises:
         PosextError: One side of the split would be empty, or the corpus cannot be read.
     """
-    key = json.dumps([LAYOUT, corpus.fingerprint(config), tokenizer_key(config)])
+    return cached(config, tokenizer_key(config), None, progress)
+
+
+def load_held_out(config: DataConfig, like: Data, progress: bool = True) -> Data:
+    """Load the held-out documents of a corpus, in the tokens of another one.
+
+    Args:
+        config: The corpus; its tokenizer is not used.
+        like: The corpus whose tokenizer is.
+        progress: Whether to show a bar while tokenizing.
+
+    Returns:
+        A corpus without training documents.
+
+    Raises:
+        PosextError: Nothing is held out, or the corpus cannot be read.
+    """
+    content = hashlib.sha256(like.tokenizer.to_str().encode()).hexdigest()
+    return cached(config, ["held out", content], like.tokenizer, progress)
+
+
+def cached(
+    config: DataConfig, tokenizer_key: list[str], encoder: Tokenizer | None, progress: bool
+) -> Data:
+    """Load a corpus from the cache, or tokenize it now: its held-out documents with an encoder."""
+    key = json.dumps([LAYOUT, corpus.fingerprint(config), tokenizer_key])
     cache = Path(config.cache).expanduser()
     cache.mkdir(parents=True, exist_ok=True)
     folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
@@ -213,7 +159,7 @@ def load_data(config: DataConfig, progress: bool = True) -> Data:
             unfinished = folder.with_suffix(".unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
-            tokenize(config, unfinished, progress)
+            tokenize(config, encoder, unfinished, progress)
             write_text(unfinished / DIGESTS, json.dumps(digests(unfinished)))
             os.rename(unfinished, folder)
             synced(cache)
@@ -239,20 +185,25 @@ def tokenizer_key(config: DataConfig) -> list[str]:
     return [config.tokenizer, size, content]
 
 
-def tokenize(config: DataConfig, folder: Path, progress: bool) -> None:
+def tokenize(config: DataConfig, encoder: Tokenizer | None, folder: Path, progress: bool) -> None:
     """Fill a cache folder: train or load the tokenizer, then write the tokens by document.
+
+    With an encoder, the held-out documents alone.
 
     Raises PosextError if one side of the split would be empty.
     """
     groups = corpus.near_copies(config)
-    training_texts = (
-        document.text for document in corpus.documents(config, groups) if not document.validation
-    )
-    encoder = tokenizer.make(config.tokenizer, config.vocab_size, training_texts)
+    held_out_only = encoder is not None
+    if encoder is None:
+        documents = corpus.documents(config, groups)
+        training_texts = (document.text for document in documents if not document.validation)
+        encoder = tokenizer.make(config.tokenizer, config.vocab_size, training_texts)
     encoder.save(str(folder / "tokenizer.json"))
     rows = []
     lines_by_side: dict[bool, list[np.ndarray]] = {False: [], True: []}  # True: held out
     remaining = corpus.documents(config, groups)
+    if held_out_only:
+        remaining = (document for document in remaining if document.validation)
     bar = tqdm(desc="tokenizing", unit=" documents", disable=None if progress else True)
     with open(folder / "tokens.bin", "wb") as file, bar:
         while chunk := list(islice(remaining, DOCUMENTS_AT_ONCE)):
@@ -265,8 +216,9 @@ def tokenize(config: DataConfig, folder: Path, progress: bool) -> None:
                 lines_by_side[document.validation].append(near_duplicates.lines(document.text))
             bar.update(len(chunk))
     table = pd.DataFrame(rows, columns=["name", "tokens", "validation"])
-    if table.validation.nunique() < 2:
-        side = "validation" if not table.validation.any() else "training"
+    sides = {True} if held_out_only else {True, False}
+    if missing := sides - set(table.validation):
+        side = "validation" if True in missing else "training"
         raise PosextError(f"the {len(table)} documents of {config.origin()} leave none for {side}")
     table.to_parquet(folder / "documents.parquet", index=False)
     overlap = near_duplicates.overlap(lines_by_side[True], lines_by_side[False])

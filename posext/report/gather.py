@@ -86,6 +86,14 @@ def open_source(path: Path, rows: pd.DataFrame) -> Source:
     )
 
 
+def on_corpus(sources: Sequence[Source], corpus: str) -> list[Source]:
+    """The sources with the rows of one corpus, without those that have none."""
+    selected = [
+        replace(source, rows=source.rows.loc[source.rows.corpus == corpus]) for source in sources
+    ]
+    return [source for source in selected if len(source.rows)]
+
+
 def select_same_targets(sources: Sequence[Source]) -> tuple[list[Source], list[str]]:
     """Select the curves that can stand on one page.
 

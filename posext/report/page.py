@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from omegaconf import OmegaConf
 
-from posext.config import HEADLINE, PERTURBED
+from posext.config import HEADLINE, OWN, PERTURBED
 from posext.report import (
     cost,
     figures,
@@ -77,7 +77,6 @@ def page_content(sources: Sequence[Source]) -> dict[str, Any]:
     sources, notes = gather.select_same_targets(sources)
     rows = pd.concat([source.rows for source in sources], ignore_index=True)
     styles = Styles(rows)
-    headline = rows.loc[rows.protocol == HEADLINE]
     content: dict[str, Any] = {
         "title": runs[0] if len(runs) == 1 else f"{len(runs)} runs compared",
         "about": subtitle(rows),
@@ -91,21 +90,36 @@ def page_content(sources: Sequence[Source]) -> dict[str, Any]:
         "seeds": [],
         "sections": [],
     }
-    if len(headline):
-        content |= headline_content(sources, styles, rows, headline, notes)
-    for protocol in rows.protocol.drop_duplicates().tolist():
-        if protocol != HEADLINE:
-            content["sections"].append(protocol_section(sources, styles, rows, protocol, notes))
+    for number, corpus in enumerate(corpora(rows)):
+        of_corpus = rows.loc[rows.corpus == corpus]
+        on_corpus = gather.on_corpus(sources, corpus)
+        headline = of_corpus.loc[of_corpus.protocol == HEADLINE]
+        is_first = number == 0 and len(headline)
+        if is_first:
+            content |= headline_content(on_corpus, styles, rows, headline, notes)
+        for protocol in of_corpus.protocol.drop_duplicates().tolist():
+            if protocol != HEADLINE or not is_first:
+                shown = protocol_section(on_corpus, styles, of_corpus, protocol, notes)
+                content["sections"].append(shown)
     if maps := retrieval.heat_maps(sources):
         content["sections"].append(section("heat", "Retrieval", words.RETRIEVAL_TEXT, maps))
     return content
 
 
+def corpora(rows: pd.DataFrame) -> list[str]:
+    """The corpora of some rows in their order, the runs' own first."""
+    names = rows.corpus.drop_duplicates().tolist()
+    return sorted(names, key=lambda name: name != OWN)
+
+
 def protocol_section(
     sources: Sequence[Source], styles: Styles, rows: pd.DataFrame, protocol: str, notes: list[str]
 ) -> dict[str, Any]:
-    """The section of a protocol other than the headline's."""
-    title = words.PROTOCOL_TITLES.get(protocol, protocol)
+    """The section of a protocol on one corpus, if it is not the headline's.
+
+    `sources` and `rows` are those of the corpus.
+    """
+    title = words.on_corpus(rows, words.PROTOCOL_TITLES.get(protocol, protocol))
     about = words.protocol_text(protocol)
     if protocol == PERTURBED:
         measured = perturbed.measured_rises(sources)
@@ -133,7 +147,8 @@ def headline_content(
     first_view = charts[0]["views"][0]
     has_hidden_lines = any(trace.get("visible") for trace in first_view["traces"])
     about = words.HIDDEN_LINES_TEXT if has_hidden_lines else ""
-    sections = [section("headline", "Extrapolation", about, charts)]
+    title = words.on_corpus(headline, "Extrapolation")
+    sections = [section("headline", title, about, charts)]
     if headline.seconds.notna().any():
         sections.append(cost_section(headline, styles))
     return {
@@ -183,7 +198,7 @@ def protocol_charts(
     for group, curves in protocol_rows.groupby("group", sort=False):
         differences = group_differences(sources, protocol, str(group), notes)
         chart = figures.chart(
-            f"{protocol}-{len(charts)}",
+            f"{words.on_corpus(rows, protocol)}-{len(charts)}",
             styles.lines(curves),
             views.curve_views(curves, differences, protocol),
             faint_lines,
@@ -225,6 +240,7 @@ def subtitle(rows: pd.DataFrame) -> list[tuple[str, str]]:
         "study": rows.study,
         "model": [f"{model}, {words.span_text(n, 'parameters')}" for model, n in by_model],
         "seed": rows.seed.astype(int),
+        "corpus": rows.corpus if (rows.corpus != OWN).any() else rows.corpus.head(0),
         "code": rows.commit,
     }
     texts = {

@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from posext.data.dataset import Split
+from posext.data.split import Split
 from posext.utils.sharding import shard
 
 VALIDATION_TOKENS = 16384  # in each validation

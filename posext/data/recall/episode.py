@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from posext.data.dataset import Split
 from posext.data.recall.pool import SIZE, Pool
+from posext.data.split import Split
 from posext.utils.errors import PosextError
 from posext.utils.ranges import Count, checked
 
