@@ -22,6 +22,7 @@ from posext.analysis import curves
 from posext.cli import app
 from posext.config import TrainConfig
 from posext.data import dataset
+from posext.data.packing import use_in_words
 from posext.data.recall.mixing import batch
 from posext.eval.corpora import plans_of
 from posext.eval.curve import EvalPlan
@@ -83,7 +84,8 @@ def train(run: Run, tokens: dataset.Data, stop_asked: Callable[[], int] = lambda
         rows = [counts | step_metrics | {"tokens_per_second": round(rate)}]
         if done % config.validate_every == 0 or done == last:
             set_stage(learner.scheme, run, step, rng_key=None)
-            loss = validate(learner.network, tokens.validation, length, learner.accelerator)
+            held_out = tokens.windows(validation=True, pack=config.data.pack)
+            loss = validate(learner.network, held_out, length, learner.accelerator)
             rows.append(counts | {"validation_loss": loss})
         tracking.write_rows(metrics, wandb_run, rows)
         signal = device.gather_signal(stop_asked(), learner.accelerator)
@@ -216,8 +218,8 @@ def load_corpus(
                 f"of {stage.length} tokens a step"
             )
     tokens = dataset.load_data(run.config.data, progress)
-    for split in (tokens.train, tokens.validation):
-        split.batch(0, 0, lengths.longest, 1)
+    for side in (False, True):
+        tokens.windows(side, run.config.data.pack).batch(0, 0, lengths.longest, 1)
     if run.config.init.path is not None and not run.trained:
         check_parent(run, hf.open_parent(run.config), tokens)
     plans = plans_of(run, tokens, progress) if run.config.evaluate else None
@@ -263,6 +265,8 @@ def complete(run: Run, state: PartialState, arguments: list[str]) -> None:
                 record_command(run.folder, "train", arguments)
         if not run.trained:  # another process may have trained it meanwhile
             if main:
+                use = use_in_words(tokens.train, run.schedule.longest, run.config.data.pack)
+                print(f"training text: {use}")
                 print(f"held-out text: {tokens.overlap_in_words()}")
             with signals.defer_signals() as stop_asked:
                 wandb_run = train(run, tokens, stop_asked)

@@ -28,6 +28,8 @@ class DataConfig:
     vocab_size: Count = 2048  # of bpe
     # of the documents, chosen by a hash of their names; all of them in evaluation.data alone
     validation_share: PositiveShare = 0.1
+    # join documents, a separator between them, so that those shorter than a sequence count
+    pack: bool = False
     # of the training sequences, with recall pairs: posext.data.recall.mixing
     recall_share: Share = 0.0
     cache: str = "~/.cache/posext"  # folder of tokenized corpora

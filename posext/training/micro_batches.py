@@ -7,6 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from posext.data.packing import Joined
 from posext.data.split import Split
 from posext.utils.sharding import shard
 
@@ -44,7 +45,7 @@ def accumulate(
 
 @torch.no_grad()
 def validate(
-    network: torch.nn.Module, split: Split, length: int, accelerator: Accelerator
+    network: torch.nn.Module, split: Split | Joined, length: int, accelerator: Accelerator
 ) -> float:
     """Return the mean NLL of held-out windows, the same ones at every call.
 
