@@ -25,6 +25,7 @@ COMMANDS = {  # name: module, summary
         "print and draw the accuracy of several runs on algorithmic tasks",
     ),
     "status": ("posext.cli.status", "print which runs are done, running, failed or left"),
+    "corpora": ("posext.cli.corpora", "list the tokenized corpora, or check them whole"),
     "schemes": ("posext.cli.schemes", "list the positional schemes, or show one"),
     "export": ("posext.cli.export", "write a run as a LlamaForCausalLM of transformers"),
     "harness": ("posext.harness", "run lm-evaluation-harness on a run, with --model posext"),

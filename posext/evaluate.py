@@ -17,6 +17,7 @@ from posext.analysis import accuracy, attention, curves, retrieval
 from posext.cli import app
 from posext.config import (
     KEY_TOKENS,
+    OWN,
     WITHOUT_CURVES,
     AlgorithmicData,
     EvaluateConfig,
@@ -27,11 +28,12 @@ from posext.data.batch import Corpus, load
 from posext.eval import bayes_floor
 from posext.eval.attention.measure import measure_attention
 from posext.eval.cache import MEASURING, EvalCache
-from posext.eval.curve import EvalPlan, context_lengths, measure_curve, plan_of
+from posext.eval.corpora import describe, law_of, plans_of
+from posext.eval.curve import EvalPlan, context_lengths, measure_curve
 from posext.eval.extension import Extension, extended, extension_name
 from posext.eval.retrieval.grid import measure_retrieval
 from posext.eval.variants import variants
-from posext.hf.judge import judged_plan
+from posext.hf.judge import judge_of
 from posext.report import write, write_beside_curves
 from posext.report.write_accuracy import measure_task
 from posext.runs.command_log import record_command
@@ -137,7 +139,7 @@ def measure_run(
     run: Run,
     tokens: Corpus,
     extension: Extension | None = None,
-    plan: EvalPlan | None = None,
+    plans: list[EvalPlan] | None = None,
     wandb_run: Any = None,
     arguments: list[str] | None = None,
 ) -> pd.DataFrame:
@@ -149,7 +151,7 @@ def measure_run(
         run: A trained run.
         tokens: Its corpus.
         extension: The scheme to measure; None for the one of the run.
-        plan: The plan of what to measure, if it was made already.
+        plans: The plans of what to measure, if they were made already.
         wandb_run: The wandb run that training left open; it receives the curve and is finished.
         arguments: What was typed to measure it, for the log of the run's commands.
 
@@ -157,7 +159,7 @@ def measure_run(
         The rows of curves.csv that were measured, or of accuracy.csv; none off the main process.
 
     Raises:
-        PosextError: The run was trained on other data.
+        PosextError: The run was trained on other data, or a corpus cannot be measured.
     """
     metadata = run.metadata()
     if metadata["data"] != tokens.fingerprint:
@@ -169,50 +171,56 @@ def measure_run(
         configs = variants(run, measured_config, context_lengths(run)[-1])
         named = [(config, extension_name(run, config, extension)) for config in configs]
         return measure_task(run, tokens, named, wandb_run, arguments)
+    main = PartialState().is_main_process
     judge = None
     if KEY_TOKENS in run.config.protocols:
-        plan, judge = judged_plan(run, tokens)
-    plan = plan or plan_of(run, tokens)
+        score, judge = judge_of(run, tokens)
+        plans = plans_of(run, tokens, main, score)
+    plans = plans or plans_of(run, tokens, main)
+    if main:
+        for sentence in describe(run, tokens, plans):
+            print(sentence)
     accelerator = device.accelerator(run.config.precision)
-    cache = EvalCache(
-        run.folder / MEASURING,
-        accelerator.is_main_process,
-        record=metadata,
-        precision=accelerator.mixed_precision,
-    )
+    precision = accelerator.mixed_precision
+    cache = EvalCache(run.folder / MEASURING, main, record=metadata, precision=precision)
+    # of what makes no curve
+    own = next((plan for plan in plans if plan.corpus == OWN), plans[0])
     curve_rows = []
     retrieval_rows = []
     attention_rows = []
-    for config in variants(run, measured_config, plan.lengths[-1]):
-        model = run.network(config, plan.tokens.vocab_size).to(accelerator.device).eval()
-        names = run.config.protocols
+    names = run.config.protocols
+    for config in variants(run, measured_config, own.lengths[-1]):
+        model = run.network(config, tokens.vocab_size).to(accelerator.device).eval()
+        name = extension_name(run, config, extension)
+        factor = write.factor_text(config.pe.get("factor", ""))
         # first, as it is quick and some models have no attention to look at
         looks = measure_attention(
-            model, plan, names, config.evaluation, run.trained_length, accelerator
+            model, own, names, config.evaluation, run.trained_length, accelerator
         )
-        measured = measure_curve(model, plan, config, accelerator, cache)
-        answers = measure_retrieval(model, plan, names, config.evaluation, accelerator)
-        if accelerator.is_main_process:
-            name = extension_name(run, config, extension)
-            factor = write.factor_text(config.pe.get("factor", ""))
-            curve_rows.append(write.write_curve(run, plan, factor, name, *measured))
+        for plan in plans:
+            measured = measure_curve(model, plan, config, accelerator, cache)
+            if main:
+                curve_rows.append(write.write_curve(run, plan, factor, name, *measured))
+        answers = measure_retrieval(model, own, names, config.evaluation, accelerator)
+        if main:
             retrieval_rows.append(
                 write_beside_curves.write_retrieval(
                     run.folder, answers, name, factor, run.trained_length, run.name
                 )
             )
             attention_rows.append(write_beside_curves.write_attention(run, looks, name, factor))
-    if not accelerator.is_main_process:
+    if not main:
         return pd.DataFrame(columns=curves.COLUMNS)
-    if judge is not None:
-        write_beside_curves.write_keys(run, plan, judge)
-    corpus = run.config.data
-    if bayes_floor.has_bayes_floor(corpus) and plan.protocols:
-        floor = bayes_floor.measure_floor(plan, corpus)
-        curve_rows.append(write.write_curve(run, plan, "", bayes_floor.FLOOR, *floor))
+    if judge is not None and own.corpus == OWN and own.protocols:
+        write_beside_curves.write_keys(run, own, judge)
+    for plan in plans:
+        if plan.protocols and (law := law_of(run, plan)):
+            floor = bayes_floor.measure_floor(plan, law)
+            curve_rows.append(write.write_curve(run, plan, "", bayes_floor.FLOOR, *floor))
     measured_rows = pd.concat(curve_rows, ignore_index=True)
-    if bayes_floor.has_bayes_floor(corpus) and plan.protocols:
-        bayes_floor.warn_if_far(measured_rows, corpus.symbols)
+    if bayes_floor.has_bayes_floor(run.config.data):
+        own_rows = measured_rows.loc[measured_rows.corpus == OWN]
+        bayes_floor.warn_if_far(own_rows, run.config.data.symbols)
     if arguments is not None:
         record_command(run.folder, "evaluate", arguments)
     answer_rows = pd.concat(retrieval_rows, ignore_index=True)
@@ -227,21 +235,22 @@ def is_measured(run: Run) -> bool:
     rows = curves.read_curves(run.folder / "curves.csv")
     measured = variants(run, run.config, context_lengths(run)[-1])
     looked_at = {extension_name(run, config, None) for config in measured}
-    extensions = set(looked_at)
-    if bayes_floor.has_bayes_floor(run.config.data):
-        extensions.add(bayes_floor.FLOOR)
     if isinstance(run.config.data, AlgorithmicData):
-        return accuracy.has_rows(run.folder, extensions, context_lengths(run))
+        return accuracy.has_rows(run.folder, looked_at, context_lengths(run))
     protocols = set(run.config.protocols)
     if attention.due(run.folder, protocols, looked_at) or retrieval.due(run.folder, protocols):
         return False
     if not protocols - set(WITHOUT_CURVES):
         return True
-    return (
-        not (run.folder / MEASURING).exists()
-        and extensions <= set(rows.extend)
-        and protocols <= set(rows.protocol) | set(WITHOUT_CURVES)
-        and set(context_lengths(run)) <= set(rows.context_length)
+    extensions = set(looked_at)
+    if bayes_floor.has_bayes_floor(run.config.data):
+        extensions.add(bayes_floor.FLOOR)
+    of_corpora = [rows.loc[rows.corpus == name] for name in run.config.evaluation.corpora()]
+    return not (run.folder / MEASURING).exists() and all(
+        extensions <= set(of_corpus.extend)
+        and protocols <= set(of_corpus.protocol) | set(WITHOUT_CURVES)
+        and set(context_lengths(run)) <= set(of_corpus.context_length)
+        for of_corpus in of_corpora
     )
 
 

@@ -22,8 +22,9 @@ from posext.analysis import curves
 from posext.cli import app
 from posext.config import TrainConfig
 from posext.data import dataset
-from posext.data.batch import Corpus, load, training_batch, validation_batch
-from posext.eval.curve import EvalPlan, plan_of
+from posext.data.batch import Corpus, in_words, load, training_batch, validation_batch
+from posext.eval.corpora import plans_of
+from posext.eval.curve import EvalPlan
 from posext.hf.judge import check_judge
 from posext.runs import tracking
 from posext.runs.command_log import record_command
@@ -93,7 +94,8 @@ def train(run: Run, tokens: Corpus, stop_asked: Callable[[], int] = lambda: 0) -
         rows = [counts | step_metrics | figures]
         if done % config.validate_every == 0 or done == last:
             set_stage(learner.scheme, run, step, rng_key=None)
-            held_out = validation_batch(tokens, length, learner.accelerator.num_processes)
+            at_least = learner.accelerator.num_processes
+            held_out = validation_batch(tokens, config.data, length, at_least)
             loss = validate(learner.network, held_out, learner.accelerator)
             rows.append(counts | {"validation_loss": loss})
         tracking.write_rows(metrics, wandb_run, rows)
@@ -201,7 +203,7 @@ def write_trained(folder: Path, run: Run, learner: Learner, tokens: Corpus, done
     write_text(folder / "run.json", json.dumps(metadata, indent=2) + "\n")
 
 
-def load_corpus(run: Run, processes: int, progress: bool) -> tuple[Corpus, EvalPlan | None]:
+def load_corpus(run: Run, processes: int, progress: bool) -> tuple[Corpus, list[EvalPlan] | None]:
     """Load the tokenized corpus of a run and plan its evaluation, before anything is written.
 
     Args:
@@ -210,16 +212,15 @@ def load_corpus(run: Run, processes: int, progress: bool) -> tuple[Corpus, EvalP
         progress: Whether to show a bar while tokenizing.
 
     Returns:
-        The corpus, and the plan of what to measure; None in its place with evaluate=false, and for
-        an algorithmic task.
+        The corpus, and the plans of what to measure; None in their place with evaluate=false, and
+        for an algorithmic task.
 
     Raises:
         PosextError: A step has fewer sequences than processes, no document is as long as the
-            longest training length, the held-out documents are too short for the curve, or there
-            is no judge of its key tokens.
+            longest training length, the documents of a corpus are too short for its curve, or
+            there is no judge of its key tokens.
     """
-    lengths = run.schedule
-    for stage in lengths.stages:
+    for stage in run.schedule.stages:
         sequences = run.config.tokens_per_step // stage.length
         if sequences < processes:
             raise PosextError(
@@ -227,14 +228,14 @@ def load_corpus(run: Run, processes: int, progress: bool) -> tuple[Corpus, EvalP
                 f"of {stage.length} tokens a step"
             )
     tokens = load(run.config.data, progress)
-    training_batch(tokens, run.config.data, 0, 0, lengths.longest, 1)
-    validation_batch(tokens, lengths.longest)
+    training_batch(tokens, run.config.data, 0, 0, run.schedule.longest, 1)
+    validation_batch(tokens, run.config.data, run.schedule.longest)
     if run.config.init.path is not None and not run.trained:
         check_parent(run, hf.open_parent(run.config), tokens)
     if not run.config.evaluate or not isinstance(tokens, dataset.Data):
         return tokens, None
     check_judge(run, tokens)
-    return tokens, plan_of(run, tokens)
+    return tokens, plans_of(run, tokens, progress)
 
 
 def run_training(composed: DictConfig) -> float | None:
@@ -267,7 +268,7 @@ def complete(run: Run, state: PartialState, arguments: list[str]) -> None:
     """
     main = state.is_main_process
     wandb_run = None
-    tokens, plan = load_corpus(run, state.num_processes, main)
+    tokens, plans = load_corpus(run, state.num_processes, main)
     with run_lock(run, main), record_failure(run, main):
         with state.main_process_first():
             # again, as another process may have claimed the folder before the lock was acquired
@@ -276,11 +277,11 @@ def complete(run: Run, state: PartialState, arguments: list[str]) -> None:
                 record_command(run.folder, "train", arguments)
         if not run.trained:  # another process may have trained it meanwhile
             if main:
-                print(f"held-out text: {tokens.overlap_in_words()}")
+                print(*in_words(tokens, run.config.data, run.schedule.longest), sep="\n")
             with signals.defer_signals() as stop_asked:
                 wandb_run = train(run, tokens, stop_asked)
         if measurement_due(run):
-            evaluate.measure_run(run, tokens, plan=plan, wandb_run=wandb_run)
+            evaluate.measure_run(run, tokens, plans=plans, wandb_run=wandb_run)
         elif wandb_run is not None:
             wandb_run.finish()
 

@@ -24,5 +24,6 @@ def curves_of_parent(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     if init.path is None or init.checkpoint is not None:
         return rows.head(0)
     known = curves.read_curves(Path(init.path) / "curves.csv")
-    shown = known.loc[known.extend.isin(["", run.config.pe["name"], OWN_WINDOW])]
+    is_shown = known.extend.isin(["", run.config.pe["name"], OWN_WINDOW])
+    shown = known.loc[is_shown & known.corpus.isin(rows.corpus)]
     return on_same_targets(shown, rows)

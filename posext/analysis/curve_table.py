@@ -21,6 +21,7 @@ def crop_baseline(curve: pd.DataFrame, all_curves: pd.DataFrame) -> float:
     first = curve.iloc[0]
     of_run = all_curves.loc[
         (all_curves.run == first.run)
+        & (all_curves.corpus == first.corpus)
         & (all_curves.protocol == first.protocol)
         & (all_curves.group == first.group)
         & (all_curves.extend == "")

@@ -1,6 +1,8 @@
-"""`curves.csv`, with a row per (extension, protocol, context length), and its table of perplexity.
+"""`curves.csv`, with a row per (corpus, extension, protocol, context length).
 
 Terms:
+    corpus: The name in evaluation.data of the corpus that the targets are from; `own` for the
+        held-out documents of the run's own, which all rows of older files are on.
     fixed_target: Sliding-window evaluation with fixed targets. The same target tokens are scored at
         every context length, so a difference between two lengths comes from the context alone.
     crop baseline: Truncation baseline. The NLL of the run as trained, without an extension, at the
@@ -20,8 +22,8 @@ import pandas as pd
 
 from posext.analysis.csv_table import read_csv_table, upsert_rows
 from posext.analysis.statistics import interval
-from posext.config import HEADLINE
-from posext.data.dataset import MIN_DOCUMENTS
+from posext.config import HEADLINE, OWN
+from posext.data.split import MIN_DOCUMENTS
 from posext.eval.bayes_floor import FLOOR
 from posext.utils.errors import PosextError
 
@@ -38,6 +40,7 @@ COLUMNS = [
     "original_length",
     "trained_length",
     "seed",
+    "corpus",
     "protocol",
     "group",
     "bos",
@@ -61,10 +64,10 @@ TEXT_COLUMNS = [
     "run",
     "scheme",
     "lineage",
-    "lineage",
     "extend",
     "factor",
     "model",
+    "corpus",
     "protocol",
     "group",
     "bos",
@@ -78,10 +81,10 @@ TARGET_COLUMNS = ["targets", "documents", "tokens"]  # they identify the targets
 
 # Columns that identify a curve, by scope.
 EXTENSION = ["extend", "factor"]
-CURVE_IN_FOLDER = [*EXTENSION, "protocol"]
+CURVE_IN_FOLDER = [*EXTENSION, "corpus", "protocol"]
 RETRIEVAL_CURVE = ["task", *EXTENSION]
 SCHEME_OVER_SEEDS = ["scheme", "lineage", *EXTENSION, "original_length", "trained_length"]
-CURVE_OVER_SEEDS = ["study", *SCHEME_OVER_SEEDS, "protocol", "group"]
+CURVE_OVER_SEEDS = ["study", *SCHEME_OVER_SEEDS, "corpus", "protocol", "group"]
 CURVE_OF_RUN = [
     "study",
     "run",
@@ -91,6 +94,7 @@ CURVE_OF_RUN = [
     "original_length",
     "trained_length",
     "seed",
+    "corpus",
     "protocol",
     "group",
 ]
@@ -118,18 +122,23 @@ def read_curves(path: Path | str) -> pd.DataFrame:
     if "trained_length" not in curves:
         curves = curves.rename(columns=FORMER_NAMES)
     curves = curves.assign(**{name: "" for name in TEXT_COLUMNS if name not in curves})
-    return curves.reindex(columns=COLUMNS).fillna(dict.fromkeys(TEXT_COLUMNS, ""))
+    curves = curves.reindex(columns=COLUMNS).fillna(dict.fromkeys(TEXT_COLUMNS, ""))
+    return curves.assign(corpus=curves.corpus.replace("", OWN))
 
 
 def objective(path: Path) -> float | None:
     """NLL in nats of a run as trained, at its longest context, under its first protocol.
+
+    It is that of the first corpus.
 
     Infinite if the scheme is undefined there; None if nothing was measured.
     """
     rows = read_curves(path)
     if not len(rows):
         return None
-    as_trained = rows.loc[(rows.extend == "") & (rows.protocol == rows.protocol.iloc[0])]
+    first = rows.iloc[0]
+    in_place = (rows.corpus == first.corpus) & (rows.protocol == first.protocol)
+    as_trained = rows.loc[(rows.extend == "") & in_place]
     if not len(as_trained):
         return None
     longest = as_trained.loc[as_trained.context_length.idxmax()]
@@ -173,7 +182,7 @@ def select_factor(curves: pd.DataFrame, which: str) -> pd.DataFrame:
 
 
 def upsert(before: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Replace the rows of the same extensions, factors and protocols, with the new rows last."""
+    """Replace the rows of the same curves, those of CURVE_IN_FOLDER, with the new rows last."""
     return upsert_rows(before, rows, CURVE_IN_FOLDER)
 
 
@@ -219,23 +228,24 @@ def warn_if_few(rows: pd.DataFrame) -> None:
 def dedupe_floor(curves: pd.DataFrame) -> pd.DataFrame:
     """Keep each Bayes floor once: runs with the same targets have the same floor."""
     is_floor = curves.extend == FLOOR
-    floors = curves.loc[is_floor].drop_duplicates(["protocol", "context_length", "nll"])
+    floors = curves.loc[is_floor].drop_duplicates(["corpus", "protocol", "context_length", "nll"])
     return pd.concat([curves.loc[~is_floor], floors])
 
 
 def curve_label(row: Any) -> str:
-    """Label of a curve: scheme, extension, last training length, factor, and other protocol.
+    """Label of a curve: scheme, extension, last training length, factor, other corpus, protocol.
 
     The lineage of a continued run stands in place of its scheme.
     """
+    on_corpus = "" if row.corpus == OWN else f" on {row.corpus}"
     if row.extend == FLOOR:
-        return FLOOR
+        return FLOOR + on_corpus
     label = row.lineage or row.scheme
     if row.extend and row.extend != row.scheme:
         label += f" → {row.extend}"
     if row.trained_length > row.original_length and not row.lineage:
         label += f", trained to {row.trained_length}"
-    label += factor_suffix(row.factor)
+    label += factor_suffix(row.factor) + on_corpus
     if row.protocol != HEADLINE:
         label += f" [{row.protocol} {row.group}".rstrip() + "]"
     return label

@@ -5,12 +5,13 @@ Shape suffixes: D documents, L context lengths.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 
 from posext.analysis import curves, same_targets
+from posext.config import OWN
 from posext.eval.bayes_floor import FLOOR
 from posext.utils.errors import PosextError
 
@@ -49,25 +50,32 @@ class StoredCurve(NamedTuple):
 
 
 def read_stored(
-    folders: Sequence[Path], protocol: str = "fixed_target", group: str = "", factor: str = "all"
+    folders: Sequence[Path],
+    protocol: str = "fixed_target",
+    group: str = "",
+    factor: str = "all",
+    corpus: str = OWN,
 ) -> list[StoredCurve]:
-    """Read the curves of runs under one protocol.
+    """Read the curves of runs on one corpus under one protocol.
 
     Args:
         folders: Folders of runs, or of studies into which `posext collect` put several runs.
         protocol: Name of the protocol.
         group: Group of its targets.
         factor: `matched`, `fixed` or `all`, as `curves.select_factor` takes it.
+        corpus: Name of the corpus.
 
     Returns:
         Curves in the order of the folders.
 
     Raises:
-        PosextError: A folder has no curves under the protocol and group (the message names those it
-            has), or curves have different targets.
+        PosextError: A folder has no curves on the corpus or under the protocol and group (the
+            message names those it has), or curves have different targets.
     """
     stored_curves = [
-        curve for folder in folders for curve in of_folder(folder, protocol, group, factor)
+        curve
+        for folder in folders
+        for curve in of_folder(folder, protocol, group, factor, on_corpus(folder, corpus))
     ]
     if stored_curves:
         all_rows = [curve.rows for curve in stored_curves]
@@ -75,10 +83,22 @@ def read_stored(
     return stored_curves
 
 
+def on_corpus(folder: Path, corpus: str) -> pd.DataFrame:
+    """Read the rows of curves.csv on a corpus; none for a folder without curves.
+
+    Raises PosextError if the folder has curves on others alone.
+    """
+    rows = curves.read_curves(folder / "curves.csv")
+    return filter_or_raise(rows, "corpus", corpus, folder) if len(rows) else rows
+
+
 def of_folder(
     folder: Path, protocol: str, group: str, factor: str, rows: pd.DataFrame | None = None
 ) -> list[StoredCurve]:
-    """Read the curves of one folder, as `read` does; `rows` restricts the rows of curves.csv."""
+    """Read the curves of one folder, as `read_stored` does, on every corpus.
+
+    `rows` restricts the rows of curves.csv.
+    """
     stored = sums(folder)
     if rows is None:
         rows = curves.read_curves(folder / "curves.csv")
@@ -93,16 +113,19 @@ def of_folder(
     # The group is empty at undefined lengths, also under a protocol with groups.
     wanted: pd.DataFrame = rows.loc[(rows.protocol == protocol) & rows.group.isin((group, ""))]
     stored_curves = []
-    for run, rows_of_run in wanted.groupby("run", sort=False):
-        stored_of_run = stored.loc[stored.run == run] if "run" in stored else stored
-        stored_curves += curves_of_run((folder, str(run)), rows_of_run, stored_of_run, factor)
+    for key, rows_of_run in wanted.groupby(["run", "corpus"], sort=False):
+        run, corpus = cast(tuple[str, str], key)
+        stored_of_run = stored.loc[stored.corpus == corpus]
+        if "run" in stored:
+            stored_of_run = stored_of_run.loc[stored_of_run.run == run]
+        stored_curves += curves_of_run((folder, run), rows_of_run, stored_of_run, factor)
     return stored_curves
 
 
 def curves_of_run(
     run: tuple[Path, str], rows: pd.DataFrame, stored: pd.DataFrame, factor: str
 ) -> list[StoredCurve]:
-    """Build the curves of one run from its rows of curves.csv and its sums."""
+    """Build the curves of one run on one corpus from its rows of curves.csv and its sums."""
     stored_curves = []
     crop = None
     for _, curve_rows in rows.groupby(curves.EXTENSION, sort=False):
@@ -128,9 +151,12 @@ def sums(folder: Path) -> pd.DataFrame | None:
     """
     file = folder / SUMS
     try:
-        return pd.read_parquet(file) if file.exists() else None
+        stored = pd.read_parquet(file) if file.exists() else None
     except (ValueError, OSError) as error:
         raise PosextError(f"{file} is damaged: {error}") from error
+    if stored is None or "corpus" in stored:
+        return stored
+    return stored.assign(corpus=OWN)
 
 
 def filter_or_raise(stored: pd.DataFrame, column: str, value: str, folder: Path) -> pd.DataFrame:

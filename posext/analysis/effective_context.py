@@ -168,8 +168,8 @@ def read_rises(folder: Path, rows: pd.DataFrame | None = None) -> list[RiseCurve
     return rises
 
 
-def curve_key(row: Any) -> tuple[str, str, str]:
-    return row.run, row.extend, row.factor
+def curve_key(row: Any) -> tuple[str, ...]:
+    return row.run, row.corpus, row.extend, row.factor
 
 
 def rise_table(rises: list[RiseCurve], share: float, bootstrap: Bootstrap) -> str:

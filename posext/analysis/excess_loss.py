@@ -20,7 +20,7 @@ from posext.analysis.curves import (
 )
 from posext.analysis.same_targets import on_same_targets, refuse_mixed_targets
 from posext.analysis.statistics import NO_INTERVAL, Estimate, difference, gain_share
-from posext.config import HEADLINE, SYNTHETIC_SOURCES
+from posext.config import HEADLINE, OWN, SYNTHETIC_SOURCES
 from posext.eval.bayes_floor import FLOOR, has_bayes_floor
 from posext.runs import run
 from posext.utils.errors import PosextError
@@ -59,7 +59,8 @@ def excess_losses(sums: pd.DataFrame, train_length: int) -> pd.DataFrame:
                 difference(nll_D, floor_D, tokens_D),
                 gain_share(nll_D, floor_D, start_D, start_floor_D, tokens_D),
             ]
-    index = pd.MultiIndex.from_tuples(list(rows), names=[*CURVE_IN_FOLDER, "context_length"])
+    names = [*EXTENSION, "protocol", "context_length"]
+    index = pd.MultiIndex.from_tuples(list(rows), names=names)
     return pd.DataFrame(
         list(rows.values()), index=index, columns=["distance", "share"], dtype=object
     )
@@ -91,7 +92,7 @@ def excess_loss_table(curves: pd.DataFrame, folders: list[Path], style: str = "s
     for folder in folders:
         by_run |= excess_by_run(folder)
     refuse_mixed_targets(curves)
-    curves = curves.loc[curves.extend != FLOOR]
+    curves = curves.loc[(curves.extend != FLOOR) & (curves.corpus == OWN)]
     lengths = sorted(curves.context_length.unique())
     rows = []
     for _, curve in curves.groupby(CURVE_OF_RUN, sort=False, dropna=False):
@@ -121,7 +122,7 @@ def excess_by_run(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def excess_loss_of_run(measured: run.Run) -> pd.DataFrame:
-    """Excess loss of a run's curves, as `excess_losses` gives it.
+    """Excess loss of a run's curves on its own corpus, as `excess_losses` gives it.
 
     Raises PosextError if the corpus has no floor, or the run was not measured.
     """
@@ -135,8 +136,8 @@ def excess_loss_of_run(measured: run.Run) -> pd.DataFrame:
 
 
 def excess_loss_of_rows(rows: pd.DataFrame, sums: pd.DataFrame) -> pd.DataFrame:
-    """Excess loss of the curves of one run, as `excess_losses` gives it."""
-    rows = rows.loc[rows.protocol == HEADLINE]
+    """Excess loss of the curves of one run on its own corpus, as `excess_losses` gives it."""
+    rows = rows.loc[(rows.protocol == HEADLINE) & (rows.corpus == OWN)]
     kept = on_same_targets(rows, rows.loc[rows.extend == FLOOR])
     kept_curves = pd.MultiIndex.from_frame(kept.loc[:, CURVE_IN_FOLDER])
     is_kept = pd.MultiIndex.from_frame(sums.loc[:, CURVE_IN_FOLDER]).isin(kept_curves)

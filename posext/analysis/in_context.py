@@ -81,7 +81,7 @@ def in_context_scores(folder: Path, rows: pd.DataFrame) -> list[InContextScore]:
     stored = sums(folder)
     rows = rows.loc[(rows.protocol == PER_POSITION) & rows.nll.notna()]
     scores = []
-    for _, of_run in rows.groupby("run", sort=False):
+    for _, of_run in rows.groupby(["run", "corpus"], sort=False):
         chosen = ends(of_run.context_length.astype(int).tolist(), of_run.trained_length.iloc[0])
         if stored is None or chosen is None:
             continue

@@ -14,12 +14,13 @@ import pandas as pd
 from posext.analysis.csv_table import upsert_rows
 from posext.analysis.curves import COLUMNS, EXTENSION, STATISTICS
 from posext.analysis.statistics import interval
-from posext.config import PER_POSITION
+from posext.config import OWN, PER_POSITION
 from posext.utils.atomic import replacing
 from posext.utils.errors import PosextError
 
 FILE = "positions.parquet"
-POSITION_COLUMNS = [*EXTENSION, "document", "context_length", "nll", "tokens"]
+CURVE = [*EXTENSION, "corpus"]
+POSITION_COLUMNS = [*CURVE, "document", "context_length", "nll", "tokens"]
 
 
 def read_positions(folder: Path) -> pd.DataFrame:
@@ -29,14 +30,17 @@ def read_positions(folder: Path) -> pd.DataFrame:
     """
     file = folder / FILE
     try:
-        return pd.read_parquet(file) if file.is_file() else pd.DataFrame(columns=POSITION_COLUMNS)
+        stored = pd.read_parquet(file) if file.is_file() else None
     except (ValueError, OSError) as error:
         raise PosextError(f"{file} is damaged: {error}") from error
+    if stored is None:
+        return pd.DataFrame(columns=POSITION_COLUMNS)
+    return stored if "corpus" in stored else stored.assign(corpus=OWN)
 
 
 def write_positions(folder: Path, rows: pd.DataFrame) -> None:
-    """Write the sums of a curve by position, in place of those of the same extension and factor."""
-    table = upsert_rows(read_positions(folder), rows.loc[:, POSITION_COLUMNS], EXTENSION)
+    """Write the sums of a curve by position, in place of those of the same curve."""
+    table = upsert_rows(read_positions(folder), rows.loc[:, POSITION_COLUMNS], CURVE)
     with replacing(folder / FILE) as temporary:
         table.to_parquet(temporary, index=False)
 
@@ -60,9 +64,8 @@ def smoothed_curves(folder: Path, curves: pd.DataFrame, width: int) -> pd.DataFr
     """
     stored = read_positions(folder)
     frames = []
-    for key, rows in curves.loc[curves.protocol == PER_POSITION].groupby(EXTENSION, sort=False):
-        extend, factor = key
-        of_curve = stored.loc[(stored.extend == extend) & (stored.factor == factor)]
+    for key, rows in curves.loc[curves.protocol == PER_POSITION].groupby(CURVE, sort=False):
+        of_curve = stored.loc[(stored[CURVE] == list(key)).all(axis="columns")]
         if len(of_curve):
             frame = averages(of_curve, width)
             row = rows.iloc[-1].drop(["context_length", "targets", *STATISTICS])

@@ -34,7 +34,9 @@ def refuse_mixed_targets(curves: pd.DataFrame, all_curves: pd.DataFrame | None =
         counts = f"{target_counts(one)}, and {target_counts(two)}"
     else:
         counts = f"{target_counts(one)} each"
-    of_one = (curves.run == one.run) & (curves.protocol == one.protocol)
+    of_one = (
+        (curves.run == one.run) & (curves.corpus == one.corpus) & (curves.protocol == one.protocol)
+    )
     lengths = sorted(curves.loc[of_one, "context_length"].unique())
     remedy = REMEDY.replace("...", ",".join(str(int(length)) for length in lengths))
     if one.protocol == KEY_TOKENS:
@@ -62,7 +64,7 @@ def without_mixed_keys(curves: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def on_same_targets(curves: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
-    """Select the curves with the targets of `like` under the same protocol, group and length.
+    """Select the curves with the targets of `like` on the same corpus, protocol, group and length.
 
     Targets are compared by the column `targets`, or by the counts of documents and tokens in files
     older than that column. Under comparable protocols the length is ignored, because all lengths of
@@ -118,10 +120,10 @@ def has_targets(curves: pd.DataFrame) -> pd.Series:
 def target_places(curves: pd.DataFrame) -> pd.Index:
     """Index within which rows must have the same targets to be compared.
 
-    It is (protocol, group, context length), with length 0 under comparable protocols.
+    It is (corpus, protocol, group, context length), with length 0 under comparable protocols.
     """
     lengths = curves.context_length.where(~curves.protocol.isin(COMPARABLE), 0)
-    return pd.MultiIndex.from_arrays([curves.protocol, curves.group, lengths])
+    return pd.MultiIndex.from_arrays([curves.corpus, curves.protocol, curves.group, lengths])
 
 
 def target_counts(row: Any) -> str:

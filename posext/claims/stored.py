@@ -14,7 +14,7 @@ import pandas as pd
 
 from posext.analysis import curves, document_sums, same_targets
 from posext.claims.expression import Call
-from posext.config import HEADLINE
+from posext.config import HEADLINE, OWN
 from posext.utils.errors import PosextError
 
 RATES = "rates.csv"
@@ -61,6 +61,7 @@ class Stored:
 
     def curve_rows(self) -> pd.DataFrame:
         rows = curves.read_curves(self.folder / "curves.csv")
+        rows = rows.loc[rows.corpus == OWN]
         is_asked = (rows.protocol == self.protocol) & rows.group.isin((self.group, ""))
         if not is_asked.any():
             known = ", ".join(sorted(rows.protocol.unique()))
@@ -76,6 +77,7 @@ class Stored:
             return {}
         groups = sums.group.fillna("") if "group" in sums else ""
         sums = sums.assign(group=groups)
+        sums = sums.loc[sums.corpus == OWN]
         sums = sums.loc[(sums.protocol == self.protocol) & sums.group.isin((self.group, ""))]
         key = ["run", *curves.EXTENSION, "context_length"]
         return {of: frame.set_index("document") for of, frame in sums.groupby(key, sort=False)}

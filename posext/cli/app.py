@@ -19,6 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from posext.cli import measured_corpora
 from posext.config import MODIFIERS
 from posext.pe import CONFIGS, allow, choice_file, names
 from posext.utils import signals
@@ -221,6 +222,7 @@ def typed(composed: DictConfig) -> Any:
     name_choice(composed, "extend", "pe@extend", choices.get("pe@extend"))
     for group in MODIFIERS:
         name_choice(composed, group, group, choices.get(group))
+    composed.evaluation.data = measured_corpora.with_settings(composed.evaluation.data)
     return OmegaConf.to_object(composed)
 
 

@@ -16,7 +16,7 @@ from posext.analysis.curves import curve_label, read_curves
 from posext.analysis.statistics import NO_INTERVAL, Estimate
 from posext.analysis.two_way import NOISE_FLOOR
 from posext.cli import app, markup
-from posext.config import HEADLINE, PER_POSITION
+from posext.config import HEADLINE, OWN, PER_POSITION
 from posext.eval.protocols import COMPARABLE
 from posext.utils.errors import PosextError
 
@@ -53,7 +53,7 @@ def text(arguments: Sequence[str]) -> str:
         return scores(options.runs)
     bootstrap = comparison.Bootstrap(options.bootstrap, options.seed)
     curves = document_sums.read_stored(
-        options.runs, options.protocol, options.group, options.factor
+        options.runs, options.protocol, options.group, options.factor, options.corpus
     )
     if options.base is not None:
         put_first(curves, options.base)
@@ -119,6 +119,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--protocol",
         default=HEADLINE,
         help=f"the evaluation protocol of the curves (default: {HEADLINE})",
+    )
+    parser.add_argument(
+        "--corpus",
+        default=OWN,
+        help="the corpus of the curves, by its name in evaluation.data (default: own, the held-out "
+        "documents of the corpus that a run was trained on)",
     )
     parser.add_argument(
         "--group",

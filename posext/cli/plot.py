@@ -9,7 +9,7 @@ from matplotlib.backend_bases import FigureCanvasBase
 
 from posext.analysis import curves, positions, same_targets
 from posext.cli import app
-from posext.config import HEADLINE, PER_POSITION
+from posext.config import HEADLINE, OWN, PER_POSITION
 from posext.report import curve_plot
 from posext.utils.errors import PosextError
 
@@ -55,6 +55,12 @@ def draw(arguments: Sequence[str]) -> Path:
         help=f"the evaluation protocol of the curves (default: {HEADLINE})",
     )
     parser.add_argument(
+        "--corpus",
+        default=OWN,
+        help="the corpus of the curves, by its name in evaluation.data (default: own, the held-out "
+        "documents of the corpus that a run was trained on)",
+    )
+    parser.add_argument(
         "--smooth",
         type=int,
         metavar="TOKENS",
@@ -67,6 +73,12 @@ def draw(arguments: Sequence[str]) -> Path:
         formats = ", ".join(sorted(FigureCanvasBase.filetypes))
         raise PosextError(f"--out {options.out}: the format must be one of {formats}")
     known = curves.of_runs(options.runs)
+    corpora = set(known.corpus)
+    if options.corpus not in corpora:
+        raise PosextError(
+            f"no curve was measured on {options.corpus!r}, but on {', '.join(sorted(corpora))}"
+        )
+    known = known.loc[known.corpus == options.corpus]
     protocols = set(known.protocol)
     if options.protocol not in protocols:
         raise PosextError(

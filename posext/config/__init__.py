@@ -18,6 +18,7 @@ from posext.config.corpora import (
     SyntheticData,
     TextData,
 )
+from posext.config.evaluation_data import OWN
 from posext.config.model import TRANSFORMER, ModelConfig, check_kind
 from posext.config.names import (
     ACCURACY,
@@ -57,6 +58,7 @@ __all__ = [
     "MODIFIERS",
     "NOT_IN_IDENTITY",
     "OPTIMIZERS",
+    "OWN",
     "PERTURBED",
     "PER_POSITION",
     "PROTOCOLS",

@@ -9,7 +9,15 @@ from annotated_types import Ge, Le
 from omegaconf import MISSING, OmegaConf
 
 from posext.utils.errors import PosextError
-from posext.utils.ranges import AtLeastTwo, Count, InsideUnit, Natural, OneOf, Positive, Share
+from posext.utils.ranges import (
+    AtLeastTwo,
+    Count,
+    Natural,
+    OneOf,
+    Positive,
+    PositiveShare,
+    Share,
+)
 
 LETTERS = string.ascii_letters + string.digits  # the symbols of a synthetic corpus as text
 # OWNER/NAME: never a path, nor the name of one of the loaders of `datasets`
@@ -43,8 +51,10 @@ class DataConfig:
     # bpe (trained on the train split), bytes, a tokenizer.json or its folder, or a hub id
     tokenizer: str = "bpe"
     vocab_size: Count = 2048  # of bpe
-    # of the documents, chosen by a hash of their names
-    validation_share: InsideUnit = 0.1
+    # of the documents, chosen by a hash of their names; all of them in evaluation.data alone
+    validation_share: PositiveShare = 0.1
+    # join documents, a separator between them, so that those shorter than a sequence count
+    pack: bool = False
     # of the training sequences, with recall pairs: posext.data.recall.mixing
     recall_share: Share = 0.0
     recall_pairs: Count = 8  # different pairs in such a sequence, at most

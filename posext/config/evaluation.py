@@ -1,10 +1,12 @@
 """The settings of a measurement."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from posext.config.corpora import DataConfig
+from posext.config.evaluation_data import OWN, corpora_of
 from posext.utils.ranges import Count, Natural, NonNegative, OneOf
 
 
@@ -12,6 +14,9 @@ from posext.utils.ranges import Count, Natural, NonNegative, OneOf
 class EvaluationConfig:
     """The measurement of curves."""
 
+    # a corpus or a list: own, the held-out documents of data; a choice of data=; or settings such
+    # as {name: books, source: text, path: books/}
+    data: Any = OWN
     blocks: Count = 1  # blocks of targets in a document
     # targets in a block; null: 256, and at most half the longest context
     targets: Count | None = None
@@ -52,3 +57,7 @@ class EvaluationConfig:
     def block_size(self, longest: int) -> int:
         """Return the targets in a block, given the longest context length."""
         return self.targets or min(256, max(1, longest // 2))
+
+    def corpora(self) -> dict[str, DataConfig | None]:
+        """Return the corpora that are measured, by name: `evaluation_data.corpora_of`."""
+        return corpora_of(self.data)

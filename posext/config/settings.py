@@ -30,6 +30,7 @@ from posext.utils.errors import PosextError
 from posext.utils.ranges import (
     AtLeastTwo,
     Count,
+    InsideUnit,
     Natural,
     OneOf,
     Positive,
@@ -149,12 +150,14 @@ class TrainConfig:
 
         The types of all settings are checked earlier, by OmegaConf.
         """
+        checked("data.validation_share", self.data.validation_share, InsideUnit)
         if self.is_trained_here:
             check_ranges(self)
         else:
             self.check_measurement()
         self.check_protocols()
         self.data.check()
+        self.evaluation.corpora()
         self.check_stages()
         self.check_name()
         check_lengths(self.context_lengths)

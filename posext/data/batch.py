@@ -10,6 +10,7 @@ from torch import Tensor
 from posext.config import AlgorithmicData, DataConfig
 from posext.data import dataset
 from posext.data.algorithmic.corpus import TaskCorpus
+from posext.data.packing import use_in_words
 from posext.data.recall import mixing
 
 VALIDATION_TOKENS = 16384  # in each validation
@@ -43,12 +44,21 @@ def training_batch(
     return next_tokens(*mixing.batch(tokens, config, seed, step, length, count))
 
 
-def validation_batch(tokens: Corpus, length: int, at_least: int = 1) -> Batch:
+def validation_batch(tokens: Corpus, config: DataConfig, length: int, at_least: int = 1) -> Batch:
     """Return held-out sequences of a length, the same ones at every call, `at_least` so many."""
     count = max(at_least, VALIDATION_TOKENS // length)
     if isinstance(tokens, TaskCorpus):
         return Batch(*tokens.validation_batch(count))
-    return next_tokens(*tokens.validation.batch(0, 0, length, count))
+    drawn = tokens.windows(validation=True, pack=config.pack)
+    return next_tokens(*drawn.batch(0, 0, length, count))
+
+
+def in_words(tokens: Corpus, config: DataConfig, length: int) -> list[str]:
+    """Return sentences on what is trained at a length, and on what is held out."""
+    sentences = [f"held-out text: {tokens.overlap_in_words()}"]
+    if isinstance(tokens, dataset.Data):
+        sentences.insert(0, f"training text: {use_in_words(tokens.train, length, config.pack)}")
+    return sentences
 
 
 def next_tokens(windows_BT: Tensor, origins: list[str]) -> Batch:

@@ -1,93 +1,133 @@
 """Documents of a corpus: the standard library of Python, local files, the hub, or synthetic."""
 
 import hashlib
-import re
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from posext.config import (
-    HUB_ID,
-    HUB_SPLITS,
-    LETTERS,
-    DataConfig,
-    HubData,
-    PythonData,
-    SyntheticData,
-    TextData,
-)
-from posext.data import near_duplicates, synthetic
+from posext.config import LETTERS, DataConfig, HubData, PythonData, SyntheticData, TextData
+from posext.data import hub, near_duplicates, synthetic
+from posext.data.local_files import FORMATS, is_table, table_rows, text_pieces
+from posext.data.parts import in_parts, pieces_of
+from posext.data.place import Place
+from posext.utils.atomic import digest
 from posext.utils.errors import PosextError
 
-TABLES = {".jsonl": "json", ".parquet": "parquet"}  # by suffix, the loaders of `datasets`
-FORMATS = (".txt", ".md", *TABLES)
 NOT_STDLIB = {"site-packages", "dist-packages", "__pycache__"}
+# Near-copies are looked for in corpora of no more: they take some 13 kB a document and 8 bytes a
+# line.
+MOST_DOCUMENTS = 20_000
+MOST_BYTES = 2**30
 
 
 class Document(NamedTuple):
-    """A text and the side of the split that it is on."""
+    """A text, or a part of one, and the side of the split that it is on.
+
+    Parts of one text follow one another under one name.
+    """
 
     name: str  # the same on all machines if possible: the split depends on it
     text: str
     validation: bool
 
 
-def documents(config: DataConfig, groups: dict[str, str] | None = None) -> Iterator[Document]:
-    """Yield all documents of the corpus, in a fixed order.
+def documents(
+    config: DataConfig,
+    groups: dict[str, str] | None = None,
+    place: Place | None = None,
+    held_out_only: bool = False,
+) -> Generator[Document]:
+    """Yield the documents of the corpus, in a fixed order; long ones in parts.
 
     Args:
         config: The corpus.
         groups: The result of `near_copies`, to compute it once for several passes.
+        place: Reading begins there, and moves it on.
+        held_out_only: Whether to leave out training documents.
 
     Raises:
         PosextError: There are no documents, or one cannot be read.
     """
+    place = place or Place()
+    skipped, place.since = place.since, 0
+    for index, document in enumerate(source_of(config, groups, place, held_out_only)):
+        place.since += 1
+        if index >= skipped and (document.validation or not held_out_only):
+            yield document
+
+
+def source_of(
+    config: DataConfig, groups: dict[str, str] | None, place: Place, held_out_only: bool
+) -> Iterator[Document]:
+    """Yield the documents of the corpus, whatever its source, as `documents` does."""
+    share = config.validation_share
     if isinstance(config, SyntheticData):
         yield from synthetic_documents(config)
     elif isinstance(config, HubData):
-        yield from from_hub(config)
+        for name, text, validation in hub.named_parts(config, place, held_out_only):
+            side = held_out(name, share) if validation is None else validation
+            yield Document(name, text, side)
     elif is_one_text(config):
-        for name, text in named_texts(config):
-            yield from halves(name, text, config.validation_share)
+        yield from halves(config, place)
     else:
         if groups is None:
             groups = near_copies(config)
-        for name, text in named_texts(config):
-            yield Document(name, text, held_out(groups.get(name, name), config.validation_share))
+        for name, text in named_texts(config, place):
+            yield Document(name, text, held_out(groups.get(name, name), share))
 
 
 def near_copies(config: DataConfig) -> dict[str, str]:
     """Map each document that has near-copies to the first name of its group.
 
     That name decides the side of the split, so a group is on one side. The map is empty for
-    corpora that are not split by name: hub data sets, synthetic ones and single texts.
+    corpora in which near-copies are not looked for: see `has_near_copies`.
+    """
+    return near_duplicates.first_names(named_texts(config)) if has_near_copies(config) else {}
+
+
+def has_near_copies(config: DataConfig) -> bool:
+    """Return whether near-copies are looked for in a corpus.
+
+    They are not in hub data sets, synthetic corpora and single texts, nor where their index would
+    not fit into memory.
     """
     if isinstance(config, SyntheticData | HubData) or is_one_text(config):
-        return {}
-    return near_duplicates.first_names(named_texts(config))
+        return False
+    _, files = local_files(config)
+    if sum(path.stat().st_size for path in files) > MOST_BYTES:
+        return False
+    tables = [path for path in files if is_table(path)]
+    rows = (row for path in tables for row in table_rows(path, column_of(config), Place()))
+    most_rows = MOST_DOCUMENTS - (len(files) - len(tables))
+    return sum(1 for _ in islice(rows, max(0, most_rows) + 1)) <= most_rows
 
 
 def fingerprint(config: DataConfig) -> str:
     """Return a hash of the corpus: of local content, or of the identity of a hub data set."""
     # of every source, as runs store this hash
-    column = getattr(config, "column", "text")
     document_start = getattr(config, "document_start", None)
-    settings = (config.source, column, config.validation_share, document_start)
-    digest = hashlib.sha256(" ".join(map(str, settings)).encode())
+    settings = (config.source, column_of(config), config.validation_share, document_start)
+    content = hashlib.sha256(" ".join(map(str, settings)).encode())
     if isinstance(config, HubData):
-        digest.update(config.identity().encode())
+        content.update(config.identity().encode())
     elif isinstance(config, SyntheticData):
         for tokens in synthetic.symbol_sequences(config):
-            digest.update(tokens.tobytes())
+            content.update(tokens.tobytes())
     else:
         root, files = local_files(config)
         for path in files:
-            digest.update(str(path.relative_to(root)).encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+            content.update(str(path.relative_to(root)).encode())
+            content.update(bytes.fromhex(digest(path)))
+    return content.hexdigest()
+
+
+def column_of(config: DataConfig) -> str:
+    """Return the column of the texts in tables."""
+    return getattr(config, "column", "text")
 
 
 def held_out(name: str, share: float) -> bool:
@@ -108,17 +148,6 @@ def python_files() -> tuple[Path, list[Path]]:
     )
 
 
-def python_library() -> Iterator[tuple[str, str]]:
-    """Yield (name, text) of the standard library's files."""
-    root, files = python_files()
-    for path in files:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:  # test files, in other encodings on purpose
-            continue
-        yield path.relative_to(root).as_posix(), text
-
-
 def text_files(config: TextData) -> tuple[Path, list[Path]]:
     """Return the folder of data.path and the files in it, sorted.
 
@@ -129,11 +158,11 @@ def text_files(config: TextData) -> tuple[Path, list[Path]]:
         raise PosextError(f"data.path={config.path} does not exist")
     if path.is_file():
         root = path.parent
-        files = [path]
+        files = [path] if path.name.endswith(FORMATS) else []
     else:
         root = path
-        files = sorted(p for p in path.rglob("*") if p.suffix in FORMATS and p.is_file())
-    if not files or files[0].suffix not in FORMATS:
+        files = sorted(p for p in path.rglob("*") if p.name.endswith(FORMATS) and p.is_file())
+    if not files:
         raise PosextError(f"data.path={config.path} holds no {', '.join(FORMATS)} file")
     return root, files
 
@@ -149,22 +178,38 @@ def local_files(config: DataConfig) -> tuple[Path, list[Path]]:
     return text_files(config)
 
 
-def local_texts(config: TextData) -> Iterator[tuple[str, str]]:
-    """Yield (name, text) of each local file, or of each row of a table."""
-    root, files = text_files(config)
-    for path in files:
+def named_texts(config: DataConfig, place: Place | None = None) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of the documents of local files, without empty ones; long ones in parts.
+
+    Each file is a document, or each row of a table. A place is marked by the number of a file.
+    """
+    place = place or Place()
+    root, files = local_files(config)
+    sizes = [path.stat().st_size for path in files]
+    first = place.mark or 0
+    place.total = sum(sizes)
+    for number in range(first, len(files)):
+        path = files[number]
+        place.marked(number)
+        place.done = sum(sizes[:number])
         name = path.relative_to(root).as_posix()
-        if path.suffix in TABLES:
-            rows = enumerate(table_rows(path, TABLES[path.suffix], config.column))
-            yield from ((f"{name}#{index}", text) for index, text in rows)
+        if is_table(path):
+            rows = table_rows(path, column_of(config), place)
+            for index, text in enumerate(rows):
+                yield from ((f"{name}#{index}", part) for part in in_parts(pieces_of(text)))
         else:
-            yield name, plain_text(path)
+            pieces = text_pieces(path, place)
+            if isinstance(config, PythonData):
+                pieces = python_text(path)
+            yield from ((name, part) for part in in_parts(pieces))
 
 
-def named_texts(config: DataConfig) -> Iterator[tuple[str, str]]:
-    """Return (name, text) of the documents of a corpus split by name, without empty ones."""
-    texts = local_texts(config) if isinstance(config, TextData) else python_library()
-    return ((name, text) for name, text in texts if text)
+def python_text(path: Path) -> Iterator[str]:
+    """Yield the text of a file, if it is UTF-8: tests of the library are not, on purpose."""
+    try:
+        yield path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return
 
 
 def is_one_text(config: DataConfig) -> bool:
@@ -172,7 +217,31 @@ def is_one_text(config: DataConfig) -> bool:
     if not isinstance(config, TextData):
         return False
     _, files = text_files(config)
-    return len(files) == 1 and files[0].suffix not in TABLES
+    return len(files) == 1 and not is_table(files[0])
+
+
+def halves(config: DataConfig, place: Place) -> Iterator[Document]:
+    """Cut the only text into a training part and a held-out end; yield those that are not empty."""
+    root, (path,) = local_files(config)
+    name = path.relative_to(root).as_posix()
+    place.total = path.stat().st_size
+    cut = round(sum(map(len, text_pieces(path))) * (1 - config.validation_share))
+    for validation in (False, True):
+        half = half_of(text_pieces(path, place), cut, validation)
+        yield from (Document(name, part, validation) for part in in_parts(half))
+        place.done = 0  # the second half reads the file from its start
+
+
+def half_of(pieces: Iterable[str], cut: int, second: bool) -> Iterator[str]:
+    """Yield the pieces before a character, or those from it on."""
+    start = 0
+    for piece in pieces:
+        here = min(max(cut - start, 0), len(piece))
+        if half := piece[here:] if second else piece[:here]:
+            yield half
+        start += len(piece)
+        if start >= cut and not second:
+            return
 
 
 def synthetic_documents(config: SyntheticData) -> Iterator[Document]:
@@ -182,108 +251,3 @@ def synthetic_documents(config: SyntheticData) -> Iterator[Document]:
         name = f"{config.source}#{index}"
         text = letters[tokens].tobytes().decode()
         yield Document(name, text, held_out(name, config.validation_share))
-
-
-def halves(name: str, text: str, share: float) -> Iterator[Document]:
-    """Cut a text into a training part and a held-out end; yield those that are not empty."""
-    cut = round(len(text) * (1 - share))
-    for half, validation in ((text[:cut], False), (text[cut:], True)):
-        if half:
-            yield Document(name, half, validation)
-
-
-def plain_text(path: Path) -> str:
-    """Read a text file. Raises PosextError if it is not UTF-8 text."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise PosextError(
-            f"{path} is not UTF-8 text: {error.reason} at byte {error.start}"
-        ) from error
-    if "\0" in text:
-        raise PosextError(f"{path} is not text: it holds a zero at character {text.index(chr(0))}")
-    return text
-
-
-def table_rows(path: Path, kind: str, column: str) -> Iterator[str]:
-    """Yield a text column of a local table. Raises PosextError if it cannot be read."""
-    from datasets import load_dataset
-    from datasets.utils.logging import CRITICAL, disable_progress_bar, set_verbosity
-
-    disable_progress_bar()
-    set_verbosity(CRITICAL)  # errors are reported below
-    try:
-        rows: Any = load_dataset(kind, data_files=str(path), split="train")
-    except Exception as error:  # datasets wraps the cause in its own types
-        raise PosextError(f"{path} cannot be read as {kind}: {root_cause(error)}") from error
-    return texts_of(rows, column, str(path))
-
-
-def texts_of(rows: Any, column: str, where: str) -> Iterator[str]:
-    """Yield a column of a data set. Raises PosextError if it is missing or has non-texts."""
-    if column not in rows.column_names:
-        raise PosextError(
-            f"{where} has no column {column!r}; it has {', '.join(rows.column_names)} (data.column)"
-        )
-    for index, row in enumerate(rows):
-        if not isinstance(row[column], str):
-            raise PosextError(
-                f"{where} holds {row[column]!r} in row {index} of column {column!r}, "
-                "which is no text"
-            )
-        yield row[column]
-
-
-def from_hub(config: HubData) -> Iterator[Document]:
-    """Yield the train and validation documents of a data set on the hub.
-
-    Documents of a data set with the split train alone are held out by their names.
-
-    Raises PosextError if data.path is not an id, or the data set cannot be loaded.
-    """
-    from datasets import load_dataset
-
-    if not re.fullmatch(HUB_ID, str(config.path)) or Path(str(config.path)).exists():
-        raise PosextError(
-            f"data.path={config.path} is no id on the hub, OWNER/NAME; data=text reads local files"
-        )
-    try:
-        splits: Any = load_dataset(**config.request())
-    except Exception as error:
-        raise PosextError(
-            f"the data set {config.path} could not be loaded from the hub "
-            f"({root_cause(error)}); "
-            "without a network use data=python or data=text data.path=..."
-        ) from error
-    names = [split for split in HUB_SPLITS if split in splits]
-    for split in names:
-        texts = texts_of(splits[split], config.column, str(config.path))
-        for index, text in enumerate(joined(texts, config.document_start)):
-            name = f"{split}#{index}"
-            by_name = held_out(name, config.validation_share)
-            yield Document(name, text, by_name if names == ["train"] else split != "train")
-
-
-def joined(rows: Iterator[str], start: str | None) -> Iterator[str]:
-    """Join rows into documents that begin at each row matching a pattern (WikiText's lines).
-
-    Without a pattern, each row is a document.
-    """
-    if start is None:
-        yield from rows
-        return
-    lines: list[str] = []
-    for row in rows:
-        if lines and re.match(start, row):
-            yield "".join(lines)
-            lines = []
-        lines.append(row)
-    if lines:
-        yield "".join(lines)
-
-
-def root_cause(error: BaseException) -> str:
-    """Return the first line of the error that caused this one."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return (str(error).splitlines() or [type(error).__name__])[0]

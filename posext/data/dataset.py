@@ -7,7 +7,7 @@ A cache folder contains
     overlap.json        the overlap of held-out lines with training
     sha256.json         the hashes of these files
 It is built under a temporary name and renamed, so it is complete or absent; a damaged one is built
-again.
+again. `posext.data.journal` says how it is built, `posext.data.integrity` how damage is noticed.
 """
 
 import hashlib
@@ -15,79 +15,31 @@ import json
 import logging
 import os
 import shutil
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
-import torch
+import pyarrow as pa
+import pyarrow.parquet as pq
 from filelock import FileLock
 from tokenizers import Tokenizer
-from torch import Tensor
-from tqdm import tqdm
 
 from posext.config import DataConfig
-from posext.data import corpus, near_duplicates, tokenizer
-from posext.utils.atomic import digests, synced, write_text
-from posext.utils.errors import PosextError
-from posext.utils.rng import Stream, step_generator
+from posext.data import tokenizer
+from posext.data.encoding import token_type
+from posext.data.identity import identity_of
+from posext.data.integrity import is_intact, remember, write_digests
+from posext.data.journal import WORK, Journal
+from posext.data.packing import Joined
+from posext.data.split import Names, Split, pieces
+from posext.data.tokenization import HEADER, tokenize
+from posext.utils.atomic import synced
 
 log = logging.getLogger(__name__)
-DIGESTS = "sha256.json"
 LAYOUT = 2  # increased when the content of a cache folder changes
-DOCUMENTS_AT_ONCE = 128
-MIN_DOCUMENTS = 10  # held-out documents of the longest context, for intervals over documents
-
-
-@dataclass(frozen=True)
-class Split:
-    """Documents of one side of the split, as slices of one flat token array."""
-
-    tokens: np.ndarray  # (N,) memory-mapped
-    starts: np.ndarray  # (D,) int64
-    lengths: np.ndarray  # (D,) int64, tokens
-    names: list[str]
-
-    def document(self, index: int) -> np.ndarray:
-        """Return the tokens of one document: int64 (n,)."""
-        start = self.starts[index]
-        return self.tokens[start : start + self.lengths[index]].astype(np.int64)
-
-    def batch(self, seed: int, step: int, length: int, count: int) -> tuple[Tensor, list[str]]:
-        """Draw windows, each within one document, all equally likely.
-
-        A pure function of its arguments: there is no state between steps.
-
-        Args:
-            seed: The seed of the run.
-            step: The step, counted from 0.
-            length: Tokens of a sequence; windows have one more.
-            count: The number of windows.
-
-        Returns:
-            Windows, int64 (count, length + 1), and the origin of each, as name:offset.
-
-        Raises:
-            PosextError: No document is long enough.
-        """
-        choices_D = np.maximum(self.lengths - length, 0)
-        ends_D = np.cumsum(choices_D)
-        if not len(ends_D) or not ends_D[-1]:
-            longest = int(self.lengths.max(initial=0))
-            raise PosextError(
-                f"no document has {length + 1} tokens, as a length of {length} needs; "
-                f"the longest has {longest}"
-            )
-        rng = step_generator(seed, step, Stream.BATCH)
-        picks = rng.integers(0, ends_D[-1], size=count)
-        documents = np.searchsorted(ends_D, picks, side="right")
-        offsets = picks - (ends_D[documents] - choices_D[documents])
-        firsts = self.starts[documents] + offsets
-        windows = self.tokens[firsts[:, None] + np.arange(length + 1)].astype(np.int64)
-        origins = [f"{self.names[d]}:{o}" for d, o in zip(documents, offsets, strict=True)]
-        return torch.from_numpy(windows), origins
 
 
 @dataclass(frozen=True)
@@ -148,48 +100,39 @@ class Data:
         documents = self.split(validation=True)
         return pieces(documents, *self.cut) if self.cut else documents
 
+    @cached_property
+    def joined(self) -> dict[bool, Joined]:
+        """The documents of both sides, joined: `data.pack`. Held-out ones are under True."""
+        separator = tokenizer.separator(self.tokenizer)
+        return {side: Joined(self.split(side), separator) for side in (False, True)}
+
+    def windows(self, validation: bool, pack: bool) -> Split | Joined:
+        """Return what batches are drawn from: the documents of one side, joined or not."""
+        if pack:
+            return self.joined[validation]
+        return self.validation if validation else self.train
+
     def split(self, validation: bool) -> Split:
         """Return the documents of one side, memory-mapped."""
-        table = pd.read_parquet(self.folder / "documents.parquet")
-        table["start"] = table.tokens.cumsum() - table.tokens
-        table = table.loc[table.validation == validation]
-        tokens = np.memmap(self.folder / "tokens.bin", dtype=token_type(self.vocab_size), mode="r")
-        return Split(
-            tokens, table.start.to_numpy(), table.tokens.to_numpy(), table["name"].tolist()
-        )
-
-
-def pieces(documents: Split, longest: int, room: int) -> Split:
-    """Cut documents into pieces if fewer than MIN_DOCUMENTS have longest + 1 tokens.
-
-    A document of several times longest + 1 + room tokens gives as many disjoint pieces of equal
-    size, named NAME#0, NAME#1 .. in order; shorter ones are not cut. So a bootstrap over
-    documents has more than one to draw from.
-
-    Returns:
-        The pieces; the same object if nothing is cut.
-    """
-    if np.count_nonzero(documents.lengths > longest) >= MIN_DOCUMENTS:
-        return documents
-    counts = np.maximum(documents.lengths // (longest + 1 + room), 1)
-    if counts.max(initial=1) == 1:
-        return documents
-    starts: list[int] = []
-    lengths: list[int] = []
-    names: list[str] = []
-    for index, count in enumerate(counts.tolist()):
-        edges = np.arange(count + 1) * documents.lengths[index] // count
-        starts += (documents.starts[index] + edges[:-1]).tolist()
-        lengths += np.diff(edges).tolist()
-        name = documents.names[index]
-        names += [name] if count == 1 else [f"{name}#{piece}" for piece in range(count)]
-    return Split(documents.tokens, np.array(starts), np.array(lengths), names)
+        starts, lengths, names = [], [], []
+        end = 0
+        with pq.ParquetFile(self.folder / "documents.parquet") as file:
+            for batch in file.iter_batches(columns=["name", "tokens", "validation"]):
+                tokens = batch.column("tokens").to_numpy()
+                ends = end + tokens.cumsum()
+                is_own = batch.column("validation").to_numpy(zero_copy_only=False) == validation
+                starts.append((ends - tokens)[is_own])
+                lengths.append(tokens[is_own])
+                names.append(batch.column("name").filter(pa.array(is_own)))
+                end = ends[-1]
+        flat = np.memmap(self.folder / "tokens.bin", dtype=token_type(self.vocab_size), mode="r")
+        return Split(flat, np.concatenate(starts), np.concatenate(lengths), Names(names))
 
 
 def load_data(config: DataConfig, progress: bool = True) -> Data:
     """Load the tokenized corpus of a config, from the cache or by tokenizing it now.
 
-    Safe when several processes start at once. Local files and the cache are hashed at each call.
+    Safe when several processes start at once. An interrupted start is gone on with.
 
     Args:
         config: The corpus and its tokenizer.
@@ -201,33 +144,56 @@ def load_data(config: DataConfig, progress: bool = True) -> Data:
     Raises:
         PosextError: One side of the split would be empty, or the corpus cannot be read.
     """
-    key = json.dumps([LAYOUT, corpus.fingerprint(config), tokenizer_key(config)])
+    return cached(config, tokenizer_key(config), None, progress)
+
+
+def load_held_out(config: DataConfig, like: Data, progress: bool = True) -> Data:
+    """Load the held-out documents of a corpus, in the tokens of another one.
+
+    Args:
+        config: The corpus; its tokenizer is not used.
+        like: The corpus whose tokenizer is.
+        progress: Whether to show a bar while tokenizing.
+
+    Returns:
+        A corpus without training documents.
+
+    Raises:
+        PosextError: Nothing is held out, or the corpus cannot be read.
+    """
+    content = hashlib.sha256(like.tokenizer.to_str().encode()).hexdigest()
+    return cached(config, ["held out", content], like.tokenizer, progress)
+
+
+def cached(
+    config: DataConfig, tokenizer_key: list[str], encoder: Tokenizer | None, progress: bool
+) -> Data:
+    """Load a corpus from the cache, or tokenize it now: its held-out documents with an encoder."""
     cache = Path(config.cache).expanduser()
     cache.mkdir(parents=True, exist_ok=True)
-    folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
+    identity = identity_of(config, cache)
+    key = [LAYOUT, identity.fingerprint, tokenizer_key]
+    folder = cache_folder(cache, key)
+    if identity.by_name_alone and not folder.exists():  # made when near-copies had no limit
+        folder = cache_folder(cache, [*key, "by name alone"])
     with FileLock(f"{folder}.lock"):
         if folder.exists() and not is_intact(folder):
             log.warning("the tokenized corpus in %s is damaged, so it is made again", folder)
             shutil.rmtree(folder)
         if not folder.exists():
-            unfinished = folder.with_suffix(".unfinished")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir()
-            tokenize(config, unfinished, progress)
-            write_text(unfinished / DIGESTS, json.dumps(digests(unfinished)))
-            os.rename(unfinished, folder)
+            with closing(Journal(folder, HEADER)) as journal:
+                tokenize(config, encoder, journal, progress)
+                write_digests(journal.folder)
+                os.rename(journal.folder, folder)
             synced(cache)
+            remember(folder)
+        shutil.rmtree(folder.with_suffix(WORK), ignore_errors=True)
     return Data(folder)
 
 
-def is_intact(folder: Path) -> bool:
-    """Return whether the files of a cache folder match their hashes."""
-    try:
-        expected = json.loads((folder / DIGESTS).read_text())
-        actual = digests(folder)
-    except (OSError, ValueError):
-        return False
-    return expected == {name: value for name, value in actual.items() if name != DIGESTS}
+def cache_folder(cache: Path, key: list[Any]) -> Path:
+    """Return the folder of a corpus in the cache."""
+    return cache / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
 
 
 def tokenizer_key(config: DataConfig) -> list[str]:
@@ -237,42 +203,3 @@ def tokenizer_key(config: DataConfig) -> list[str]:
     size = str(config.vocab_size) if config.tokenizer in ("bpe", "letters") else ""
     content = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
     return [config.tokenizer, size, content]
-
-
-def tokenize(config: DataConfig, folder: Path, progress: bool) -> None:
-    """Fill a cache folder: train or load the tokenizer, then write the tokens by document.
-
-    Raises PosextError if one side of the split would be empty.
-    """
-    groups = corpus.near_copies(config)
-    training_texts = (
-        document.text for document in corpus.documents(config, groups) if not document.validation
-    )
-    encoder = tokenizer.make(config.tokenizer, config.vocab_size, training_texts)
-    encoder.save(str(folder / "tokenizer.json"))
-    rows = []
-    lines_by_side: dict[bool, list[np.ndarray]] = {False: [], True: []}  # True: held out
-    remaining = corpus.documents(config, groups)
-    bar = tqdm(desc="tokenizing", unit=" documents", disable=None if progress else True)
-    with open(folder / "tokens.bin", "wb") as file, bar:
-        while chunk := list(islice(remaining, DOCUMENTS_AT_ONCE)):
-            texts = [document.text for document in chunk]
-            encodings = encoder.encode_batch_fast(texts, add_special_tokens=False)
-            for document, encoding in zip(chunk, encodings, strict=True):
-                dtype = token_type(encoder.get_vocab_size())
-                np.asarray(encoding.ids, dtype=dtype).tofile(file)
-                rows.append((document.name, len(encoding.ids), document.validation))
-                lines_by_side[document.validation].append(near_duplicates.lines(document.text))
-            bar.update(len(chunk))
-    table = pd.DataFrame(rows, columns=["name", "tokens", "validation"])
-    if table.validation.nunique() < 2:
-        side = "validation" if not table.validation.any() else "training"
-        raise PosextError(f"the {len(table)} documents of {config.origin()} leave none for {side}")
-    table.to_parquet(folder / "documents.parquet", index=False)
-    overlap = near_duplicates.overlap(lines_by_side[True], lines_by_side[False])
-    write_text(folder / "overlap.json", json.dumps(overlap))
-
-
-def token_type(vocab_size: int) -> type[np.unsignedinteger]:
-    """Return the smallest type of tokens.bin for a vocabulary."""
-    return np.uint16 if vocab_size <= 2**16 else np.uint32

@@ -1,39 +1,26 @@
 """Near-copies among documents, and the overlap of held-out lines with training.
 
-A document is represented by the set of its lines of at least 20 characters, stripped; lines are
-compared by hashes of 8 bytes. A corpus takes 8 bytes a line, and the index of signatures some
+A document is represented by the set of its lines of at least 20 characters, stripped: see
+`posext.data.lines`. A corpus takes 8 bytes a line, and the index of signatures some
 13 kB a document.
 """
 
-import hashlib
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 from datasketch import MinHash, MinHashLSH
 from scipy.cluster.hierarchy import DisjointSet
 
-SHORTEST_LINE = 20  # characters; shorter ones are alike by chance
+from posext.data.lines import lines
+
 MIN_JACCARD = 0.2  # shared lines over all lines of two documents that are near-copies
 # A signature has BANDS bands of ROWS_PER_BAND values: it finds 3 in 10 pairs that share 0.2 of
 # their lines, 8 in 10 that share a third, and 996 in 1,000 that share a half.
 BANDS = 42
 ROWS_PER_BAND = 3
 LINES_AT_ONCE = 2**14  # added to a signature; each line takes half a kilobyte
-
-
-def lines(text: str) -> np.ndarray:
-    """Return hashes of the lines that count, with repetitions: uint64 (N,).
-
-    The hashes are the same on all machines.
-    """
-    stripped = (line.strip() for line in text.splitlines())
-    hashes = b"".join(
-        hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        for line in stripped
-        if len(line) >= SHORTEST_LINE
-    )
-    return np.frombuffer(hashes, dtype="<u8").astype(np.uint64)
 
 
 def first_names(documents: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -43,10 +30,11 @@ def first_names(documents: Iterable[tuple[str, str]]) -> dict[str, str]:
     groups.
 
     Args:
-        documents: (name, text) of each, in any order.
+        documents: (name, text) of each, in any order; parts of one follow one another.
     """
     line_sets: dict[Hashable, np.ndarray] = {
-        name: np.unique(lines(text)) for name, text in documents
+        name: np.unique(np.concatenate([lines(text) for _, text in parts]))
+        for name, parts in groupby(documents, lambda document: document[0])
     }
     groups = DisjointSet(line_sets)
     index = MinHashLSH(num_perm=BANDS * ROWS_PER_BAND, params=(BANDS, ROWS_PER_BAND))
@@ -77,12 +65,12 @@ def alike(one: np.ndarray, other: np.ndarray) -> bool:
     return shared >= MIN_JACCARD * (len(one) + len(other) - shared)
 
 
-def overlap(held_out: list[np.ndarray], training: list[np.ndarray]) -> dict[str, Any]:
+def overlap(held_out: Sequence[np.ndarray], training: Iterable[np.ndarray]) -> dict[str, Any]:
     """Count the held-out lines that also occur in a training document.
 
     Args:
         held_out: The line hashes of each held-out document.
-        training: The line hashes of each training document.
+        training: The line hashes of training documents, one or several at a time.
 
     Returns:
         `lines`, the share of the held-out lines; `documents_over_half`, the number of held-out

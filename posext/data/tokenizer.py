@@ -12,6 +12,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from posext.config import HUB_ID, LETTERS
 from posext.utils.errors import PosextError
 
+# Names of the token at the end of a text, of GPT-2, Llama 3, Llama and T5, Gemma, BERT.
+ENDS_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]")
 TRAINING_CHARACTERS = 64_000_000  # further text no longer changes the merges
 
 
@@ -116,6 +118,31 @@ def up_to(texts: Iterator[str], characters: int) -> Iterator[str]:
             return
 
 
+def separator(tokenizer: Tokenizer) -> int:
+    """Return a token that no text has, to stand between documents.
+
+    It is the tokenizer's token of the end of a text, or else that of the byte 255, which is in no
+    UTF-8.
+
+    Raises PosextError if there is neither, as for letters.
+    """
+    for name in (*ENDS_OF_TEXT, "<0xFF>", "ÿ" if is_byte_level(tokenizer) else ""):
+        if name and (index := tokenizer.token_to_id(name)) is not None:
+            return index
+    raise PosextError(
+        "data.pack=true needs a token that no text has, to stand between documents: the tokenizer "
+        f"has none of {', '.join(ENDS_OF_TEXT)}, nor one for the byte 255"
+    )
+
+
+def is_byte_level(tokenizer: Tokenizer) -> bool:
+    """Return whether all tokens but special ones are bytes, written in the alphabet."""
+    added = tokenizer.get_added_tokens_decoder()
+    special = {token.content for token in added.values() if token.special}
+    byte_characters = set(alphabet())
+    return all(set(token) <= byte_characters for token in tokenizer.get_vocab().keys() - special)
+
+
 def bytes_per_token(tokenizer: Tokenizer) -> np.ndarray:
     """Return the number of bytes of text for each token: int64 (V,), 0 for special tokens.
 
@@ -124,14 +151,13 @@ def bytes_per_token(tokenizer: Tokenizer) -> np.ndarray:
     """
     added = tokenizer.get_added_tokens_decoder()
     special = {index for index, token in added.items() if token.special}
-    byte_characters = set(alphabet())
     vocabulary = {
         token: index for token, index in tokenizer.get_vocab().items() if index not in special
     }
-    is_byte_level = all(set(token) <= byte_characters for token in vocabulary)
+    of_bytes = is_byte_level(tokenizer)
     counts = np.zeros(tokenizer.get_vocab_size(), dtype=np.int64)
     for token, index in vocabulary.items():
-        if is_byte_level:
+        if of_bytes:
             counts[index] = len(token)
         elif re.fullmatch(r"<0x[0-9A-F]{2}>", token):
             counts[index] = 1

@@ -34,11 +34,14 @@ class ScoredWindows(NamedTuple):
 
 
 class MeasuredWindows(NamedTuple):
-    """Scored windows of one scheme, with modifiers, under one protocol at one context length."""
+    """Scored windows of one scheme, with modifiers, in one place at one context length.
+
+    A place is a protocol on a corpus.
+    """
 
     scheme: PositionalEncoding | None
     modifiers: Mapping[str, Any]
-    protocol: str
+    place: str
     length: int
     scored: ScoredWindows
 
@@ -46,13 +49,13 @@ class MeasuredWindows(NamedTuple):
 class EvalCache:
     """Scored windows of one measurement, the same on every process.
 
-    On disk each (scheme, protocol, context length) is a file, whose name is a digest of everything
+    On disk each (scheme, place, context length) is a file, whose name is a digest of everything
     that its numbers depend on.
 
     Args:
         folder: Folder of the files, created at the first write.
         is_main_process: Whether this process reads and writes the files.
-        **key_fields: What all numbers depend on, beside scheme, protocol, length and windows.
+        **key_fields: What all numbers depend on, beside scheme, place, length and windows.
     """
 
     def __init__(self, folder: Path, is_main_process: bool, **key_fields: Any):
@@ -65,7 +68,7 @@ class EvalCache:
         self,
         scheme: PositionalEncoding | None,
         modifiers: Mapping[str, Any],
-        protocol: str,
+        place: str,
         length: int,
         windows: Sequence[TargetWindow],
     ) -> ScoredWindows | None:
@@ -74,10 +77,10 @@ class EvalCache:
         The settings of its modifiers are the same too. A window may be shorter or longer than the
         context length of its protocol.
         """
-        place = (modifiers, protocol, length)
+        key = (modifiers, place, length)
         lengths = {window.length for window in windows}
         for measured in self.in_memory:
-            if measured[1:4] == place and all(
+            if measured[1:4] == key and all(
                 same_rotation(measured.scheme, scheme, read) for read in lengths
             ):
                 return measured.scored
@@ -88,11 +91,11 @@ class EvalCache:
         self.in_memory.append(measured)
 
     def file(
-        self, settings: dict[str, Any], protocol: str, length: int, windows: Sequence[TargetWindow]
+        self, settings: dict[str, Any], place: str, length: int, windows: Sequence[TargetWindow]
     ) -> Path:
         """Path of the scored windows of a scheme and its modifiers, given by their settings."""
         key = json.dumps(
-            [self.key_fields, settings, protocol, length, repr(windows)],
+            [self.key_fields, settings, place, length, repr(windows)],
             sort_keys=True,
             default=str,
         )

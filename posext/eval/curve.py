@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +13,16 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
-from posext.config import WITHOUT_CURVES, AlgorithmicData, EvaluationConfig, TrainConfig
+from posext.config import (
+    OWN,
+    WITHOUT_CURVES,
+    AlgorithmicData,
+    DataConfig,
+    EvaluationConfig,
+    TrainConfig,
+)
 from posext.data import dataset
+from posext.data.split import pieces
 from posext.eval import protocols
 from posext.eval.accuracy import example_lengths
 from posext.eval.batch_budget import BatchBudget
@@ -41,14 +49,17 @@ MAX_LENGTH_MULTIPLE = 16  # of the longest trained length, in the default contex
 
 @dataclass(frozen=True)
 class EvalPlan:
-    """Windows and documents to measure, the same for every curve of a run.
+    """Windows and documents of a corpus to measure, the same for every curve of a run.
 
-    `tokens` holds the held-out documents, cut into pieces if few are long enough.
+    `tokens` holds the held-out documents, cut into pieces if few are long enough. `corpus` is the
+    name of the corpus in evaluation.data, and `source` its settings.
     """
 
     lengths: list[int]
     protocols: dict[str, protocols.ProtocolPlan]
     tokens: dataset.Data
+    corpus: str = OWN
+    source: DataConfig = field(default_factory=DataConfig)
 
 
 class MeasuredCurve(NamedTuple):
@@ -122,10 +133,10 @@ def protocol_settings(
 
 
 def in_pieces(tokens: dataset.Data, longest: int, room: int) -> dataset.Data:
-    """Cut the held-out documents as `dataset.pieces` does, and warn if any was cut."""
+    """Cut the held-out documents as `split.pieces` does, and warn if any was cut."""
     documents = tokens.validation
-    pieces = dataset.pieces(documents, longest, room)
-    if pieces is documents:
+    cut = pieces(documents, longest, room)
+    if cut is documents:
         return tokens
     log.warning(
         "held-out documents with the %d tokens that the longest context needs: %d; "
@@ -133,22 +144,25 @@ def in_pieces(tokens: dataset.Data, longest: int, room: int) -> dataset.Data:
         "so intervals are over pieces of the same text, and say nothing of other texts",
         longest + 1,
         np.count_nonzero(documents.lengths > longest),
-        np.count_nonzero(pieces.lengths > longest),
+        np.count_nonzero(cut.lengths > longest),
     )
     return replace(tokens, cut=(longest, room))
 
 
-def plan_of(run: Run, tokens: dataset.Data, judge: protocols.Judge | None = None) -> EvalPlan:
-    """Evaluation plan of a run, from its config; `judge` is as in `make_plan`."""
+def plan_of(
+    run: Run,
+    tokens: dataset.Data,
+    names: list[str] | None = None,
+    judge: protocols.Judge | None = None,
+) -> EvalPlan:
+    """Evaluation plan of a run on a corpus, from its config.
+
+    `names` stand in place of its protocols, and `judge` is as in `make_plan`.
+    """
     config = run.config
-    return make_plan(
-        tokens,
-        context_lengths(run),
-        config.protocols,
-        run.trained_length,
-        config.evaluation,
-        judge,
-    )
+    chosen = config.protocols if names is None else names
+    lengths = context_lengths(run)
+    return make_plan(tokens, lengths, chosen, run.trained_length, config.evaluation, judge)
 
 
 def context_lengths(run: Run) -> list[int]:
@@ -211,16 +225,17 @@ def measure_curve(
         progress.set_postfix(context=length)
         protocol_plan = plan.protocols[name]
         windows = protocol_plan.windows[length]
-        scored = cache.find_same_rotation(scheme, modifiers, name, length, windows)
+        place = f"{plan.tokens.fingerprint} {name}"  # windows name documents by their numbers alone
+        scored = cache.find_same_rotation(scheme, modifiers, place, length, windows)
         if scored is None:
-            file = cache.file(settings, name, length, windows)
+            file = cache.file(settings, place, length, windows)
             scored = cache.read(file)
             if scored is None:
                 scored = measure_windows(
                     model, plan.tokens.validation, windows, budget, accelerator
                 )
                 cache.write(file, scored)
-            cache.remember(MeasuredWindows(scheme, modifiers, name, length, scored))
+            cache.remember(MeasuredWindows(scheme, modifiers, place, length, scored))
         multiplier = np.nan
         if scheme is not None:
             multiplier = model.logit_multiplier(longest_read(length, windows))

@@ -8,7 +8,7 @@ from typing import Any
 
 from posext.config import DataConfig, EvaluateConfig, ModelConfig, SyntheticData, TrainConfig
 from posext.data import dataset, tokenizer
-from posext.data.dataset import MIN_DOCUMENTS
+from posext.data.split import MIN_DOCUMENTS
 from posext.hf import load
 from posext.hf.network import rope_parameters
 from posext.utils.errors import PosextError

@@ -9,8 +9,8 @@ import numpy as np
 from posext.config import KEY_TOKENS, EvaluateConfig
 from posext.data.dataset import Data
 from posext.eval.batch_budget import BatchBudget
-from posext.eval.curve import EvalPlan, context_lengths, measure_windows, plan_of
-from posext.eval.protocols import Documents
+from posext.eval.curve import context_lengths, measure_windows
+from posext.eval.protocols import Documents, Judge
 from posext.eval.scoring import TargetWindow
 from posext.hf import open_run
 from posext.runs.run import Run
@@ -18,14 +18,13 @@ from posext.training import device
 from posext.utils.errors import PosextError
 
 
-def judged_plan(run: Run, tokens: Data) -> tuple[EvalPlan, Run]:
-    """Plan what to measure of a run, with the keys that its judge chooses.
+def judge_of(run: Run, tokens: Data) -> tuple[Judge, Run]:
+    """Return what chooses the keys of a run: a function that scores windows, and the judge.
 
     The judge is read in float32, so that other hardware chooses the same keys up to rounding. It
     and the run share no accelerator: prepare that of the run afterwards. Call on every process.
 
-    Raises:
-        PosextError: As `open_judge` does, or there are no such windows.
+    Raises PosextError as `open_judge` does.
     """
     judge = open_judge(run, tokens)
     accelerator = device.accelerator("fp32")
@@ -35,7 +34,7 @@ def judged_plan(run: Run, tokens: Data) -> tuple[EvalPlan, Run]:
     def score(documents: Documents, windows: Sequence[TargetWindow]) -> list[np.ndarray]:
         return measure_windows(model, documents, windows, budget, accelerator).nll
 
-    return plan_of(run, tokens, score), judge
+    return score, judge
 
 
 def check_judge(run: Run, tokens: Data) -> None:

@@ -19,7 +19,7 @@ from posext.analysis import (
     same_targets,
 )
 from posext.analysis.baselines import curves_of_parent
-from posext.config import KEY_TOKENS, EvaluationConfig
+from posext.config import KEY_TOKENS, OWN, EvaluationConfig
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.protocols import COMPARABLE
 from posext.runs.run import Run, load_run
@@ -40,7 +40,8 @@ class Source:
     def key_choices(self) -> list[key_choice.KeyChoice]:
         """How the keys of its runs were chosen; empty for a curves file alone."""
         counts = key_choice.read_key_counts(self.path / key_choice.FILE)
-        return key_choice.key_choices(counts.loc[counts.run.isin(self.rows.run)])
+        own_rows = self.rows.loc[self.rows.corpus == OWN]  # of other corpora none are stored
+        return key_choice.key_choices(counts.loc[counts.run.isin(own_rows.run)])
 
     @property
     def in_context_scores(self) -> list[in_context.InContextScore]:
@@ -112,6 +113,20 @@ def open_source(path: Path, rows: pd.DataFrame) -> Source:
         retrieval=retrieval.read_retrieval(path / retrieval.FILE),
         attention=attention.read_attention(path / attention.FILE),
     )
+
+
+def corpora(rows: pd.DataFrame) -> list[str]:
+    """The corpora of some rows in their order, the runs' own first."""
+    names = rows.corpus.drop_duplicates().tolist()
+    return sorted(names, key=lambda name: name != OWN)
+
+
+def on_corpus(sources: Sequence[Source], corpus: str) -> list[Source]:
+    """The sources with the rows of one corpus, without those that have none."""
+    selected = [
+        replace(source, rows=source.rows.loc[source.rows.corpus == corpus]) for source in sources
+    ]
+    return [source for source in selected if len(source.rows)]
 
 
 def select_same_targets(sources: Sequence[Source]) -> tuple[list[Source], list[str]]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from posext.analysis.curve_table import crop_baseline
 from posext.analysis.curves import SCHEME_OVER_SEEDS, curve_label, dedupe_floor
-from posext.config import HEADLINE
+from posext.config import HEADLINE, OWN
 from posext.eval.bayes_floor import FLOOR
 
 LINE_KEY = [*SCHEME_OVER_SEEDS, "model"]
@@ -98,7 +98,8 @@ class Styles:
             symbol=SYMBOLS[number % len(SYMBOLS)],
             dashed=has_fixed_factor(row),
         )
-        row["protocol"] = HEADLINE  # the heading of a chart names any other protocol
+        # the heading of a chart names any other protocol or corpus
+        row["protocol"], row["corpus"] = HEADLINE, OWN
         name = " · ".join([curve_label(row), *qualifiers])
         seeds = curves.seed.nunique()
         if seeds > 1:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from omegaconf import OmegaConf
 
 from posext.analysis import in_context, key_choice
-from posext.config import HEADLINE, KEY_TOKENS, PER_POSITION, PERTURBED
+from posext.config import HEADLINE, KEY_TOKENS, OWN, PER_POSITION, PERTURBED
 from posext.report import (
     accuracy,
     attention,
@@ -79,17 +79,21 @@ def page_content(sources: Sequence[Source]) -> dict[str, Any]:
     sources, notes = gather.select_same_targets(sources)
     rows = pd.concat([source.rows for source in sources], ignore_index=True)
     styles = Styles(rows)
-    headline = rows.loc[rows.protocol == HEADLINE]
     content = empty_content(runs, rows)
     content |= {
         "notes": notes,
         "runs": [run_content(source) for source in sources if source.run],
     }
-    if len(headline):
-        content |= headline_content(sources, styles, rows, headline, notes)
-    for protocol in rows.protocol.drop_duplicates().tolist():
-        if protocol != HEADLINE:
-            content["sections"].append(protocol_section(sources, styles, rows, protocol, notes))
+    for number, corpus in enumerate(gather.corpora(rows)):
+        of_corpus = rows.loc[rows.corpus == corpus]
+        on_corpus = gather.on_corpus(sources, corpus)
+        headline = of_corpus.loc[of_corpus.protocol == HEADLINE]
+        if is_first := number == 0 and len(headline):
+            content |= headline_content(on_corpus, styles, rows, headline, notes)
+        for protocol in of_corpus.protocol.drop_duplicates().tolist():
+            if protocol != HEADLINE or not is_first:
+                shown = protocol_section(on_corpus, styles, of_corpus, protocol, notes)
+                content["sections"].append(shown)
     if looks := attention.attention_charts(sources, rows, styles):
         terms = attention.attention_terms(sources)
         content["sections"].append(
@@ -128,8 +132,11 @@ def task_content(paths: Sequence[Path], accuracies: pd.DataFrame) -> dict[str, A
 def protocol_section(
     sources: Sequence[Source], styles: Styles, rows: pd.DataFrame, protocol: str, notes: list[str]
 ) -> dict[str, Any]:
-    """The section of a protocol other than the headline's."""
-    title = words.PROTOCOL_TITLES.get(protocol, protocol)
+    """The section of a protocol on one corpus, if it is not the headline's.
+
+    `sources` and `rows` are those of the corpus.
+    """
+    title = words.on_corpus(rows, words.PROTOCOL_TITLES.get(protocol, protocol))
     about = words.protocol_text(protocol)
     if protocol == PERTURBED:
         measured = perturbed.measured_rises(sources)
@@ -163,7 +170,8 @@ def headline_content(
     first_view = charts[0]["views"][0]
     has_hidden_lines = any(trace.get("visible") for trace in first_view["traces"])
     about = words.HIDDEN_LINES_TEXT if has_hidden_lines else ""
-    sections = [section("headline", "Extrapolation", about, charts)]
+    title = words.on_corpus(headline, "Extrapolation")
+    sections = [section("headline", title, about, charts)]
     if headline.seconds.notna().any():
         sections.append(cost_section(headline, styles))
     return {
@@ -230,7 +238,7 @@ def protocol_charts(
     for group, curves in protocol_rows.groupby("group", sort=False):
         differences = group_differences(sources, protocol, str(group), notes)
         chart = figures.chart(
-            f"{protocol}-{len(charts)}",
+            f"{words.on_corpus(rows, protocol)}-{len(charts)}",
             styles.lines(curves),
             views.curve_views(curves, differences, protocol),
             faint_lines,
@@ -272,6 +280,7 @@ def subtitle(rows: pd.DataFrame) -> list[tuple[str, str]]:
         "study": rows.study,
         "model": [f"{model}, {words.span_text(n, 'parameters')}" for model, n in by_model],
         "seed": rows.seed.astype(int),
+        "corpus": rows.corpus if (rows.corpus != OWN).any() else rows.corpus.head(0),
         "code": rows.commit,
     }
     texts = {

@@ -8,7 +8,7 @@ import pandas as pd
 from posext.analysis.effective_context import RiseCurve, effective_text, read_rises
 from posext.config import PERTURBED
 from posext.eval.perturbation import CHANGES
-from posext.report import figures, views
+from posext.report import figures, views, words
 from posext.report.figures import ChartView
 from posext.report.gather import Source
 from posext.report.lines import Line, Styles, mean_and_band
@@ -54,7 +54,8 @@ def rise_charts(
         if of_change:
             shown = [rise_view(of_change), *shown]
         lines = styles.lines(curves)
-        chart = figures.chart(f"{PERTURBED}-{change}", lines, shown, x_title=X_TITLE)
+        key = f"{words.on_corpus(rows, PERTURBED)}-{change}"
+        chart = figures.chart(key, lines, shown, x_title=X_TITLE)
         charts.append({**chart, "title": change})
     if len(charts) > 1:
         figures.share_y_range(charts)

@@ -7,12 +7,13 @@ import pandas as pd
 
 from posext.analysis.seed_spread import Seeds
 from posext.analysis.statistics import LEVEL, NO_INTERVAL, TOLERANCE
-from posext.config import PER_POSITION, PERTURBED
+from posext.config import OWN, PER_POSITION, PERTURBED
 from posext.eval.protocols import COMPARABLE, PROTOCOLS
 from posext.eval.variants import OWN_WINDOW
 from posext.report.gather import Source
 
 PROTOCOL_TEXT = {
+    "fixed_target": "The same target tokens after contexts of every length.",
     "far_copy": "The targets in two groups: “far” are tokens that last stood after the same few "
     "tokens further back than the training length, so that only a longer context can show them; "
     "“rest” are the others of the same blocks.",
@@ -34,6 +35,7 @@ PROTOCOL_TEXT = {
     "longest context.",
 }
 PROTOCOL_TITLES = {
+    "fixed_target": "Extrapolation",
     "per_position": "Loss by position",
     "sliding": "Sliding window",
     "nonoverlap": "Blocks side by side",
@@ -160,6 +162,12 @@ def protocol_text(name: str) -> str:
     return f"{text} {comparable}".strip()
 
 
+def on_corpus(rows: pd.DataFrame, title: str) -> str:
+    """A title, with the name of the corpus that the rows are on unless it is the runs' own."""
+    corpus = rows.corpus.iloc[0]
+    return title if corpus == OWN else f"{title} on {corpus}"
+
+
 def span_text(values: pd.Series, unit: str) -> str:
     """One number, or the lowest and the highest, with a unit."""
     low = values.min()
@@ -173,7 +181,7 @@ def lede(rows: pd.DataFrame) -> str:
     same = "the same " if len(rows[["documents", "tokens"]].drop_duplicates()) == 1 else ""
     return (
         f"Loss on {same}{span_text(rows.tokens, 'target tokens')} "
-        f"in {span_text(rows.documents, 'held-out documents')}, "
+        f"in {on_corpus(rows, span_text(rows.documents, 'held-out documents'))}, "
         f"after {span_text(rows.context_length, 'tokens')} of context; "
         f"trained at {span_text(rows.trained_length, 'tokens')}."
     )

@@ -20,7 +20,7 @@ from posext.analysis import (
     same_targets,
 )
 from posext.analysis.baselines import curves_of_parent
-from posext.config import ATTENTION, HEADLINE, PERTURBED
+from posext.config import ATTENTION, HEADLINE, OWN, PERTURBED
 from posext.eval import protocols
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.curve import EvalPlan
@@ -69,6 +69,7 @@ def write_curve(
         "original_length": run.original_length,
         "trained_length": run.trained_length,
         "seed": run.config.seed,
+        "corpus": plan.corpus,
         "bos": run.start_of_windows,
         "commit": commit(),
     }
@@ -80,7 +81,8 @@ def write_curve(
         rows = curves.with_statistics(rows, sums)
     rows = rows.merge(costs, how="left", on=["protocol", "context_length"])
     rows = groups_to_lengths(plan, rows).reindex(columns=curves.COLUMNS)
-    labeled_sums = sums.assign(extend=settings["extend"], factor=settings["factor"])
+    labels = {name: settings[name] for name in ("extend", "factor", "corpus")}
+    labeled_sums = sums.assign(**labels)
     sums_before = document_sums.sums(run.folder)
     if sums_before is None:
         sums_before = labeled_sums.head(0)
@@ -92,7 +94,7 @@ def write_curve(
         by_position = parts.assign(
             context_length=parts.group.astype(int), nll=parts.nll.astype("float32")
         )
-        positions.write_positions(run.folder, by_position.assign(extend=extend, factor=factor))
+        positions.write_positions(run.folder, by_position.assign(**labels))
     write_text(file, table.to_csv(index=False))  # last: a curve is never without its sums
     return rows
 
@@ -158,35 +160,52 @@ def write_outputs(
     latest_curves = same_targets.latest(stored_curves)
     if left_out := same_targets.left_out(stored_curves, latest_curves):
         log.warning("%s", left_out)
-    chart = run.folder / "curve.png"
     baselines = curves_of_parent(run, latest_curves)
     latest_curves = pd.concat([baselines, latest_curves], ignore_index=True)
-    curve_plot.draw_curves(latest_curves, chart, title=run.name)
+    images = draw_charts(run, latest_curves, measured)
     page_file = page.write_page([run.folder], run.folder / "report.html")
-    rises = run.folder / f"{PERTURBED}.png"
-    if (measured.protocol == PERTURBED).any():
-        write_rises(run, latest_curves, rises)
     for extend, factor, curve in measured_curves(measured):
         extension = f"{extend}-{factor}".strip("-") if extend else ""
         is_training_run = wandb_run is not None and not extension
         open_run = wandb_run if is_training_run else tracking.start(run, extension)
-        headline = curve.loc[curve.protocol == HEADLINE]
+        is_headline = (curve.protocol == HEADLINE) & (curve.corpus == curve.corpus.iloc[0])
+        headline = curve.loc[is_headline]
         if run.config.tracking.tensorboard:
             tensorboard.write_curve(run.folder, extension, headline)
         summary = curve_table.summary(headline, latest_curves) if len(headline) else {}
         own_answers = answers.loc[(answers.extend == extend) & (answers.factor == factor)]
-        images = {"curve": chart}
-        if rises.is_file():
-            images["perturbed"] = rises
-        images |= {task: run.folder / f"{task}.png" for task in own_answers.task.unique()}
+        tasks = {task: run.folder / f"{task}.png" for task in own_answers.task.unique()}
         own_looks = looks.loc[(looks.extend == extend) & (looks.factor == factor)]
+        shown = images | tasks
         if len(own_looks):
-            images[ATTENTION] = run.folder / f"{ATTENTION}.png"
+            shown[ATTENTION] = run.folder / f"{ATTENTION}.png"
         scalars = [*retrieval.scalars(own_answers), *attention.scalars(own_looks)]
-        tracking.mirror_curve(open_run, run, curve, scalars, images, page_file, summary)
+        tracking.mirror_curve(open_run, run, curve, scalars, shown, page_file, summary)
     print_summary(measured, answers, latest_curves)
-    print(f"Perplexity {interval_meaning(measured)}. Chart: {chart}, page: {page_file}")
+    charts = ", ".join(str(file) for key, file in images.items() if key.startswith("curve"))
+    print(f"Perplexity {interval_meaning(measured)}. Chart: {charts}, page: {page_file}")
     curves.warn_if_few(measured)
+
+
+def draw_charts(run: Run, rows: pd.DataFrame, measured: pd.DataFrame) -> dict[str, Path]:
+    """Draw the chart of each corpus, and its chart of far text if that was measured now.
+
+    Returns:
+        The charts that there are, by name.
+    """
+    images = {}
+    for corpus, of_corpus in rows.groupby("corpus", sort=False):
+        suffix = "" if corpus == OWN else f"-{corpus}"
+        title = run.name if corpus == OWN else f"{run.name} on {corpus}"
+        chart = run.folder / f"curve{suffix}.png"
+        curve_plot.draw_curves(of_corpus, chart, title)
+        images[f"curve{suffix}"] = chart
+        rises = run.folder / f"{PERTURBED}{suffix}.png"
+        if ((measured.protocol == PERTURBED) & (measured.corpus == corpus)).any():
+            write_rises(run, of_corpus, rises, title)
+        if rises.is_file():
+            images[f"{PERTURBED}{suffix}"] = rises
+    return images
 
 
 def write_without_curves(
@@ -205,15 +224,15 @@ def write_without_curves(
         wandb_run.finish()
 
 
-def write_rises(run: Run, rows: pd.DataFrame, file: Path) -> None:
-    """Draw and print what far text is worth to a run, with its effective context lengths."""
+def write_rises(run: Run, rows: pd.DataFrame, file: Path, title: str) -> None:
+    """Draw and print what far text of a corpus is worth to a run, with its effective lengths."""
     rises = effective_context.read_rises(run.folder, rows.loc[rows.run == run.name])
     if not rises:
         return
     settings = run.config.evaluation
     bootstrap = comparison.Bootstrap(settings.bootstrap, settings.seed)
     share = settings.effective_rise
-    perturbed_plot.draw_rises(rises, file, share, bootstrap, title=run.name)
+    perturbed_plot.draw_rises(rises, file, share, bootstrap, title=title)
     print(f"\n{effective_context.rise_table(rises, share, bootstrap)}")
     print(
         f"Nats a token, where text farther than so many tokens is changed; chart: {file}. "
@@ -236,10 +255,12 @@ def print_summary(measured: pd.DataFrame, answers: pd.DataFrame, known: pd.DataF
         print(f"\n{curve_table.table(shown, all_curves=known)}\n")
     if len(answers):
         print(f"{retrieval.retrieval_table(answers)}\n")
-    for protocol, rows in measured.groupby("protocol", sort=False):
+    for key, rows in measured.groupby(["corpus", "protocol"], sort=False):
+        corpus, protocol = cast(tuple[str, str], key)
         tokens = int(rows.tokens.max())
         documents = int(rows.documents.max())
-        print(f"{protocol}: {tokens:,} tokens in {documents} held-out documents.")
+        place = protocol if corpus == OWN else f"{protocol} on {corpus}"
+        print(f"{place}: {tokens:,} tokens in {documents} held-out documents.")
 
 
 def interval_meaning(measured: pd.DataFrame) -> str:

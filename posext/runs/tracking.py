@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from posext.config import HEADLINE
+from posext.config import HEADLINE, OWN
 from posext.runs import artifacts, tensorboard
 from posext.runs.run import Run
 from posext.utils.atomic import synced, write_text
@@ -187,7 +187,8 @@ def mirror_curve(
     Args:
         wandb_run: The wandb run; nothing happens without one.
         run: The run, whose curves.csv and page become an artifact.
-        curve: Rows of curves.csv. The perplexities of the headline protocol join the summary.
+        curve: Rows of curves.csv. The perplexities of the headline protocol on the run's own corpus
+            join the summary.
         scalars: More values against context length, as wandb takes them.
         images: Figures, by key.
         page: The report, an HTML file.
@@ -199,14 +200,17 @@ def mirror_curve(
 
     with warn_on_failure():
         for row in curve.dropna(subset=["nll"]).to_dict("records"):
+            is_own = row["corpus"] == OWN
             is_headline = row["protocol"] == HEADLINE
-            section = ["eval"] if is_headline else ["eval", row["protocol"], row["group"]]
+            section = ["eval", "" if is_own else row["corpus"]]
+            if not is_headline:
+                section += [row["protocol"], row["group"]]
             values = {
                 "/".join([*filter(None, section), key]): row[key]
                 for key in ("nll", "nll_low", "nll_high", "perplexity")
             }
             wandb_run.log({"eval/context_length": row["context_length"], **values})
-            if is_headline:
+            if is_headline and is_own:
                 wandb_run.summary[f"perplexity_{row['context_length']}"] = row["perplexity"]
         for values in scalars:
             wandb_run.log(values)

@@ -5,12 +5,15 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from tabulate import tabulate
 
 from posext import evaluate, hf
 from posext.analysis import accuracy, attention, curves, retrieval
 from posext.config import RETRIEVAL, WITHOUT_CURVES, AlgorithmicData, TrainConfig
+from posext.config.evaluation_data import name_of
 from posext.eval.cache import MEASURING
 from posext.eval.curve import context_lengths
 from posext.eval.extension import display_name
@@ -21,6 +24,7 @@ from posext.runs.run import Run, claim, load_run
 from posext.study.plan import Job, Plan, Step, given
 from posext.utils.errors import PosextError
 
+DATA_SETTING = "evaluation.data"
 OWN_WINDOW_SETTING = f"evaluation.{OWN_WINDOW}"
 SAMPLES = 20  # runs whose speed is looked at
 
@@ -89,16 +93,31 @@ def is_measured(plan: Plan, job: Job) -> bool:
         return False
     names = {name, OWN_WINDOW} if typed.get(OWN_WINDOW_SETTING) == "true" else {name}
     rows = curves.read_curves(job.folder / "curves.csv")
+    corpora = measured_corpora(typed) or list(config.evaluation.corpora())
     rows = rows.loc[rows.extend.isin(names)]
     if "extend.factor" in typed:
         rows = rows.loc[rows.factor == typed["extend.factor"]]
     measured = {
-        key: set(of.context_length) for key, of in rows.groupby(["extend", "protocol"], sort=False)
+        key: set(of.context_length)
+        for key, of in rows.groupby(["extend", "protocol", "corpus"], sort=False)
     }
     return all(
         key in measured and (key[1] not in COMPARABLE or wanted <= measured[key])
-        for key in product(names, protocols)
+        for key in product(names, protocols, corpora)
     )
+
+
+def measured_corpora(typed: dict[str, str]) -> list[str]:
+    """The names of the corpora that were typed as evaluation.data; empty if it was not."""
+    if DATA_SETTING not in typed:
+        return []
+    override = f"{DATA_SETTING}={typed[DATA_SETTING]}"
+    value: Any = OverridesParser.create().parse_override(override).value()
+    entries = value if isinstance(value, list) else [value]
+    return [
+        str(entry) if isinstance(entry, str) else str(entry.get("name") or name_of(entry))
+        for entry in entries
+    ]
 
 
 def extension_name(typed: dict[str, str]) -> str:

@@ -21,7 +21,7 @@ MIXED_TARGETS = (
 def rows_of(run, lengths=(8, 16, 32), **columns):
     """Return the rows of a run whose name is that of its scheme."""
     row = dict.fromkeys(curves.COLUMNS, "") | dict.fromkeys(curves.NUMBERS, 1.0)
-    row |= {"run": run, "scheme": run, "protocol": "fixed_target"}
+    row |= {"run": run, "scheme": run, "corpus": "own", "protocol": "fixed_target"}
     row |= {"trained_length": 8, "original_length": 8}
     row |= {"documents": 6.0, "tokens": 48.0, "targets": "aaaa"}
     return pd.DataFrame([row | {"context_length": length} | columns for length in lengths])
@@ -110,7 +110,7 @@ def test_dedupe_floor_keeps_one_floor_of_the_same_targets():
             for extend, nll in (("", 2.0), ("floor", floor))
             for n in (8, 16)
         ]
-    )
+    ).assign(corpus="own")
     kept = curves.dedupe_floor(rows)
     assert kept[kept.extend == "floor"].run.tolist() == ["a", "a", "c", "c"]
     assert (kept.extend == "").sum() == 6

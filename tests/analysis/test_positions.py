@@ -83,7 +83,7 @@ def write_run(name, level, scheme="rope"):
     folder.mkdir()
     rows = rows_of(scheme, [level] * 4, run=name, protocol="per_position")
     rows.to_csv(folder / "curves.csv", index=False)
-    sums = sums_of(np.full((512, 3), level)).assign(extend="", factor="")
+    sums = sums_of(np.full((512, 3), level)).assign(extend="", factor="", corpus="own")
     positions.write_positions(folder, sums)
     return folder
 
@@ -92,7 +92,7 @@ def test_write_positions_replaces_the_same_curve():
     folder = write_run("a", 2.0)
     more = sums_of(np.full((512, 3), 3.0))
     for extend in ("", "yarn"):
-        positions.write_positions(folder, more.assign(extend=extend, factor=""))
+        positions.write_positions(folder, more.assign(extend=extend, factor="", corpus="own"))
     stored = positions.read_positions(folder)
     assert stored.groupby("extend").nll.mean().to_dict() == {"": 3.0, "yarn": 3.0}
     assert len(stored) == 2 * len(more)

@@ -259,7 +259,10 @@ TRAIN_DATA = [
     (["data.path=nowhere.txt"], "data.path=nowhere.txt does not exist"),
     (["data.path=empty.txt"], "the 0 documents of empty.txt leave none for validation"),
     (["data.path=lone"], "the 0 documents of lone leave none for validation"),
-    (["data.path=folder"], "data.path=folder holds no .txt, .md, .jsonl, .parquet file"),
+    (
+        ["data.path=folder"],
+        "data.path=folder holds no .txt, .md, .jsonl, .jsonl.gz, .jsonl.zst",
+    ),
     (["data.path=binary.txt"], "binary.txt is not UTF-8 text: invalid start byte at byte 0"),
     (["data.path=zeros.txt"], "zeros.txt is not text: it holds a zero at character 0"),
     (["data.path=latin.txt"], "latin.txt is not UTF-8 text: invalid continuation byte at byte 1"),

@@ -142,22 +142,16 @@ def test_sizes_are_those_of_gpt2(name, vocab_size, millions):
     assert network.n_parameters() / 1e6 == pytest.approx(millions, rel=0.01)
 
 
-class Rows:
-    """A split as `datasets` returns it."""
-
-    def __init__(self, *texts: str):
-        self.column_names = ["content"]
-        self.texts = texts
-
-    def __iter__(self):
-        return iter({"content": text} for text in self.texts)
+def rows(*texts: str) -> datasets.IterableDataset:
+    """A split as `datasets` streams it."""
+    return datasets.Dataset.from_dict({"content": list(texts)}).to_iterable_dataset()
 
 
 @pytest.fixture
 def hub(monkeypatch):
     """A hub of one data set: call it with the splits; it returns what is asked of it."""
 
-    def stocked(**splits: Rows) -> list[dict]:
+    def stocked(**splits: datasets.IterableDataset) -> list[dict]:
         asked = []
         monkeypatch.setattr(
             datasets, "load_dataset", lambda **request: asked.append(request) or splits
@@ -169,10 +163,10 @@ def hub(monkeypatch):
 
 def test_a_data_set_without_a_validation_split_is_split_by_names(hub):
     texts = [f"text {index}" for index in range(400)]
-    asked = hub(train=Rows(*texts), test=Rows("left out"))
+    asked = hub(train=rows(*texts), test=rows("left out"))
     config = HubData(path="a/b", column="content", validation_share=0.25)
     documents = list(corpus.documents(config))
-    assert asked == [{"path": "a/b", "name": None}]
+    assert asked == [{"path": "a/b", "name": None, "streaming": True}]
     assert [document.text for document in documents] == texts
     held = [document.validation for document in documents]
     assert held == [corpus.held_out(f"train#{index}", 0.25) for index in range(400)]
@@ -180,13 +174,13 @@ def test_a_data_set_without_a_validation_split_is_split_by_names(hub):
 
 
 def test_files_of_a_data_set_are_read_by_split(hub):
-    asked = hub(train=Rows("one", "two"), validation=Rows("three"))
+    asked = hub(train=rows("one", "two"), validation=rows("three"))
     config = composed("+pe=rope", "data=proof_pile", "data.column=content").data
     documents = list(corpus.documents(config))
     assert [document.validation for document in documents] == [False, False, True]
     root = "hf://datasets/EleutherAI/proof-pile-2/arxiv"
     files = {split: f"{root}/{split}/*.jsonl.zst" for split in ("train", "validation")}
-    assert asked == [{"path": "json", "data_files": files}]
+    assert asked == [{"path": "json", "data_files": files, "streaming": True}]
 
 
 def test_hub_data_keeps_the_hash_of_runs_made_before_files():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from posext.config import TextData
-from posext.data import corpus
+from posext.data import corpus, hub
 
 
 def test_held_out_depends_on_names_alone():
@@ -57,5 +57,5 @@ def test_documents_holds_out_the_end_of_a_single_text(tmp_path):
 def test_joined_starts_a_document_at_each_match():
     rows = ["", " = First = ", " text ", " = = Part = = ", " more ", " = Second = ", " text "]
     articles = ["", "".join(rows[1:5]), "".join(rows[5:])]
-    assert list(corpus.joined(iter(rows), " = [^=]")) == articles
-    assert list(corpus.joined(iter(rows), None)) == rows
+    assert list(hub.joined(iter(rows), " = [^=]")) == articles
+    assert list(hub.joined(iter(rows), None)) == rows

@@ -15,7 +15,9 @@ from helpers.splits import split_of
 from posext.analysis import curves
 from posext.config import EvaluationConfig, TextData
 from posext.data import corpus, dataset
+from posext.data import split as splits
 from posext.data.recall.episode import filler
+from posext.data.split import Split
 from posext.eval.curve import make_plan
 
 LENGTHS = [8, 16, 64]
@@ -33,14 +35,14 @@ def config(corpus, tmp_path):
     )
 
 
-def random_split(*lengths: int) -> dataset.Split:
+def random_split(*lengths: int) -> Split:
     """Return a split of documents with so many random tokens."""
     rng = np.random.default_rng(0)
     return split_of(*(rng.integers(256, size=length) for length in lengths))
 
 
-def pieces(*lengths: int) -> dataset.Split:
-    return dataset.pieces(random_split(*lengths), LONGEST, ROOM)
+def pieces(*lengths: int) -> Split:
+    return splits.pieces(random_split(*lengths), LONGEST, ROOM)
 
 
 def load_texts(folder, held_out: list[int], monkeypatch) -> dataset.Data:
@@ -149,7 +151,7 @@ def test_pieces_number_cut_documents_and_keep_other_names():
 def test_pieces_returns_the_split_if_nothing_is_cut(lengths):
     """Ten long documents are enough, and documents too short to cut stay whole."""
     split = random_split(*lengths)
-    assert dataset.pieces(split, LONGEST, ROOM) is split
+    assert splits.pieces(split, LONGEST, ROOM) is split
 
 
 def test_pieces_cut_nine_long_documents_among_many_short_ones():
@@ -159,7 +161,7 @@ def test_pieces_cut_nine_long_documents_among_many_short_ones():
 def test_data_cuts_held_out_documents_only_if_asked(tmp_path, monkeypatch):
     tokens = load_texts(tmp_path, [3000], monkeypatch)
     assert replace(tokens, cut=(LONGEST, ROOM)).validation.names[0] == "h01.txt#0"
-    assert replace(tokens, cut=None).validation.names == ["h01.txt"]
+    assert list(replace(tokens, cut=None).validation.names) == ["h01.txt"]
 
 
 def test_make_plan_cuts_a_single_text_into_pieces(tmp_path, monkeypatch, caplog):
@@ -187,8 +189,8 @@ def test_make_plan_gives_pieces_to_all_readers(tmp_path, monkeypatch):
     # Equal and of one hash, so that what is cached by corpus is found again.
     assert plan_of(tokens).tokens == plan_of(tokens).tokens
     assert hash(plan_of(tokens).tokens) == hash(plan_of(tokens).tokens)
-    assert tokens.validation.names == ["h01.txt"]
-    assert plan_of(tokens).tokens.train.names == tokens.train.names
+    assert list(tokens.validation.names) == ["h01.txt"]
+    assert list(plan_of(tokens).tokens.train.names) == list(tokens.train.names)
 
 
 def test_make_plan_does_not_cut_ten_long_documents(tmp_path, monkeypatch, caplog):
@@ -196,7 +198,7 @@ def test_make_plan_does_not_cut_ten_long_documents(tmp_path, monkeypatch, caplog
     with caplog.at_level(logging.WARNING, logger="posext"):
         plan = plan_of(tokens)
     windows = plan.protocols["fixed_target"].windows
-    monkeypatch.setattr("posext.data.dataset.pieces", lambda documents, longest, room: documents)
+    monkeypatch.setattr("posext.eval.curve.pieces", lambda documents, longest, room: documents)
     assert windows == plan_of(tokens).protocols["fixed_target"].windows
     assert plan.tokens is tokens
     assert not caplog.records

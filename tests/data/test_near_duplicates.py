@@ -8,7 +8,8 @@ import pytest
 
 from posext.config import CopyData, DataConfig, PythonData, TextData
 from posext.data import corpus, dataset
-from posext.data.near_duplicates import SHORTEST_LINE, first_names, lines, overlap
+from posext.data.lines import SHORTEST_LINE, lines
+from posext.data.near_duplicates import first_names, overlap
 
 SHARE = 0.5
 

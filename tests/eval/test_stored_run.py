@@ -2,9 +2,11 @@
 
 import shutil
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 
+from posext.analysis import document_sums
 from posext.analysis.curves import read_curves
 
 FORMER_RUN = Path(__file__).resolve().parents[1] / "fixtures" / "run_before_rooms"
@@ -34,7 +36,7 @@ def as_before(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def sorted_sums(folder: Path) -> pd.DataFrame:
-    return as_before(pd.read_parquet(folder / "documents.parquet").sort_values(KEY))
+    return as_before(cast(pd.DataFrame, document_sums.sums(folder)).sort_values(KEY))
 
 
 def test_evaluate_measures_a_former_run_as_before(command, tmp_path):

@@ -32,6 +32,7 @@ def rows_of(scheme: str, nll: list[float], run: str | None = None, **changes) ->
         original_length=128,
         trained_length=128,
         seed=0,
+        corpus="own",
         protocol="fixed_target",
         group="",
         bos="",

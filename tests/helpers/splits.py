@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from posext.data.dataset import Split
+from posext.data.split import Split
 
 
 def split_of(*documents: Sequence[int] | np.ndarray) -> Split:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from posext.data.dataset import Split
 from posext.data.recall.pool import Pool
 from posext.data.recall.tasks import TASKS
+from posext.data.split import Split
 from posext.utils.errors import PosextError
 from posext.utils.ranges import Count, checked
 

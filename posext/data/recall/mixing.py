@@ -23,7 +23,7 @@ def batch(
 ) -> tuple[Tensor, list[str]]:
     """Return a training batch in which each sequence has pairs with probability `recall_share`.
 
-    A pure function of its arguments; with a share of 0 it is `Split.batch`.
+    A pure function of its arguments; with a share of 0 it is the batch of `Data.windows`.
 
     Args:
         tokens: The corpus.
@@ -40,7 +40,8 @@ def batch(
         PosextError: No document is long enough, the corpus has too few rare tokens, or the length
             is too short for a pair and its repetition.
     """
-    windows_BT, origins = tokens.train.batch(seed, step, length, count)
+    drawn = tokens.windows(validation=False, pack=config.pack)
+    windows_BT, origins = drawn.batch(seed, step, length, count)
     if config.recall_share:
         rng = step_generator(seed, step, Stream.RECALL)
         recall_B = torch.from_numpy(rng.random(count) < config.recall_share)

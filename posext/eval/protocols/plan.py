@@ -13,7 +13,7 @@ from posext.utils.errors import PosextError
 
 
 class Documents(Protocol):
-    """Held-out documents; posext.data.dataset.Split is one implementation.
+    """Held-out documents; posext.data.split.Split is one implementation.
 
     `lengths` are the tokens of each document, and `document` gives its tokens, int64 (n,).
     """
