@@ -55,6 +55,7 @@ class DataConfig:
     validation_share: PositiveShare = 0.1
     # join documents, a separator between them, so that those shorter than a sequence count
     pack: bool = False
+    mask_documents: bool = False  # with pack: a token attends to its own document alone
     # of the training sequences, with recall pairs: posext.data.recall.mixing
     recall_share: Share = 0.0
     recall_pairs: Count = 8  # different pairs in such a sequence, at most
@@ -70,6 +71,17 @@ class DataConfig:
             raise PosextError(
                 f"data={self.source} does not go with data.tokenizer=letters: "
                 f"letters is for {', '.join(SYNTHETIC_SOURCES)}"
+            )
+        self.check_packing()
+
+    def check_packing(self) -> None:
+        """Raise PosextError for a mask between documents that are not joined, or cut apart."""
+        if self.mask_documents and not self.pack:
+            raise PosextError("data.mask_documents=true goes with data.pack=true")
+        if self.mask_documents and self.recall_share:
+            raise PosextError(
+                "data.mask_documents must be false with data.recall_share above 0: "
+                "a pair and its repetition may stand in different documents"
             )
 
 
@@ -230,6 +242,9 @@ class AlgorithmicData(DataConfig):
         """Raise PosextError for settings that do not go together."""
         if self.recall_share:
             raise PosextError("data.recall_share must be 0 with data=algorithmic: it has no text")
+        if self.pack:
+            raise PosextError("data.pack must be false with data=algorithmic: an example is whole")
+        self.check_packing()
         if self.index_hints and self.task != "addition":
             raise PosextError(
                 f"data.index_hints is for data.task=addition, whose paper has them, not {self.task}"

@@ -15,7 +15,7 @@ from posext.utils.ranges import check_ranges
 
 OWN = "own"  # the held-out documents of the corpus that the run is trained on
 # The run decides these for all its corpora.
-OF_THE_RUN = ("tokenizer", "vocab_size", "pack", "recall_share", "cache")
+OF_THE_RUN = ("tokenizer", "vocab_size", "pack", "mask_documents", "recall_share", "cache")
 FORM = (
     f"evaluation.data lists {OWN}, choices of data=, and settings such as "
     "{name: books, source: text, path: books/}"

@@ -245,6 +245,11 @@ class TrainConfig:
 
     def check_trainable(self) -> None:
         """Raise PosextError for an invalid setting of a network to train."""
+        if self.data.mask_documents and (self.model.path or self.model.kind != TRANSFORMER):
+            raise PosextError(
+                "data.mask_documents=true is for a transformer of posext, "
+                f"not for {self.model.path or self.model.kind}"
+            )
         if self.model.path is None:
             self.model.head_width()
             self.model.kv_heads()

@@ -20,12 +20,14 @@ Corpus = dataset.Data | TaskCorpus
 class Batch(NamedTuple):
     """Tokens read and the label of each, int64 (B, T), and the origin of each sequence.
 
-    A label of posext.data.algorithmic.task.IGNORED is not trained.
+    A label of posext.data.algorithmic.task.IGNORED is not trained. `documents_BT` numbers the
+    documents of a sequence if tokens attend to their own alone: `data.mask_documents`.
     """
 
     tokens_BT: Tensor
     labels_BT: Tensor
     origins: list[str]
+    documents_BT: Tensor | None = None
 
 
 def load(config: DataConfig, progress: bool = True) -> Corpus:
@@ -41,7 +43,8 @@ def training_batch(
     """Return the batch of a step, a pure function of the arguments: those of `mixing.batch`."""
     if isinstance(tokens, TaskCorpus):
         return Batch(*tokens.training_batch(seed, step, count))
-    return next_tokens(*mixing.batch(tokens, config, seed, step, length, count))
+    windows_BT, origins = mixing.batch(tokens, config, seed, step, length, count)
+    return next_tokens(windows_BT, origins, separator(tokens, config))
 
 
 def validation_batch(tokens: Corpus, config: DataConfig, length: int, at_least: int = 1) -> Batch:
@@ -50,7 +53,7 @@ def validation_batch(tokens: Corpus, config: DataConfig, length: int, at_least: 
     if isinstance(tokens, TaskCorpus):
         return Batch(*tokens.validation_batch(count))
     drawn = tokens.windows(validation=True, pack=config.pack)
-    return next_tokens(*drawn.batch(0, 0, length, count))
+    return next_tokens(*drawn.batch(0, 0, length, count), separator(tokens, config))
 
 
 def in_words(tokens: Corpus, config: DataConfig, length: int) -> list[str]:
@@ -61,6 +64,18 @@ def in_words(tokens: Corpus, config: DataConfig, length: int) -> list[str]:
     return sentences
 
 
-def next_tokens(windows_BT: Tensor, origins: list[str]) -> Batch:
-    """Return windows in which the label of a token is the next one."""
-    return Batch(windows_BT[:, :-1], windows_BT[:, 1:], origins)
+def separator(tokens: dataset.Data, config: DataConfig) -> int | None:
+    """Return the token behind each document, if tokens attend to their own document alone."""
+    return tokens.joined[False].separator if config.mask_documents else None
+
+
+def next_tokens(windows_BT: Tensor, origins: list[str], separator: int | None = None) -> Batch:
+    """Return windows in which the label of a token is the next one.
+
+    With a separator, the documents between them are numbered; each has the one behind it.
+    """
+    batch = Batch(windows_BT[:, :-1], windows_BT[:, 1:], origins)
+    if separator is None:
+        return batch
+    is_end_BT = (batch.tokens_BT == separator).long()
+    return batch._replace(documents_BT=is_end_BT.cumsum(1) - is_end_BT)

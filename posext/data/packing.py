@@ -15,7 +15,7 @@ class Joined:
     """Documents one after the other, each with a separator behind it, in an order of its own.
 
     The order is shuffled once, as neighbours in a corpus are alike. Attention passes over the
-    separators: nothing hides a document from the next one.
+    separators, unless `data.mask_documents` hides a document from the next one.
     """
 
     def __init__(self, split: Split, separator: int):

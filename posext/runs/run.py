@@ -30,6 +30,7 @@ from posext.config import NOT_IN_IDENTITY, TrainConfig, check_kind
 from posext.model.gpt import GPT
 from posext.pe import PositionalEncoding, Shape, from_config
 from posext.runs.stored_config import stored_config, with_types
+from posext.training.document_mask import check_document_mask
 from posext.training.schedules import LengthSchedule, check_windows, schedule
 from posext.utils.atomic import digest, write_text
 from posext.utils.errors import PosextError
@@ -216,11 +217,13 @@ def prepare_run(config: TrainConfig, write: bool = True) -> Run:
 
     Raises:
         PosextError: The folder has another config, the scheme cannot be built, takes no window of
-            a stage, or ends below the longest training length. Nothing is written then.
+            a stage or no mask, or ends below the longest training length. Nothing is written then.
     """
     run = Run(Path(config.results) / str(config.name), config)
     scheme = run.scheme()
     check_windows(run.schedule, scheme, config.model.n_layers)
+    if config.data.mask_documents:
+        check_document_mask(scheme, config.model.n_layers)
     end = scheme.max_length
     longest = run.schedule.longest
     if end is not None and end < longest:

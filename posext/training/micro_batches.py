@@ -30,10 +30,10 @@ def accumulate(
     scored = count_labels(batch)
     micro_batches = own_parts(batch, micro_batch_tokens, accelerator)
     total = torch.zeros((), device=accelerator.device)
-    for index, (tokens_BT, labels_BT) in enumerate(micro_batches):
+    for index, (tokens_BT, labels_BT, mask) in enumerate(micro_batches):
         last = index == len(micro_batches) - 1
         with nullcontext() if last else accelerator.no_sync(network):
-            nll = network(tokens_BT, labels_BT) / scored
+            nll = network(tokens_BT, labels_BT, **mask) / scored
             # times the processes, as their gradients are averaged
             accelerator.backward(nll * accelerator.num_processes)
         total += nll.detach()
@@ -48,20 +48,28 @@ def validate(network: torch.nn.Module, batch: Batch, accelerator: Accelerator) -
     """
     total = torch.zeros((), device=accelerator.device)
     with torch.compiler.set_stance("force_eager"):
-        for tokens_BT, labels_BT in own_parts(batch, VALIDATION_BATCH_TOKENS, accelerator):
-            total += network(tokens_BT, labels_BT)
+        for tokens_BT, labels_BT, mask in own_parts(batch, VALIDATION_BATCH_TOKENS, accelerator):
+            total += network(tokens_BT, labels_BT, **mask)
     return float(cast(Tensor, accelerator.reduce(total, "sum"))) / count_labels(batch)
 
 
-def own_parts(batch: Batch, tokens: int, accelerator: Accelerator) -> list[tuple[Tensor, Tensor]]:
-    """Return this process's share of a batch on its device, in parts of `tokens` at most."""
-    parts = [
-        shard(side, accelerator.process_index, accelerator.num_processes)
-        .to(accelerator.device)
-        .split(max(1, tokens // side.shape[1]))
-        for side in (batch.tokens_BT, batch.labels_BT)
-    ]
-    return list(zip(*parts, strict=True))
+def own_parts(
+    batch: Batch, tokens: int, accelerator: Accelerator
+) -> list[tuple[Tensor, Tensor, dict[str, Tensor]]]:
+    """Return this process's share of a batch on its device, in parts of `tokens` at most.
+
+    A part has tokens, labels, and the numbers of documents by name, if the batch has them.
+    """
+
+    def parts(side: Tensor) -> tuple[Tensor, ...]:
+        own = shard(side, accelerator.process_index, accelerator.num_processes)
+        return own.to(accelerator.device).split(max(1, tokens // side.shape[1]))
+
+    tokens_parts = parts(batch.tokens_BT)
+    masks: list[dict[str, Tensor]] = [{} for _ in tokens_parts]
+    if batch.documents_BT is not None:
+        masks = [{"documents_BT": part} for part in parts(batch.documents_BT)]
+    return list(zip(tokens_parts, parts(batch.labels_BT), masks, strict=True))
 
 
 def count_labels(batch: Batch) -> int:

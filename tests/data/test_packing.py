@@ -1,12 +1,20 @@
 """Windows over joined documents: `data.pack`."""
 
+import itertools
 from collections import Counter
 
 import pytest
+import torch
+from accelerate import Accelerator
 from helpers.splits import split_of
 
+from posext.config import ModelConfig
 from posext.data import tokenizer
+from posext.data.batch import next_tokens
 from posext.data.packing import Joined, use_in_words
+from posext.model.gpt import GPT
+from posext.pe import build
+from posext.training.micro_batches import accumulate
 from posext.utils.errors import PosextError
 
 SEPARATOR = 999
@@ -85,3 +93,35 @@ def test_train_on_documents_shorter_than_a_sequence(command, small):
     code, out, err = command("train", "+pe=rope", *small, *settings, "data.pack=true")
     assert code == 0, err
     assert "all of them used as documents are joined; 0.0% are in documents of at least" in out
+
+
+def test_next_tokens_numbers_documents_up_to_their_separators():
+    windows = torch.tensor([[5, SEPARATOR, 6, 7, SEPARATOR, 8], [1, 2, 3, 4, 5, SEPARATOR]])
+    batch = next_tokens(windows, ["a:0", "b:0"], SEPARATOR)
+    assert batch.documents_BT is not None
+    assert batch.documents_BT.tolist() == [[0, 0, 1, 1, 1], [0, 0, 0, 0, 0]]
+    assert next_tokens(windows, ["a:0", "b:0"]).documents_BT is None
+
+
+@pytest.mark.parametrize("micro_batch_tokens", [5, 10])
+def test_accumulate_hides_documents_from_each_other(micro_batch_tokens):
+    """The loss is that of the documents, each read alone at its positions."""
+    scheme = build("rope", n_heads=2, head_dim=4, d_model=8, train_length=5)
+    config = ModelConfig("test", n_layers=2, n_heads=2, d_model=8, d_ff=16, learning_rate=1e-3)
+    model = GPT(config, 12, scheme).initialize(0)
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(5)  # small ones look at everything alike
+    windows = torch.tensor([[5, 9, 6, 7, 9, 8], [1, 2, 3, 9, 5, 9]])
+    accelerator = Accelerator(cpu=True)
+    loss = accumulate(model, next_tokens(windows, [], 9), micro_batch_tokens, accelerator)
+    alone = 0.0
+    for window, ends in zip(windows, ([2, 5], [4, 5]), strict=True):
+        for start, end in itertools.pairwise([0, *ends]):
+            with torch.no_grad():
+                read = model(window[None, start:end], window[None, start + 1 : end + 1])
+            alone += float(read) / 10
+    assert loss == pytest.approx(alone, rel=1e-5)
+    assert accumulate(model, next_tokens(windows, []), 10, accelerator) != pytest.approx(
+        alone, rel=1e-3
+    )
