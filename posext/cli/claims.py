@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-from posext.claims import ledger, page, verdicts
+from posext.claims import decision, ledger, page, verdicts
 from posext.claims.claim import load_all
 from posext.cli import app
+from posext.utils.atomic import write_text
 from posext.utils.errors import PosextError
 
 DESCRIPTION = """
 Decide claims from what the studies in a folder store, without a model: print the verdicts, and
-write verdicts.csv, README.md and claims.html. A claim is a file ID.yaml with an inequality over
-curves.
+write verdicts.csv, README.md, claims.html and decision.md, which says what to use. A claim is a
+file ID.yaml with an inequality over curves.
 """
 EXAMPLES = """
 posext claims
@@ -18,6 +19,7 @@ posext claims C10 C11
 posext claims --claims my_claims --out my_verdicts
 """
 PAGE = "claims.html"
+DECISION = "decision.md"
 
 
 @app.script
@@ -56,6 +58,7 @@ def main() -> None:
     if not options.names:
         ledger.write(decided, options.out)
         page.write(decided, options.results, options.out / PAGE)
+        write_text(options.out / DECISION, decision.page(options.results))
     for verdict in decided:
         if not options.names or verdict.claim.name in options.names:
             study = f" in {verdict.study}" if verdict.study else ""
