@@ -30,7 +30,7 @@ from posext.runs import tracking
 from posext.runs.command_log import record_command
 from posext.runs.learner import Learner, make_learner, set_stage
 from posext.runs.lock import record_failure, run_lock
-from posext.runs.naming import run_name
+from posext.runs.naming import KEPT, run_name
 from posext.runs.parent import check_parent
 from posext.runs.run import OPTIMIZER, Run, claim, prepare_run, texts_of
 from posext.training import checkpoint, device
@@ -165,7 +165,7 @@ def non_finite(run: Run, step: int, loss: float, norm: float, origins: list[str]
 
 def keep(run: Run, learner: Learner, tokens: Corpus, done: int) -> None:
     """Keep the weights and optimizer of a step, as a trained run of its own. Every process."""
-    folder = run.folder / "kept" / f"{run.name}-step-{done}"
+    folder = run.folder / KEPT / f"{run.name}-step-{done}"
     if learner.accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("config.yaml", "tokenizer.json"):

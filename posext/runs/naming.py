@@ -7,6 +7,7 @@ from posext.config import MODIFIERS, NOT_IN_IDENTITY, TrainConfig
 from posext.training.schedules import schedule
 from posext.utils.errors import PosextError
 
+KEPT = "kept"  # the folder in that of a run for the steps that it keeps
 IN_THE_NAME = ("pe", *MODIFIERS, "model", "train_length", "seed", "length", "model.kind")
 
 
@@ -42,9 +43,9 @@ def kept_folder(folder: Path, step: int) -> Path:
     Raises PosextError if it does not keep that step, naming those that it keeps.
     """
     name = folder.resolve().name
-    kept = folder / "kept" / f"{name}-step-{step}"
+    kept = folder / KEPT / f"{name}-step-{step}"
     if not (kept / "run.json").is_file():
-        steps = sorted(int(path.name.rpartition("-")[2]) for path in (folder / "kept").glob("*"))
+        steps = sorted(int(path.name.rpartition("-")[2]) for path in (folder / KEPT).glob("*"))
         raise PosextError(
             f"{folder} keeps no checkpoint of step {step}: it keeps "
             f"{', '.join(map(str, steps)) or 'none (keep_every=STEPS keeps some)'}"

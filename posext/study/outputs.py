@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from posext.analysis import document_sums
+from posext.analysis import curves, document_sums
+from posext.analysis.same_targets import latest, left_out
 from posext.cli import accuracy, collect, compare, plot, table
 from posext.report.page import write_page
 from posext.study import record
@@ -42,13 +43,14 @@ def make(plan: Plan) -> Path:
         PosextError: Nothing is measured, an output is unknown, or its program fails.
     """
     out = plan.study.out
-    folders = [folder for folder in plan.runs if is_measured(folder)]
+    folders = [folder for folder in measured_folders(plan) if is_measured(folder)]
     if folders:
         collect.gather(folders, out)
         record.write(out, plan.study.name, len(folders))
     if not is_measured(out):
         raise PosextError(f"nothing of the study {plan.study.name} is measured yet")
     leave_out_others(plan, out)
+    leave_out_former_targets(out)
     for name, line in plan.study.spec.outputs.items():
         make_output(out, name, words(line), folders)
     try:
@@ -56,6 +58,13 @@ def make(plan: Plan) -> Path:
     except PosextError as error:  # runs on several sets of targets, as of several sizes
         print(f"no page: {error}")
     return out
+
+
+def measured_folders(plan: Plan) -> list[Path]:
+    """The folders of the runs that a study measures, and of the steps kept that it measures."""
+    trained = [folder for folder, config in plan.runs.items() if config.evaluate]
+    measured = [job.folder for step in plan.steps if step.entry == "evaluate" for job in step.jobs]
+    return list(dict.fromkeys([*trained, *measured]))
 
 
 def is_measured(folder: Path) -> bool:
@@ -102,14 +111,14 @@ def leave_out_others(plan: Plan, out: Path) -> None:
 
     Seeds of planned runs are kept, as another machine may have trained them.
     """
-    planned = {without_seed(folder.name) for folder in plan.runs}
-    others: set[str] = set()
+    planned = {without_seed(folder.name) for folder in measured_folders(plan)}
+    others: set[str] = set()  # names of runs
     for file in (out / name for name in collect.MEASURED if (out / name).is_file()):
         rows = pd.read_csv(file, dtype=str, keep_default_na=False)
-        left_out = {run for run in rows.run.unique() if without_seed(run) not in planned}
-        if left_out:
-            rows.loc[~rows.run.isin(left_out)].to_csv(file, index=False)
-        others |= left_out
+        unplanned = {run for run in rows.run.unique() if without_seed(run) not in planned}
+        if unplanned:
+            rows.loc[~rows.run.isin(unplanned)].to_csv(file, index=False)
+        others |= unplanned
     if not others:
         return
     print(f"left out of {out}, as the study has no such runs: {', '.join(sorted(others))}")
@@ -118,6 +127,25 @@ def leave_out_others(plan: Plan, out: Path) -> None:
         sums.loc[~sums.run.isin(others)].to_parquet(out / document_sums.SUMS, index=False)
     for run in others:
         (out / "configs" / f"{run}.yaml").unlink(missing_ok=True)
+
+
+def leave_out_former_targets(out: Path) -> None:
+    """Delete curves on other targets than the last of their run, which another study measured."""
+    file = out / collect.CURVES
+    if not file.is_file():
+        return
+    rows = curves.read_curves(file)
+    kept = pd.concat([latest(of_run) for _, of_run in rows.groupby("run", sort=False)])
+    if len(kept) == len(rows):
+        return
+    print(f"{out}: {left_out(rows, kept)}")
+    kept.to_csv(file, index=False)
+    sums = document_sums.sums(out)
+    if sums is not None:
+        key = ["run", *curves.CURVE_IN_FOLDER]
+        kept_curves = pd.MultiIndex.from_frame(kept.loc[:, key])
+        is_kept = pd.MultiIndex.from_frame(sums.loc[:, key]).isin(kept_curves)
+        sums.loc[is_kept].to_parquet(out / document_sums.SUMS, index=False)
 
 
 def without_seed(run: str) -> str:

@@ -16,7 +16,7 @@ from posext.cli import app
 from posext.config import TrainConfig
 from posext.pe import CONFIGS
 from posext.runs import inheritance
-from posext.runs.naming import run_name
+from posext.runs.naming import KEPT, run_name
 from posext.runs.run import Run, differing_settings
 from posext.study.spec import SEED, Study, words
 from posext.utils.errors import PosextError
@@ -92,9 +92,17 @@ def plan_of(study: Study, seeds: Sequence[int] | None = None) -> Plan:
                     raise PosextError(f"{line!r} must name its runs once: run=PATTERN")
                 # runs vary fastest, so that neighbours in a sweep are on different ones
                 typed = [*measured, *runs]
-                jobs = [Job(Path(given(each)["run"]), each) for each in split(typed)]
+                jobs = [Job(measured_folder(each), each) for each in split(typed)]
                 plan.steps.append(Step(part, "evaluate", typed, jobs))
     return plan
+
+
+def measured_folder(arguments: list[str]) -> Path:
+    """The folder in which a measurement is written: of a run, or of a step that it keeps."""
+    typed = given(arguments)
+    run = Path(typed["run"])
+    step = typed.get("checkpoint")
+    return run if step is None else run / KEPT / f"{run.name}-step-{step}"
 
 
 def trained_line(typed: list[str], seeds: Sequence[int], runs: Collection[Path]) -> list[str]:

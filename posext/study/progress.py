@@ -76,7 +76,11 @@ def is_done(plan: Plan, step: Step, job: Job) -> bool:
 
 def is_measured(plan: Plan, job: Job) -> bool:
     """Return whether a run's folder has what a job of `posext evaluate` writes."""
-    config = plan.runs.get(job.folder) or load_run(job.folder).config
+    config = plan.runs.get(job.folder)
+    if config is None:  # of a step that a run keeps, or of a run outside the study
+        if not (job.folder / "config.yaml").is_file():
+            return False
+        config = load_run(job.folder).config
     typed = given(job.arguments)
     name = extension_name(typed)
     lengths = listed(typed, "context_lengths")

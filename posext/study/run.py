@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-from posext.study.plan import split
+from posext.study.plan import given, split
 from posext.study.progress import Progress
 from posext.study.spec import Study
 from posext.utils import signals
@@ -53,7 +53,7 @@ def sweeps(progress: Progress) -> list[tuple[list[str], list[str]]]:
         tuple(each): [] for each in (split(measured) if measured else [[]])
     }
     for job in progress.missing:
-        lacking[tuple(job.arguments[:-1])].append(str(job.folder))
+        lacking[tuple(job.arguments[:-1])].append(given(job.arguments)["run"])
     sets = {tuple(runs) for runs in lacking.values()}
     if len(sets) == 1:
         return [(measured, list(sets.pop()))]

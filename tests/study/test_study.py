@@ -86,7 +86,7 @@ def executed(monkeypatch, mine):
 
 
 def planned_names(name: str) -> set[str]:
-    return {folder.name for folder in plan.plan_of(spec.load(name)).runs}
+    return {folder.name for folder in outputs.measured_folders(plan.plan_of(spec.load(name)))}
 
 
 @pytest.mark.parametrize("name", ["quickstart", "protocols"])
