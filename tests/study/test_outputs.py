@@ -32,9 +32,9 @@ def test_leave_out_former_targets_keeps_the_last_of_each_run(tmp_path):
     former = {"extend": "linear", "targets": "aaaa"}
     rows = pd.concat(
         [
-            rows_of("rope", [2.0, 1.5], run="r", **former),
-            rows_of("rope", [2.1, 1.6], run="r", targets="bbbb"),
-            rows_of("alibi", [2.0, 1.4], run="a", targets="bbbb"),
+            rows_of("rope", [2.0, 1.5, 1.6, 1.7], run="r", **former),
+            rows_of("rope", [2.1, 1.6, 1.7, 1.8], run="r", targets="bbbb"),
+            rows_of("alibi", [2.0, 1.4, 1.5, 1.6], run="a", targets="bbbb"),
         ]
     )
     rows.to_csv(tmp_path / "curves.csv", index=False)
