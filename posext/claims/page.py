@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from posext.claims import chart, ledger
 from posext.claims.claim import Claim
 from posext.claims.stored import open_stored
 from posext.claims.verdicts import FAILS, HOLDS, ONLY_UNDER, Result, Verdict
+from posext.report.embedding import template
 from posext.utils.atomic import write_text
 
 FOLDER = Path(__file__).parent
@@ -28,14 +28,7 @@ def write(verdicts: Sequence[Verdict], results: Path, out: Path) -> Path:
     by_claim: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
         by_claim.setdefault(verdict.claim.name, []).append(verdict)
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template("page.html").render(
+    text = template(FOLDER / "page.html").render(
         tally=ledger.tally(verdicts),
         claims=[content(of_claim, results) for of_claim in by_claim.values()],
     )

@@ -1,11 +1,13 @@
-"""What a page carries inside it: its data, and plotly.js."""
+"""What a page is made of: its template, its data, and plotly.js."""
 
 import base64
 import gzip
 import json
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 
@@ -24,3 +26,15 @@ def compressed_plotly() -> str:
     from plotly.offline import get_plotlyjs
 
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
+
+
+def template(file: Path) -> Template:
+    """Open a template of HTML, in which what is not there is an error and all texts are escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(file.parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(file.name)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from omegaconf import OmegaConf
 
@@ -26,7 +25,7 @@ from posext.report import (
     views,
     words,
 )
-from posext.report.embedding import compressed_plotly, embedded_json
+from posext.report.embedding import compressed_plotly, embedded_json, template
 from posext.report.gather import Source
 from posext.report.lines import Styles
 from posext.runs.command_log import recorded_commands
@@ -54,14 +53,7 @@ def write_page(paths: Sequence[Path], out: Path) -> Path:
     if len(accuracies):
         content["sections"].append(accuracy.section(accuracies))
     charts = [chart for section in content["sections"] for chart in section["charts"]]
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template("page.html").render(
+    text = template(FOLDER / "page.html").render(
         **content,
         css=Markup((FOLDER / "page.css").read_text()),
         script=Markup((FOLDER / "page.js").read_text()),
