@@ -36,13 +36,16 @@ class EvaluationConfig:
     bos: Annotated[str, OneOf(("auto", "none", "window"))] = "auto"
     # protocol far_copy: tokens before a target that must recur with it
     ngram: Annotated[int, Ge(3)] = 3
+    # protocols far_copy and key_tokens: tokens back from which text is far, the same for runs that
+    # are compared; null: the longest training length
+    far_beyond: Count | None = None
     # protocol key_tokens: the folder of a run, or a checkpoint of transformers, that chooses the
     # keys; null: the run itself, as trained
     key_judge: str | None = None
     # protocol key_tokens: a key gains more nats from the long context
     key_alpha: NonNegative = 2.0
     key_beta: float = -2.0  # protocol key_tokens: a key has a higher log-likelihood there
-    key_short: Count | None = None  # protocol key_tokens: short context; null: training length
+    key_short: Count | None = None  # protocol key_tokens: short context; null: far_beyond
     # measure a run as trained once more, each query in a window of the training length
     own_window: bool = False
     # protocol perturbed: targets in a window at most; a distance is as sharp as that

@@ -123,6 +123,7 @@ def protocol_settings(
         config.documents,
         config.stride,
         config.ngram,
+        config.far_beyond,
         config.scored_share,
         config.perturbed_piece,
         config.key_alpha,

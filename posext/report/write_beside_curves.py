@@ -50,7 +50,7 @@ def write_keys(run: Run, plan: EvalPlan, judge: Run) -> None:
         judge=key_choice.ITSELF if is_own else evaluation.key_judge,
         alpha=evaluation.key_alpha,
         beta=evaluation.key_beta,
-        short=evaluation.key_short or run.trained_length,
+        short=evaluation.key_short or evaluation.far_beyond or run.trained_length,
         long=plan.lengths[-1],
     )
     rows = rows.loc[:, [*key_choice.TEXT_COLUMNS, *key_choice.NUMBERS]]

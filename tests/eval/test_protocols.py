@@ -193,6 +193,19 @@ def test_far_copy_groups_are_those_of_brute_force():
     assert set(groups) == {"far", "rest"}
 
 
+def test_far_beyond_stands_in_place_of_the_training_length():
+    """Runs that were trained at several lengths are compared on one set of far copies."""
+    corpus = Corpus(np.random.default_rng(0).integers(3, size=(4, 400)))
+
+    def groups(settings: ProtocolSettings) -> list[list[str]]:
+        plan = PROTOCOLS["far_copy"](corpus, LENGTHS, settings)
+        return [plan.groups(window).tolist() for window in plan.windows[LENGTHS[-1]]]
+
+    trained_short = groups(ProtocolSettings(8, SIZE))
+    assert groups(ProtocolSettings(16, SIZE, far_beyond=8)) == trained_short
+    assert groups(ProtocolSettings(16, SIZE)) != trained_short
+
+
 def test_far_copy_has_the_same_targets_at_every_length():
     corpus = random_corpus(counts=[300], symbols=3, seed=1)
     sums = measure_protocol(PROTOCOLS["far_copy"], uniform, corpus, LENGTHS, SETTINGS)

@@ -31,14 +31,13 @@ def far_copy(
         L = 8    .......##
 
     A target is far if the same `settings.ngram` tokens and the target last occurred more than
-    `settings.train_length` tokens before, completely inside the longest context. The groups are the
+    `settings.beyond` tokens before, completely inside the longest context. The groups are the
     same at every length.
 
     Args:
         documents: Held-out documents.
         lengths: Context lengths, increasing.
-        settings: Settings; `train_length`, `size`, `blocks`, `seed`, `documents` and `ngram`
-            are used.
+        settings: Settings; `beyond`, `size`, `blocks`, `seed`, `documents` and `ngram` are used.
 
     Raises:
         PosextError: `settings.ngram` is below 3, or no document is long enough.
@@ -57,8 +56,8 @@ def far_copy(
         ends = ends_of_blocks[window.document]
         block_ends = ends[np.searchsorted(ends, labels)]
         in_longest_context = before - settings.ngram >= block_ends - longest
-        beyond_train_length = labels - before > settings.train_length
-        return np.where(in_longest_context & beyond_train_length, "far", "rest")
+        is_beyond = labels - before > settings.beyond
+        return np.where(in_longest_context & is_beyond, "far", "rest")
 
     more_blocks = replace(settings, blocks=BLOCK_MULTIPLIER * settings.blocks)
     ends_of_blocks: dict[int, np.ndarray] = {

@@ -64,14 +64,14 @@ def key_tokens(
         PosextError: The longest context is below twice the short one, or no document is long
             enough.
     """
-    short = settings.key_short or settings.train_length
+    short = settings.key_short or settings.beyond
     if lengths[-1] < 2 * short:
         raise PosextError(
             f"the protocol key_tokens needs a context of {2 * short} tokens, twice the judge's "
             f"short one, and the longest is {lengths[-1]}: "
             "give longer context_lengths, or evaluation.key_short"
         )
-    copies = far_copy(documents, lengths, replace(settings, train_length=short))
+    copies = far_copy(documents, lengths, replace(settings, far_beyond=short))
     if settings.judge is None:
         return copies._replace(groups=unjudged)
     windows = copies.windows[lengths[-1]]

@@ -41,11 +41,12 @@ class ProtocolSettings:
         documents: Largest number of documents; None uses all that are long enough.
         stride: Stride of `sliding` in tokens; None means an eighth of the context length.
         ngram: Tokens before a target that must recur with it in `far_copy`.
+        far_beyond: Tokens back from which text is far; None means `train_length`.
         scored_share: Largest share of a window that is scored; a block is cut into pieces for it.
         piece: Largest number of targets of a window of `perturbed`.
         key_alpha: A key of `key_tokens` gains more nats from the long context.
         key_beta: A key has a higher log-likelihood after the long context.
-        key_short: Tokens of the short context of the judge; None means `train_length`.
+        key_short: Tokens of the short context of the judge; None means `beyond`.
         judge: Chooses the keys of `key_tokens`.
     """
 
@@ -56,12 +57,18 @@ class ProtocolSettings:
     documents: int | None = None
     stride: int | None = None
     ngram: int = 3
+    far_beyond: int | None = None
     scored_share: float = 0.5
     piece: int = 64
     key_alpha: float = 2.0
     key_beta: float = -2.0
     key_short: int | None = None
     judge: Judge | None = None
+
+    @property
+    def beyond(self) -> int:
+        """Tokens back from which text is far."""
+        return self.far_beyond or self.train_length
 
 
 def ungrouped(window: TargetWindow) -> np.ndarray:
