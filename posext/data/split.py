@@ -19,7 +19,8 @@ class Names(Sequence[str]):
     """Names of documents, in a quarter of the memory that they would take one by one."""
 
     def __init__(self, arrays: Sequence[pa.Array]):
-        self.column = pa.chunked_array(arrays, type=pa.string())
+        strings = [array.cast(pa.string()) for array in arrays]  # older caches have large ones
+        self.column = pa.chunked_array(strings, type=pa.string())
 
     def __len__(self) -> int:
         return len(self.column)

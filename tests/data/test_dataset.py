@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from conftest import WORDS
 from helpers.splits import split_of
@@ -17,7 +18,7 @@ from posext.config import EvaluationConfig, TextData
 from posext.data import corpus, dataset
 from posext.data import split as splits
 from posext.data.recall.episode import filler
-from posext.data.split import Split
+from posext.data.split import Names, Split
 from posext.eval.curve import make_plan
 
 LENGTHS = [8, 16, 64]
@@ -233,3 +234,10 @@ def test_train_on_a_single_text_has_intervals_over_pieces(command, small, tmp_pa
     assert (rows.documents == 8).all()  # evaluation.documents, of the pieces
     assert (rows.nll_high > rows.nll_low).all()
     assert "in 8 held-out documents" in out
+
+
+def test_names_are_read_from_a_cache_that_pandas_wrote():
+    """pandas writes large strings, as the caches of former versions have."""
+    names = Names([pa.array(["a", "b"], pa.large_string()), pa.array(["c"], pa.string())])
+    assert list(names) == ["a", "b", "c"]
+    assert list(names[1:]) == ["b", "c"]
