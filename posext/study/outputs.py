@@ -40,7 +40,7 @@ def make(plan: Plan) -> Path:
         The folder.
 
     Raises:
-        PosextError: Nothing is measured, an output is unknown, or its program fails.
+        PosextError: Nothing is measured, or an output cannot be made; the others are made then.
     """
     out = plan.study.out
     folders = [folder for folder in measured_folders(plan) if is_measured(folder)]
@@ -51,12 +51,21 @@ def make(plan: Plan) -> Path:
         raise PosextError(f"nothing of the study {plan.study.name} is measured yet")
     leave_out_others(plan, out)
     leave_out_former_targets(out)
+    failed = []
     for name, line in plan.study.spec.outputs.items():
-        make_output(out, name, words(line), folders)
+        try:
+            make_output(out, name, words(line), folders)
+        except PosextError as error:  # of a part that is not measured yet, for one
+            failed.append(f"{name}: {error}")
     try:
         write_page([out], out / "report.html")
     except PosextError as error:  # runs on several sets of targets, as of several sizes
         print(f"no page: {error}")
+    if failed:
+        raise PosextError(
+            f"{out} lacks {len(failed)} of {len(plan.study.spec.outputs)} outputs; the first, "
+            f"{failed[0]}"
+        )
     return out
 
 
