@@ -113,6 +113,7 @@ def fingerprint(config: DataConfig) -> str:
     settings = (config.source, column_of(config), config.validation_share, document_start)
     content = hashlib.sha256(" ".join(map(str, settings)).encode())
     if isinstance(config, HubData):
+        hub.check_id(config)
         content.update(config.identity().encode())
     elif isinstance(config, SyntheticData):
         for tokens in synthetic.symbol_sequences(config):

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 from tokenizers import Tokenizer
 
-from posext.config import DataConfig
+from posext.config import DataConfig, HubData
 from posext.data import tokenizer
 from posext.data.encoding import token_type
 from posext.data.identity import identity_of
@@ -37,6 +37,7 @@ from posext.data.packing import Joined
 from posext.data.split import Names, Split, pieces
 from posext.data.tokenization import HEADER, tokenize
 from posext.utils.atomic import synced
+from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
 LAYOUT = 2  # increased when the content of a cache folder changes
@@ -182,7 +183,13 @@ def cached(
             shutil.rmtree(folder)
         if not folder.exists():
             with closing(Journal(folder, HEADER)) as journal:
-                tokenize(config, encoder, journal, progress)
+                try:
+                    tokenize(config, encoder, journal, progress)
+                except PosextError:
+                    # what is refused is refused again, but for a network that fails on the way
+                    if not (isinstance(config, HubData) and journal.token_count):
+                        journal.clear()
+                    raise
                 write_digests(journal.folder)
                 os.rename(journal.folder, folder)
             synced(cache)

@@ -52,14 +52,19 @@ def named_parts(
                 yield f"{name}#{index}", part, side
 
 
-def load(config: HubData) -> Any:
-    """Open the splits of a data set as streams. Raises PosextError if that is not possible."""
-    from datasets import load_dataset
-
+def check_id(config: HubData) -> None:
+    """Raise PosextError for a path that is not OWNER/NAME, or that is a local one."""
     if not re.fullmatch(HUB_ID, str(config.path)) or Path(str(config.path)).exists():
         raise PosextError(
             f"data.path={config.path} is no id on the hub, OWNER/NAME; data=text reads local files"
         )
+
+
+def load(config: HubData) -> Any:
+    """Open the splits of a data set as streams. Raises PosextError if that is not possible."""
+    from datasets import load_dataset
+
+    check_id(config)
     try:
         return load_dataset(**config.request(), streaming=True)
     except Exception as error:  # datasets wraps the cause in its own types

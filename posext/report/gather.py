@@ -116,8 +116,8 @@ def open_source(path: Path, rows: pd.DataFrame) -> Source:
 
 
 def corpora(rows: pd.DataFrame) -> list[str]:
-    """The corpora of some rows in their order, the runs' own first."""
-    names = rows.corpus.drop_duplicates().tolist()
+    """The corpora of some rows in their order, the runs' own first; none of accuracies."""
+    names = rows.corpus.drop_duplicates().tolist() if "corpus" in rows else []
     return sorted(names, key=lambda name: name != OWN)
 
 

@@ -272,7 +272,7 @@ def subtitle(rows: pd.DataFrame) -> list[tuple[str, str]]:
         "study": rows.study,
         "model": [f"{model}, {words.span_text(n, 'parameters')}" for model, n in by_model],
         "seed": rows.seed.astype(int),
-        "corpus": rows.corpus if (rows.corpus != OWN).any() else rows.corpus.head(0),
+        "corpus": [name for name in gather.corpora(rows) if name != OWN],
         "code": rows.commit,
     }
     texts = {
