@@ -3,8 +3,9 @@
 summary.md has a row for each scheme: what the loss does from the training length to eight times it,
 of all targets and of those that far context could help, with 95 % intervals over seeds and
 documents; the effective context where farther text is replaced, of every seed; and the share of
-heads with a sink at both lengths. perturbed.png has the rise of the loss where farther text is
-changed, the mean over seeds.
+heads with a sink at both lengths. targets.png has the loss over the context, of all targets, of far
+copies and of key tokens; perturbed.png has its rise where farther text is changed. Lines are means
+over seeds.
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from posext.analysis.two_way import two_way
 from posext.cli import app
 from posext.config import HEADLINE, KEY_TOKENS
 from posext.eval.perturbation import CHANGES
+from posext.eval.variants import OWN_WINDOW
 from posext.report.pyplot import plt
 
 MULTIPLE = 8  # of the training length
@@ -33,6 +35,7 @@ TARGETS = (  # a protocol and a group of its targets, under the heading of a col
     ("key tokens", KEY_TOKENS, "key"),
     ("the rest", KEY_TOKENS, "rest"),
 )
+DRAWN = (0, 1, 3)  # of TARGETS
 SHARE = 0.01  # of the loss: a rise below it counts as none
 SINK_RATE = "sink_rate"
 
@@ -43,6 +46,7 @@ def main() -> None:
     parser.add_argument("study", type=Path, help="a folder that posext collect wrote")
     folder = parser.parse_args().study
     (folder / "summary.md").write_text(f"{summary(folder)}\n")
+    draw_targets(folder, folder / "targets.png")
     draw_rises(rises_by_scheme(folder), folder / "perturbed.png")
     print(folder)
 
@@ -142,6 +146,31 @@ def rises_by_scheme(folder: Path) -> dict[str, dict[str, pd.Series]]:
     }
 
 
+def draw_targets(folder: Path, out: Path) -> None:
+    """Draw a panel for each kind of targets; of own windows that of RoPE alone is drawn."""
+    figure, grid = plt.subplots(1, len(DRAWN), figsize=(13.8, 3.8), layout="constrained")
+    for axes, (title, protocol, group) in zip(grid, (TARGETS[n] for n in DRAWN), strict=True):
+        for scheme, curves in by_scheme(read_stored([folder], protocol, group, "matched")).items():
+            if OWN_WINDOW in scheme and not scheme.startswith("rope → own"):
+                continue
+            losses = pd.concat([of_length(curve) for curve in curves], axis=1).mean(axis=1)
+            axes.plot(losses.index, losses, marker="o", label=scheme)
+        axes.set_xscale("log", base=2)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("context (tokens)", fontsize=9)
+        axes.set_ylabel("nats a token", fontsize=9)
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
+    figure.savefig(out, dpi=130)
+    plt.close(figure)
+
+
+def of_length(curve: StoredCurve) -> pd.Series:
+    """The loss of a curve in nats, by context length."""
+    return pd.Series(
+        {length: sums.nll.sum() / sums.tokens.sum() for length, sums in curve.sums.items()}
+    )
+
+
 def draw_rises(rises: dict[str, dict[str, pd.Series]], out: Path) -> None:
     """Draw a panel for each change, with a line for each scheme."""
     figure, grid = plt.subplots(
@@ -155,7 +184,8 @@ def draw_rises(rises: dict[str, dict[str, pd.Series]], out: Path) -> None:
         axes.set_title(f"farther text {change}", fontsize=10)
         axes.set_xlabel("intact text before the first target (tokens)", fontsize=9)
         axes.set_ylabel("rise of the loss (nats a token)", fontsize=9)
-    grid[0].legend(fontsize=8)
+    handles = grid[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside right center", fontsize=8)
     figure.savefig(out, dpi=130)
     plt.close(figure)
 
