@@ -4,6 +4,7 @@ import logging
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,10 +14,11 @@ from posext.analysis import curves, key_choice
 from posext.cli import collect
 from posext.config import EvaluationConfig, ModelConfig, TextData, TrackingConfig, TrainConfig
 from posext.data import dataset
+from posext.eval.curve import plan_of
 from posext.eval.extension import Extension
 from posext.evaluate import measure_run
 from posext.hf.export import export
-from posext.hf.judge import check_judge, judged_plan, open_judge
+from posext.hf.judge import check_judge, judge_of, open_judge
 from posext.pe import settings_of
 from posext.report import page
 from posext.runs.run import Run
@@ -72,6 +74,11 @@ def targets_of(run: Run) -> dict[str, str]:
     return dict(zip(rows.group, rows.targets, strict=True))
 
 
+def counts_by_judge(run: Run, tokens: dataset.Data) -> Any:
+    """What the judge of a run says of the targets, before anything is written."""
+    return plan_of(run, tokens, judge=judge_of(run, tokens)[0]).protocols["key_tokens"].counts
+
+
 def counts_of(run: Run) -> pd.DataFrame:
     return key_choice.read_key_counts(run.folder / "keys.csv")
 
@@ -107,15 +114,14 @@ def test_judge_may_be_a_checkpoint(make, tokens):
     one, other = make("one"), make("other", seed=1)
     export(one, Path("exported"))
     by_run, by_checkpoint = (
-        judged_plan(judged_by(other, path), tokens)[0].protocols["key_tokens"].counts
-        for path in (one.folder, "exported")
+        counts_by_judge(judged_by(other, path), tokens) for path in (one.folder, "exported")
     )
     pd.testing.assert_frame_equal(by_run, by_checkpoint, rtol=1e-4)
 
 
 def test_judge_of_an_extension_is_the_run_as_trained(make, tokens):
     run = make("one")
-    own = judged_plan(run, tokens)[0].protocols["key_tokens"].counts
+    own = counts_by_judge(run, tokens)
     bare = replace(run.config, pe=settings_of("pe", "none"))
     measure_run(run, tokens, Extension(bare, "none"))
     pd.testing.assert_frame_equal(

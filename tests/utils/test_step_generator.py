@@ -20,7 +20,7 @@ def test_step_generator_numbers_never_change(monkeypatch):
     assert origins == ["d0:83", "d1:13", "d0:0", "d1:97"]
 
     monkeypatch.setattr(mixing, "pool_of", lambda tokens: Pool(np.arange(300, 364), 0))
-    tokens = SimpleNamespace(train=split)
+    tokens = SimpleNamespace(windows=lambda validation, pack: split)
     windows, _ = mixing.batch(tokens, DataConfig(recall_share=0.5), 3, 7, 16, 4)
     assert (windows.numpy() >= 300).sum(axis=1).tolist() == [8, 0, 8, 0]
     written = [[339, 322, 350, 343, 350, 343, 339, 322], [312, 355, 350, 317] * 2]
