@@ -50,7 +50,7 @@ def lines(curves: Sequence[tuple[str, dict[int, float]]]) -> str:
     if not lengths:
         return ""
     width, height = CURVES
-    x = scaled(math.log2(min(lengths)), math.log2(max(lengths)), PAD, width - LABEL)
+    x = scaled(math.log2(min(lengths)), math.log2(max(lengths)), PAD, width - PAD)
     y = scaled(min(losses), max(losses), height - PAD, LABEL)
     marks = []
     for value in sorted(set(lengths)):
