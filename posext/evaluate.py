@@ -238,7 +238,7 @@ def is_measured(run: Run) -> bool:
     if isinstance(run.config.data, AlgorithmicData):
         return accuracy.has_rows(run.folder, looked_at, context_lengths(run))
     protocols = set(run.config.protocols)
-    if attention.due(run.folder, protocols, looked_at) or retrieval.due(run.folder, protocols):
+    if any(part.due(run.folder, protocols, looked_at) for part in (attention, retrieval)):
         return False
     if not protocols - set(WITHOUT_CURVES):
         return True

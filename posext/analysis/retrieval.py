@@ -108,10 +108,12 @@ def shares(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     return share.sort_index(axis="columns")
 
 
-def due(folder: Path, names: Collection[str]) -> bool:
-    """Whether a retrieval task among the protocols is not measured yet."""
-    tasks = {name for name in names if name in RETRIEVAL}
-    return not tasks <= set(read_retrieval(folder / FILE).task)
+def due(folder: Path, protocols: Collection[str], extensions: Collection[str]) -> bool:
+    """Whether a retrieval task among the protocols is not measured for an extension yet."""
+    tasks = {name for name in protocols if name in RETRIEVAL}
+    answers = read_retrieval(folder / FILE)
+    asked = [set(answers.loc[answers.extend == extend].task) for extend in extensions]
+    return any(not tasks <= measured for measured in asked)
 
 
 def scalars(rows: pd.DataFrame) -> list[dict[str, float]]:

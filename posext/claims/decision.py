@@ -14,6 +14,7 @@ from posext.analysis.document_sums import StoredCurve, align_documents, read_sto
 from posext.analysis.two_way import TwoWay, two_way
 from posext.claims.ledger import interval
 from posext.eval.bayes_floor import FLOOR
+from posext.eval.variants import OWN_WINDOW
 
 SHOWN = 4  # schemes named as level
 MULTIPLES = (1, 2, 4, 16)  # of the training length
@@ -27,6 +28,11 @@ class Situation:
     text: str
     study: str
     is_candidate: Callable[[Any], bool]  # of a curve's row of curves.csv
+    trained_with: str = ""  # the scheme of the weights, where one is asked for
+
+    def takes(self, row: Any) -> bool:
+        """Whether a curve is a candidate."""
+        return self.trained_with in ("", row.scheme) and self.is_candidate(row)
 
 
 def is_from_scratch(row: Any) -> bool:
@@ -40,10 +46,9 @@ def is_in_stages(row: Any) -> bool:
 
 
 def is_zero_shot(row: Any) -> bool:
-    """Whether a curve is of an extension on RoPE's weights, with a factor that follows."""
-    follows = row.factor in ("", "1", "auto")
-    is_rope = row.scheme == "rope" and row.trained_length == row.original_length
-    return is_rope and not row.lineage and row.extend not in ("", "own_window") and follows
+    """Whether a curve is of an extension without training, with a factor that follows."""
+    is_extended = row.extend not in ("", OWN_WINDOW) and row.factor in ("", "1", "auto")
+    return is_extended and not row.lineage and row.trained_length == row.original_length
 
 
 def is_continued(row: Any) -> bool:
@@ -55,8 +60,8 @@ SITUATIONS = (
     Situation("train from scratch, `nano`", "zoo", is_from_scratch),
     Situation("train from scratch, `tiny`", "quickstart", is_from_scratch),
     Situation("train with growing length, `nano`", "zoo", is_in_stages),
-    Situation("extend RoPE without training, `nano`", "zoo", is_zero_shot),
-    Situation("extend RoPE without training, `tiny`", "quickstart", is_zero_shot),
+    Situation("extend RoPE without training, `nano`", "zoo", is_zero_shot, "rope"),
+    Situation("extend RoPE without training, `tiny`", "quickstart", is_zero_shot, "rope"),
     Situation("train RoPE on for 200 steps, `tiny`", "extension", is_continued),
 )
 
@@ -96,7 +101,7 @@ def candidates_of(situation: Situation, results: Path) -> list[Candidate]:
     """The candidates of a situation in its study."""
     by_scheme: dict[tuple, list[StoredCurve]] = {}
     for curve in read_stored([results / situation.study]):
-        if curve.row.extend != FLOOR and situation.is_candidate(curve.row):
+        if curve.row.extend != FLOOR and situation.takes(curve.row):
             by_scheme.setdefault(curve.scheme_key, []).append(curve)
     return [Candidate(curves) for curves in by_scheme.values()]
 

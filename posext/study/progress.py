@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from posext import evaluate, hf
 from posext.analysis import accuracy, attention, curves, retrieval
-from posext.config import RETRIEVAL, WITHOUT_CURVES, AlgorithmicData, TrainConfig
+from posext.config import WITHOUT_CURVES, AlgorithmicData, TrainConfig
 from posext.config.evaluation_data import name_of
 from posext.eval.cache import MEASURING
 from posext.eval.curve import context_lengths
@@ -88,9 +88,7 @@ def is_measured(plan: Plan, job: Job) -> bool:
     if isinstance(config.data, AlgorithmicData):
         return accuracy.has_rows(job.folder, {name}, wanted)
     protocols = set(listed(typed, "protocols") or config.protocols)
-    answers = retrieval.read_retrieval(job.folder / retrieval.FILE)
-    asked = set(answers.loc[answers.extend == name].task)
-    if attention.due(job.folder, protocols, {name}) or protocols & set(RETRIEVAL) - asked:
+    if any(part.due(job.folder, protocols, {name}) for part in (attention, retrieval)):
         return False
     protocols -= set(WITHOUT_CURVES)
     if (job.folder / MEASURING).exists():

@@ -26,3 +26,13 @@ def test_of_runs_and_over_trials_add_up_seeds(tmp_path):
     assert sorted(zip(rows.seed, rows.correct, strict=True)) == [(0, 8), (1, 2)]
     summed = retrieval.over_trials(rows, ["scheme", "context_length", "depth"])
     assert summed.loc[:, ["trials", "correct", "accuracy"]].values.tolist() == [[16, 10, 0.625]]
+
+
+def test_due_asks_of_every_extension(tmp_path):
+    cell = dict.fromkeys(retrieval.RETRIEVAL_COLUMNS, 1)
+    cell |= {"condition": "needle", "task": "retrieval", "extend": "yarn", "factor": "auto"}
+    pd.DataFrame([cell]).to_csv(tmp_path / retrieval.FILE, index=False)
+    assert not retrieval.due(tmp_path, ["fixed_target", "retrieval"], {"yarn"})
+    assert retrieval.due(tmp_path, ["retrieval"], {""}), "an extension alone was measured"
+    assert retrieval.due(tmp_path, ["retrieval", "multi_key"], {"yarn"})
+    assert not retrieval.due(tmp_path, ["fixed_target"], {""})

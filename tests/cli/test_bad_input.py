@@ -427,6 +427,8 @@ SCRIPTS = {
         (["nowhere"], "nowhere is neither the folder of a run nor a file of curves"),
         (["results/runs/alibi/curves.csv"], "holds no curve of rope at its training length"),
     ],
+    "more_tokens": [(["nowhere"], "nowhere/curves.csv")],
+    "protocols": [(["nowhere"], "nowhere")],
     "make_table": [
         (["nowhere"], "nowhere is neither the folder of a run nor a file of curves"),
         (

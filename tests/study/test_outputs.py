@@ -1,5 +1,6 @@
 """What a study puts into its folder: of which runs, kept steps and targets."""
 
+import more_tokens
 import pandas as pd
 from helpers.pages import rows_of
 
@@ -45,3 +46,28 @@ def test_leave_out_former_targets_keeps_the_last_of_each_run(tmp_path):
     assert set(zip(kept.run, kept.extend, strict=True)) == {("r", ""), ("a", "")}
     left = pd.read_parquet(tmp_path / "documents.parquet")
     assert set(zip(left.run, left.extend, strict=True)) == {("r", ""), ("a", "")}
+
+
+def test_more_tokens_tells_steps_of_a_run_from_runs_that_end_there(tmp_path):
+    """The loss falls by 0.2 with each doubling, and rises by 0.1 at four times the length."""
+    configs = tmp_path / "configs"
+    configs.mkdir()
+    frames = []
+    for seed in range(3):
+        for doublings, steps in enumerate((2, 4, 8)):
+            for kept in (True, False):
+                run = f"rope-{seed}-steps-8-step-{steps}" if kept else f"rope-{seed}-steps-{steps}"
+                losses = [0, 5 - 0.2 * doublings + 0.01 * seed, 0, 5 + 0.1 * doublings]
+                frames.append(rows_of("rope", losses, run=run, seed=seed))
+                config = f"steps: {8 if kept else steps}\ntokens_per_step: 100\n"
+                config += f"keep_every: {2 if kept else 'null'}\n"
+                (configs / f"{run}.yaml").write_text(config)
+    pd.concat(frames).to_csv(tmp_path / "curves.csv", index=False)
+    rows = more_tokens.with_tokens(tmp_path)
+    assert sorted(rows.tokens_seen.unique()) == [200, 400, 800]
+    assert set(rows.way) == {more_tokens.ALONG, more_tokens.SEPARATE}
+    by_seed = rows.loc[rows.way == more_tokens.ALONG].pivot_table(
+        "nll", ["multiple", "seed"], "tokens_seen"
+    )
+    assert more_tokens.change(by_seed.loc[1], 400, 800).startswith("-0.200 [-0.200")
+    assert more_tokens.change(by_seed.loc[4], 200, 800).startswith("+0.200 [+0.200")
