@@ -89,7 +89,7 @@ def planned_names(name: str) -> set[str]:
     return {folder.name for folder in outputs.measured_folders(plan.plan_of(spec.load(name)))}
 
 
-@pytest.mark.parametrize("name", ["quickstart", "protocols"])
+@pytest.mark.parametrize("name", ["quickstart", "floor", "protocols"])
 def test_plan_names_the_runs_of_the_committed_results(name):
     committed = {file.stem for file in (RESULTS / name / "configs").glob("*.yaml")}
     assert planned_names(name) == committed
@@ -101,12 +101,6 @@ def test_plan_names_the_many_runs_of_the_committed_results(name):
     """The zoo of the file is larger than that which was committed."""
     committed = {file.stem for file in (RESULTS / name / "configs").glob("*.yaml")}
     assert planned_names(name) >= committed
-
-
-def test_plan_names_the_runs_of_the_floor_with_the_warmup_that_was_a_default_then():
-    committed = {file.stem for file in (RESULTS / "floor" / "configs").glob("*.yaml")}
-    warmup = "optimizer.warmup_share-0.05-"
-    assert {name.replace(warmup, "") for name in planned_names("floor")} == committed
 
 
 @pytest.mark.slow
