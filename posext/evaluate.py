@@ -13,16 +13,10 @@ from accelerate import PartialState
 from omegaconf import DictConfig
 
 from posext import hf
-from posext.analysis import accuracy, attention, curves, retrieval
+from posext.analysis import curves
+from posext.analysis.completeness import is_complete
 from posext.cli import app
-from posext.config import (
-    KEY_TOKENS,
-    OWN,
-    WITHOUT_CURVES,
-    AlgorithmicData,
-    EvaluateConfig,
-    check_lengths,
-)
+from posext.config import KEY_TOKENS, OWN, EvaluateConfig, check_lengths
 from posext.data.algorithmic.corpus import TaskCorpus
 from posext.data.batch import Corpus, load
 from posext.eval import bayes_floor
@@ -231,27 +225,15 @@ def measure_run(
 
 
 def is_measured(run: Run) -> bool:
-    """Return whether curves.csv has all that `measure_run` would write; a sweep skips it then."""
-    rows = curves.read_curves(run.folder / "curves.csv")
-    measured = variants(run, run.config, context_lengths(run)[-1])
-    looked_at = {extension_name(run, config, None) for config in measured}
-    if isinstance(run.config.data, AlgorithmicData):
-        return accuracy.has_rows(run.folder, looked_at, context_lengths(run))
-    protocols = set(run.config.protocols)
-    if any(part.due(run.folder, protocols, looked_at) for part in (attention, retrieval)):
-        return False
-    if not protocols - set(WITHOUT_CURVES):
-        return True
-    extensions = set(looked_at)
-    if bayes_floor.has_bayes_floor(run.config.data):
-        extensions.add(bayes_floor.FLOOR)
-    of_corpora = [rows.loc[rows.corpus == name] for name in run.config.evaluation.corpora()]
-    return not (run.folder / MEASURING).exists() and all(
-        extensions <= set(of_corpus.extend)
-        and protocols <= set(of_corpus.protocol) | set(WITHOUT_CURVES)
-        and set(context_lengths(run)) <= set(of_corpus.context_length)
-        for of_corpus in of_corpora
-    )
+    """Return whether the run's folder has all that `measure_run` would write; a sweep skips it."""
+    lengths = context_lengths(run)
+    measured = variants(run, run.config, lengths[-1])
+    extensions = {extension_name(run, config, None) for config in measured}
+    protocols = run.config.protocols
+    complete = is_complete(run, extensions, protocols, run.config.evaluation.corpora(), lengths)
+    if complete and bayes_floor.has_bayes_floor(run.config.data):
+        return is_complete(run, {bayes_floor.FLOOR}, protocols, {OWN}, lengths)
+    return complete
 
 
 def run_evaluation(composed: DictConfig) -> None:

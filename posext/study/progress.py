@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,13 +10,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from tabulate import tabulate
 
 from posext import evaluate, hf
-from posext.analysis import accuracy, attention, curves, retrieval
-from posext.config import WITHOUT_CURVES, AlgorithmicData, TrainConfig
+from posext.analysis import curves
+from posext.analysis.completeness import is_complete
+from posext.config import TrainConfig
 from posext.config.evaluation_data import name_of
-from posext.eval.cache import MEASURING
 from posext.eval.curve import context_lengths
 from posext.eval.extension import display_name
-from posext.eval.protocols import COMPARABLE
 from posext.eval.variants import OWN_WINDOW
 from posext.runs import tracking
 from posext.runs.run import Run, claim, load_run
@@ -81,31 +79,17 @@ def is_measured(plan: Plan, job: Job) -> bool:
         if not (job.folder / "config.yaml").is_file():
             return False
         config = load_run(job.folder).config
+    run = Run(job.folder, config)
     typed = given(job.arguments)
     name = extension_name(typed)
-    lengths = listed(typed, "context_lengths")
-    wanted = set(map(int, lengths)) if lengths else set(context_lengths(Run(job.folder, config)))
-    if isinstance(config.data, AlgorithmicData):
-        return accuracy.has_rows(job.folder, {name}, wanted)
-    protocols = set(listed(typed, "protocols") or config.protocols)
-    if any(part.due(job.folder, protocols, {name}) for part in (attention, retrieval)):
-        return False
-    protocols -= set(WITHOUT_CURVES)
-    if (job.folder / MEASURING).exists():
-        return False
-    names = {name, OWN_WINDOW} if typed.get(OWN_WINDOW_SETTING) == "true" else {name}
-    rows = curves.read_curves(job.folder / "curves.csv")
-    corpora = measured_corpora(typed) or list(config.evaluation.corpora())
-    rows = rows.loc[rows.extend.isin(names)]
-    if "extend.factor" in typed:
-        rows = rows.loc[rows.factor == typed["extend.factor"]]
-    measured = {
-        key: set(of.context_length)
-        for key, of in rows.groupby(["extend", "protocol", "corpus"], sort=False)
-    }
-    return all(
-        key in measured and (key[1] not in COMPARABLE or wanted <= measured[key])
-        for key in product(names, protocols, corpora)
+    own_window = typed.get(OWN_WINDOW_SETTING) == "true"
+    return is_complete(
+        run,
+        {name, OWN_WINDOW} if own_window else {name},
+        listed(typed, "protocols") or config.protocols,
+        measured_corpora(typed) or config.evaluation.corpora(),
+        list(map(int, listed(typed, "context_lengths"))) or context_lengths(run),
+        typed.get("extend.factor"),
     )
 
 
