@@ -1,5 +1,7 @@
 """Curves of a study that a claim names: from curves.csv with its sums, or from rates.csv.
 
+What is said of attention is from attention.csv.
+
 Shape suffixes: S seeds, D documents.
 """
 
@@ -12,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from posext.analysis import curves, document_sums, same_targets
+from posext.analysis import attention, curves, document_sums, same_targets
 from posext.claims.expression import Call
 from posext.config import HEADLINE, OWN
 from posext.utils.errors import PosextError
@@ -22,7 +24,8 @@ ANY = "any"  # a column with whatever value
 # What holds of a curve unless a claim says otherwise
 DEFAULTS = {"extend": "", "lineage": "", "factor": "matched", "settings": ""}
 COSTS = {"log2_seconds": "seconds", "log2_memory": "peak_memory_bytes"}
-FUNCTIONS = ("nll", *COSTS)
+OF_ATTENTION = ("sink_rate", "first_token")  # means over all layers and heads
+FUNCTIONS = ("nll", *COSTS, *OF_ATTENTION)
 
 
 class Values(NamedTuple):
@@ -102,6 +105,8 @@ class Stored:
         if call.function in COSTS:
             column = rows[COSTS[call.function]].astype(float)
             return Values(None, dict(zip(rows.seed, np.log2(column), strict=True)))
+        if call.function in OF_ATTENTION:
+            return Values(None, self.of_attention(rows, call))
         means = dict(zip(rows.seed, rows.nll.astype(float).fillna(np.inf), strict=True))
         return Values(self.sums_of(rows), means)
 
@@ -156,6 +161,15 @@ class Stored:
             known = sorted(int(each) for each in rows.context_length.unique())
             raise PosextError(f"{call}: not measured at {tokens} tokens, but at {known}")
         return found
+
+    def of_attention(self, rows: pd.DataFrame, call: Call) -> dict[int, float]:
+        """A number of attention by seed. Raises PosextError if it was not measured."""
+        measured = attention.over_heads(attention.read_attention(self.folder / attention.FILE))
+        measured = measured.loc[measured.metric == call.function]
+        found = rows.merge(measured, on=["run", *curves.EXTENSION, "context_length"])
+        if not len(found):
+            raise PosextError(f"{call}: {self.folder} holds no attention of this curve and length")
+        return dict(zip(found.seed, found.value, strict=True))
 
     def sums_of(self, rows: pd.DataFrame) -> dict[int, pd.DataFrame] | None:
         """The sums of a curve at one length, by seed; None if any is not stored."""

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from posext.analysis import curves
+from posext.analysis import attention, curves
 from posext.claims import claim, ledger, page, stored, verdicts
 from posext.cli import claims as claims_command
 from posext.utils.errors import PosextError
@@ -45,6 +45,21 @@ def results(tmp_path):
     folder.mkdir(parents=True)
     pd.DataFrame(rows).to_csv(folder / "curves.csv", index=False)
     pd.DataFrame(sums).to_parquet(folder / "documents.parquet")
+    looks = [
+        {
+            "run": f"{scheme}-{seed}",
+            "context_length": 64,
+            "metric": metric,
+            "layer": 0,
+            "head": head,
+        }
+        | {"value": weight + 0.01 * seed + 0.02 * head}
+        for scheme, weight in (("rope", 0.3), ("alibi", 0.1))
+        for seed in range(SEEDS)
+        for metric in ("first_token", "entropy")
+        for head in range(2)
+    ]
+    pd.DataFrame(looks, columns=attention.COLUMNS).to_csv(folder / "attention.csv", index=False)
     return tmp_path / "results"
 
 
@@ -93,6 +108,9 @@ def verdict_on(results: Path, holds_if: str, **more) -> verdicts.Verdict:
         ("nll(learned, 2x) < nll(rope, 2x)", "fails"),
         ("log2_seconds(rope, 2x) - log2_seconds(rope, 1x) > 0.9", "holds"),
         ("log2_seconds(rope, 2x) - log2_seconds(rope, 1x) > 1.1", "fails"),
+        ("0.31 < first_token(rope, 1x) < 0.34", "undecided"),  # 0.325 over seeds of 0.31 to 0.34
+        ("first_token(alibi, 1x) < 0.2 and 0.2 < first_token(rope, 1x)", "holds"),
+        ("first_token(rope, 1x) < first_token(alibi, 1x)", "fails"),
     ],
 )
 def test_verdict_is_what_was_drawn(results, holds_if, expected):
@@ -166,6 +184,7 @@ def test_decide_adjusts_for_the_claims_of_a_study(results):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
+        ({"holds_if": "first_token(fox, 1x) < 2"}, "no attention of this curve and length"),
         ({"holds_if": "nll(cope, 1x) < 2"}, "holds no such curve"),
         ({"holds_if": "nll(rope, 4x) < 2"}, "not measured at 256 tokens"),
         ({"holds_if": "loss(rope, 1x) < 2"}, "is nothing that is measured"),
