@@ -37,8 +37,8 @@ def main() -> None:
 def with_tokens(folder: Path) -> pd.DataFrame:
     """The curves as trained, with the tokens that each run or kept step has seen.
 
-    `way` is ALONG for the steps that a run keeps and for its end, else SEPARATE; `multiple` is the
-    context over the training length.
+    `way` is ALONG for the steps that a run keeps, else SEPARATE: the rate has fallen at the end of
+    every run, and at no step before it. `multiple` is the context over the training length.
     """
     rows = curves.of_runs([folder / "curves.csv"])
     rows = rows.loc[(rows.protocol == HEADLINE) & (rows.extend == "")]
@@ -48,7 +48,7 @@ def with_tokens(folder: Path) -> pd.DataFrame:
         kept = re.search(r"-step-(\d+)$", run)
         steps = int(kept[1]) if kept else config.steps
         seen[run] = steps * config.tokens_per_step
-        ways[run] = ALONG if kept or config.keep_every else SEPARATE
+        ways[run] = ALONG if kept else SEPARATE
     multiple = (rows.context_length / rows.trained_length).astype(int)
     rows = rows.assign(tokens_seen=rows.run.map(seen), way=rows.run.map(ways), multiple=multiple)
     return rows.loc[rows.multiple.isin(MULTIPLES)]
