@@ -38,7 +38,8 @@ Chosen from what a scheme's tables hold, the length and the device; a scheme's n
   compile, dense takes its place.
 
 Windows (`+window=`), sinks (`+sink=`) and `model.attention_softcap` move a scheme of the first two
-rows to the third. Normalizers (`+normalizer=`) move any scheme to the last.
+rows to the third. Normalizers (`+normalizer=`) move a scheme to the last;
+those with weights or windows of their own refuse one.
 
 """
 

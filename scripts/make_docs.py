@@ -27,7 +27,7 @@ from omegaconf import OmegaConf
 
 from posext import config
 from posext.cli import schemes
-from posext.config import CORPORA, continuation, corpora, optimizers
+from posext.config import CORPORA, continuation, corpora, evaluation, model, optimizers
 from posext.config import settings as config_settings
 from posext.eval.perturbation import REPLACED, SHUFFLED
 from posext.eval.protocols import PROTOCOLS, Documents, ProtocolPlan, ProtocolSettings
@@ -104,7 +104,7 @@ def configuration() -> str:
             for s in own_settings(name) or known.get(name, [])
             if not s.section and f"{prefix}{s.name}" not in ("data.source", "optimizer.kind")
         ]
-        if not rows:
+        if not rows and name in KINDS:  # nothing beyond what all have
             continue
         about = doc(KINDS.get(name) or getattr(config, name))
         command = "`posext train`" if prefix in ("length.", "optimizer.", "init.") else command
@@ -146,7 +146,7 @@ path: books/
 
 def settings() -> dict[str, list[Setting]]:
     """The fields of every dataclass in posext/config/, by its name."""
-    modules = (corpora, optimizers, continuation, config_settings)
+    modules = (corpora, optimizers, continuation, model, evaluation, config_settings)
     return {name: fields for module in modules for name, fields in settings_in(module).items()}
 
 
@@ -183,6 +183,8 @@ def setting(
     if isinstance(value, ast.Call):
         factory = value.keywords[0].value
         value = factory.body if isinstance(factory, ast.Lambda) else factory
+    if isinstance(value, ast.Name) and hasattr(config, value.id):
+        value = ast.Constant(getattr(config, value.id))
     default = "" if value is None else ast.unparse(value).replace("'", '"')
     default = {"list": "[]", "None": "null", "True": "true", "False": "false"}.get(default, default)
     hint = hints[name]
@@ -280,7 +282,8 @@ draws a scheme: its wavelengths, or its bias by distance.
 
 {". ".join(f"*{stage}*: {meaning}" for stage, meaning in STAGES.items())}.
 
-A scheme goes with any window, temperature, gain and set of positions: see the groups in
+Most schemes go with most windows, temperatures, gains and positions; a pair that does not is refused
+in one sentence. See the groups in
 [configuration](configuration.md#groups-and-their-choices). [The zoo](../results/zoo/README.md) \
 has all
 schemes at one small size."""

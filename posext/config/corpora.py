@@ -97,7 +97,8 @@ class TextData(DataConfig):
     """Local files."""
 
     source: Annotated[str, OneOf(("text",))] = "text"  # of the documents
-    path: str | None = None  # a file or folder of .txt, .md, .jsonl or .parquet
+    # a file or folder of .txt, .md, .jsonl (also .gz and .zst) or .parquet
+    path: str | None = None
     column: str = "text"  # of .jsonl and .parquet
 
     def origin(self) -> str:

@@ -107,12 +107,12 @@ class TrainConfig:
     # compute the activations of each layer again in the backward pass: less memory, a third slower
     activation_checkpointing: bool = False
     precision: Precision = "auto"  # auto: bf16 if the hardware supports it
-    # auto: if the run is long enough to repay it; OmegaConf reads false as the text False
+    # auto: a run of 300 steps or more
     compile: Annotated[str, OneOf(("auto", "true", "false")), BeforeValidator(str.lower)] = "auto"
     evaluate: bool = True  # measure the curve after training
     # null: train_length / 2 .. 16 times the longest length trained
     context_lengths: list[int] | None = None
-    # posext.eval.protocols
+    # what is scored: docs/protocols.md
     protocols: list[Protocol] = field(default_factory=lambda: ["fixed_target"])
     # train on the first batches alone, over and over; null: on all
     overfit_batches: Count | None = None
@@ -271,9 +271,9 @@ class EvaluateConfig:
     run: str | None = None  # the folder of a finished run
     checkpoint: Count | None = None  # a step of the run that its keep_every kept; null: the end
     model: Any = MISSING  # instead of a run: model=hf model.path=FOLDER_OR_ID
-    data: DataConfig = field(default_factory=DataConfig)  # with model=hf only, as the next two
-    train_length: int | None = None  # null: as in the checkpoint's config
-    name: str | None = None  # of the folder in results/runs; null: made from the path and the data
+    data: DataConfig = field(default_factory=DataConfig)  # with model=hf
+    train_length: int | None = None  # with model=hf; null: as in the checkpoint's config
+    name: str | None = None  # with model=hf: of the run's folder; null: from the path and the data
     extend: Any = None  # a scheme to apply to the same weights: +pe@extend=NAME
     window: Any = None  # keys that a query attends to: +window=NAME
     attention_scale: Any = None  # temperature of attention: +attention_scale=NAME

@@ -1,12 +1,15 @@
 """The pages of docs/ and the README against the code, and their links."""
 
+import dataclasses
 import importlib.util
 import re
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 import torch
 
+from posext.config import TrainConfig
 from posext.pe import Shape
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,6 +81,17 @@ def test_make_docs_finds_the_meaning_of_every_setting(make_docs):
         for setting in settings:
             shared = name == "EvaluateConfig" and setting.name in of_training
             assert setting.meaning or setting.section or shared, (name, setting.name)
+
+
+@pytest.mark.parametrize(
+    "section", ["model", "data", "optimizer", "init", "evaluation", "tracking"]
+)
+def test_make_docs_writes_every_setting_of_a_section(section):
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    of_section = get_type_hints(TrainConfig)[section]
+    for field in dataclasses.fields(of_section):
+        if field.name not in ("source", "kind") or section == "model":
+            assert f"| `{section}.{field.name}` |" in page
 
 
 def test_readme_scheme_equals_that_of_the_example(monkeypatch):
