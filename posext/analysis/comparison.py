@@ -20,7 +20,7 @@ from posext.eval.bayes_floor import FLOOR
 from posext.utils.errors import PosextError
 
 RISE_MULTIPLES = (2, 4, 8, 16)  # of the training length
-DIFFERENCE_KEY = ["scheme", "trained", "context"]  # one difference over seeds
+DIFFERENCE_KEY = ["scheme", "model", "trained", "context"]  # one difference over seeds
 ONE_RUN_CAVEAT = (
     "Between curves of one run a verdict is of that run's weights alone: "
     "other weights may give another."
@@ -92,7 +92,7 @@ def to_first(curves: Sequence[StoredCurve]) -> pd.DataFrame:
         )
     table = pd.DataFrame(rows)
     seeds_by_key = {
-        tuple(row[:3]): Seeds(*row[3:]) for row in seeds_table(table).itertuples(index=False)
+        tuple(row[:4]): Seeds(*row[4:]) for row in seeds_table(table).itertuples(index=False)
     }
     keys = table[DIFFERENCE_KEY].itertuples(index=False, name=None)
     seeds = [seeds_by_key.get(key) for key in keys]
@@ -244,7 +244,7 @@ def seeds_table(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     pairs = table.loc[table["less seed"] == table.seed] if "less seed" in table else table
     for _, differences in pairs.groupby(DIFFERENCE_KEY, sort=False):
-        if differences.seed.nunique() > 1:
+        if len(differences) > 1 and differences.seed.is_unique:
             seeds = seed_spread.over_seeds(differences.difference.tolist())
             rows.append({**differences.iloc[0][DIFFERENCE_KEY].to_dict(), **seeds._asdict()})
     return pd.DataFrame(rows, columns=[*DIFFERENCE_KEY, *Seeds._fields])
@@ -265,6 +265,7 @@ def curve_columns(curve: StoredCurve, length: int | None = None) -> dict[str, An
     row = curve.row
     columns = {
         "scheme": curve_label(row),
+        "model": row.model,
         "trained": int(row.original_length),
         "seed": int(row.seed),
     }

@@ -7,8 +7,10 @@ import pandas as pd
 
 from posext.analysis import seed_spread, statistics, two_way
 from posext.analysis.comparison import curve_columns, seed_limit
+from posext.analysis.curves import curve_label, refuse_repeated_seeds
 from posext.analysis.document_sums import StoredCurve, align_documents
 from posext.analysis.seed_spread import Seeds
+from posext.eval.bayes_floor import FLOOR
 from posext.utils.errors import PosextError
 
 
@@ -26,20 +28,21 @@ def compare_over_seeds(curves: Sequence[StoredCurve]) -> pd.DataFrame:
         `seed_spread.verdict_with_seeds`.
 
     Raises:
-        PosextError: No two schemes have a seed and a length in common, or `align_documents` fails.
+        PosextError: No two schemes have a seed and a length in common, a scheme has two runs of one
+            seed, or `align_documents` fails.
     """
-    by_scheme: dict[Any, dict[int, StoredCurve]] = {}
+    by_scheme: dict[Any, list[StoredCurve]] = {}
     for curve in curves:
-        by_scheme.setdefault(curve.scheme_key, {})[int(curve.row.seed)] = curve
-    base, *others = by_scheme.values()
+        by_scheme.setdefault(curve.scheme_key, []).append(curve)
+    base, *others = (by_seed(of_scheme) for of_scheme in by_scheme.values())
     rows = []
-    for by_seed in others:
-        seeds = sorted(by_seed.keys() & base.keys())
+    for other in others:
+        seeds = sorted(other.keys() & base.keys())
         if not seeds:
             continue
-        lengths_of_seeds = [set(by_seed[seed].sums) & set(base[seed].sums) for seed in seeds]
+        lengths_of_seeds = [set(other[seed].sums) & set(base[seed].sums) for seed in seeds]
         for length in sorted(set.intersection(*lengths_of_seeds)):
-            rows.append(over_seeds_row(by_seed, base, seeds, length))
+            rows.append(over_seeds_row(other, base, seeds, length))
     if not rows:
         raise PosextError(
             "nothing to compare: "
@@ -47,6 +50,14 @@ def compare_over_seeds(curves: Sequence[StoredCurve]) -> pd.DataFrame:
         )
     table = pd.DataFrame(rows)
     return table.assign(p=two_way.holm(table.p.tolist()))
+
+
+def by_seed(curves: Sequence[StoredCurve]) -> dict[int, StoredCurve]:
+    """The curves of a scheme by seed. Raises PosextError for two runs of one seed."""
+    row = curves[0].row
+    if row.extend != FLOOR:
+        refuse_repeated_seeds([(int(c.row.seed), c.row.run) for c in curves], curve_label(row))
+    return {int(curve.row.seed): curve for curve in curves}
 
 
 def over_seeds_row(

@@ -6,9 +6,16 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from posext.analysis.curves import CURVE_OF_RUN, CURVE_OVER_SEEDS, curve_label, dedupe_floor
+from posext.analysis.curves import (
+    CURVE_OF_RUN,
+    CURVE_OVER_SEEDS,
+    curve_label,
+    dedupe_floor,
+    refuse_repeated_seeds,
+)
 from posext.analysis.same_targets import refuse_mixed_targets
 from posext.analysis.statistics import NO_INTERVAL, usable_length
+from posext.eval.bayes_floor import FLOOR
 from posext.eval.protocols import COMPARABLE
 
 
@@ -86,18 +93,23 @@ def table_over_seeds(curves: pd.DataFrame, style: str = "simple") -> str:
         style: Table format of tabulate.
 
     Raises:
-        PosextError: Curves have different targets.
+        PosextError: Curves have different targets, or a scheme has two runs of one seed.
     """
     refuse_mixed_targets(curves)
+    several_models = curves.model.nunique() > 1
     lengths = sorted(curves.context_length.unique())
     rows = []
     for _, curve in dedupe_floor(curves).groupby(CURVE_OVER_SEEDS, sort=False, dropna=False):
+        label = curve_label(curve.iloc[0])
+        if curve.extend.iloc[0] != FLOOR:
+            refuse_repeated_seeds(zip(curve.seed, curve.run, strict=True), label)
+        label += f" · {curve.model.iloc[0]}" if several_models else ""
         by_length = curve.groupby("context_length").nll.agg(["mean", "std"])
         cells = [
             over_seeds_cell(by_length.loc[length]) if length in by_length.index else ""
             for length in lengths
         ]
-        rows.append([curve_label(curve.iloc[0]), curve.seed.nunique(), *cells])
+        rows.append([label, curve.seed.nunique(), *cells])
     headers = ["scheme", "seeds", *map(str, lengths)]
     return tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
 

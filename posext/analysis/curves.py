@@ -83,7 +83,7 @@ TARGET_COLUMNS = ["targets", "documents", "tokens"]  # they identify the targets
 EXTENSION = ["extend", "factor"]
 CURVE_IN_FOLDER = [*EXTENSION, "corpus", "protocol"]
 RETRIEVAL_CURVE = ["task", *EXTENSION]
-SCHEME_OVER_SEEDS = ["scheme", "lineage", *EXTENSION, "original_length", "trained_length"]
+SCHEME_OVER_SEEDS = ["scheme", "lineage", *EXTENSION, "model", "original_length", "trained_length"]
 CURVE_OVER_SEEDS = ["study", *SCHEME_OVER_SEEDS, "corpus", "protocol", "group"]
 CURVE_OF_RUN = [
     "study",
@@ -230,6 +230,17 @@ def dedupe_floor(curves: pd.DataFrame) -> pd.DataFrame:
     is_floor = curves.extend == FLOOR
     floors = curves.loc[is_floor].drop_duplicates(["corpus", "protocol", "context_length", "nll"])
     return pd.concat([curves.loc[~is_floor], floors])
+
+
+def refuse_repeated_seeds(runs: Iterable[tuple[int, str]], label: str) -> None:
+    """Raise PosextError if two runs of one scheme, each with its seed and name, have one seed."""
+    names: dict[int, str] = {}
+    for seed, run in runs:
+        if names.setdefault(seed, run) != run:
+            raise PosextError(
+                f"{label} has two runs of seed {seed}, {names[seed]} and {run}: "
+                "over seeds there is one of each"
+            )
 
 
 def curve_label(row: Any) -> str:

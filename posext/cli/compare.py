@@ -198,7 +198,9 @@ def at_lengths(table: pd.DataFrame, lengths: list[int] | None) -> pd.DataFrame:
 
 
 def as_table(table: pd.DataFrame, markup_format: str) -> str:
-    """A table as Markdown or LaTeX."""
+    """A table as Markdown or LaTeX, without the model where it is the same in all rows."""
+    if "model" in table and table.model.nunique() < 2:
+        table = table.drop(columns="model")
     rows = [[cell(name, row[name]) for name in table.columns] for row in table.to_dict("records")]
     style = markup.STYLES[markup_format]
     made = tabulate(rows, headers=list(table.columns), tablefmt=style, disable_numparse=True)

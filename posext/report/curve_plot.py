@@ -73,13 +73,15 @@ def plot_lines(axes: Axes, curves: pd.DataFrame, known: pd.DataFrame) -> None:
     """
     colors: dict[tuple, str] = {}
     by_run = has_repeated_runs(curves)
+    several_models = curves.model.nunique() > 1
     line_key = [*SCHEME_OVER_SEEDS, "group", *(["run"] if by_run else [])]
     for _, line in dedupe_floor(curves).groupby(line_key, sort=False, dropna=False):
         first = line.iloc[0]
         if first.extend == FLOOR:
             plot_curve(axes, line, "black", "--")
             continue
-        name = f" · {first.run}" if by_run else ""
+        name = f" · {first.model}" if several_models else ""
+        name += f" · {first.run}" if by_run else ""
         color = colors.setdefault((*style_key(first), first.group, name), f"C{len(colors) % 10}")
         plot_curve(axes, line, color, "--" if has_fixed_factor(first) else "-", name)
         if first.protocol in COMPARABLE:

@@ -11,7 +11,6 @@ from posext.analysis.curves import SCHEME_OVER_SEEDS, curve_label, dedupe_floor
 from posext.config import HEADLINE, OWN
 from posext.eval.bayes_floor import FLOOR
 
-LINE_KEY = [*SCHEME_OVER_SEEDS, "model"]
 COST_NUMBERS = ["seconds", "tokens_per_second", "peak_memory_bytes"]
 # The colors of Okabe and Ito for color-blind readers, without black and yellow, and two of Tol's.
 # Markers tell repeated colors apart.
@@ -68,7 +67,7 @@ class Styles:
 
     def lines(self, rows: pd.DataFrame) -> list[Line]:
         """The lines of some rows, a floor last."""
-        key = [*LINE_KEY, "run"] if self.by_run else LINE_KEY
+        key = [*SCHEME_OVER_SEEDS, "run"] if self.by_run else SCHEME_OVER_SEEDS
         groups = dedupe_floor(rows).groupby(key, sort=False, dropna=False)
         lines = [self.line(curves) for _, curves in groups]
         return sorted(lines, key=lambda line: line.floor)
@@ -153,5 +152,5 @@ def has_fixed_factor(row: Any) -> bool:
 
 def has_repeated_runs(rows: pd.DataFrame) -> bool:
     """Whether only their names tell two runs apart: same scheme, same seed."""
-    runs = rows.loc[rows.extend != FLOOR].groupby([*LINE_KEY, "seed"], dropna=False).run
+    runs = rows.loc[rows.extend != FLOOR].groupby([*SCHEME_OVER_SEEDS, "seed"], dropna=False).run
     return bool((runs.nunique() > 1).any())
