@@ -14,7 +14,6 @@ from omegaconf import DictConfig
 
 from posext import hf
 from posext.analysis import curves
-from posext.analysis.completeness import is_complete
 from posext.cli import app
 from posext.config import KEY_TOKENS, OWN, EvaluateConfig, check_lengths
 from posext.data.algorithmic.corpus import TaskCorpus
@@ -24,7 +23,7 @@ from posext.eval.attention.measure import measure_attention
 from posext.eval.cache import MEASURING, EvalCache
 from posext.eval.corpora import describe, law_of, plans_of
 from posext.eval.curve import EvalPlan, context_lengths, measure_curve
-from posext.eval.extension import Extension, extended, extension_name
+from posext.eval.extension import Extension, extended, extension_name, factor_text
 from posext.eval.retrieval.grid import measure_retrieval
 from posext.eval.variants import variants
 from posext.hf.judge import judge_of
@@ -186,7 +185,7 @@ def measure_run(
     for config in variants(run, measured_config, own.lengths[-1]):
         model = run.network(config, tokens.vocab_size).to(accelerator.device).eval()
         name = extension_name(run, config, extension)
-        factor = write.factor_text(config.pe.get("factor", ""))
+        factor = factor_text(config.pe.get("factor", ""))
         # first, as it is quick and some models have no attention to look at
         looks = measure_attention(
             model, own, names, config.evaluation, run.trained_length, accelerator
@@ -222,18 +221,6 @@ def measure_run(
     write.write_outputs(run, measured_rows, answer_rows, look_rows, wandb_run)
     cache.drop()
     return measured_rows
-
-
-def is_measured(run: Run) -> bool:
-    """Return whether the run's folder has all that `measure_run` would write; a sweep skips it."""
-    lengths = context_lengths(run)
-    measured = variants(run, run.config, lengths[-1])
-    extensions = {extension_name(run, config, None) for config in measured}
-    protocols = run.config.protocols
-    complete = is_complete(run, extensions, protocols, run.config.evaluation.corpora(), lengths)
-    if complete and bayes_floor.has_bayes_floor(run.config.data):
-        return is_complete(run, {bayes_floor.FLOOR}, protocols, {OWN}, lengths)
-    return complete
 
 
 def run_evaluation(composed: DictConfig) -> None:

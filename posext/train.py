@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from posext import evaluate, hf
-from posext.analysis import curves
+from posext.analysis import completeness, curves
 from posext.cli import app
 from posext.config import TrainConfig
 from posext.data import dataset
@@ -288,7 +288,7 @@ def complete(run: Run, state: PartialState, arguments: list[str]) -> None:
 
 def measurement_due(run: Run) -> bool:
     """Return whether a run is to be measured and has not been yet."""
-    return run.config.evaluate and not evaluate.is_measured(run)
+    return run.config.evaluate and not completeness.is_measured(run)
 
 
 def main() -> None:

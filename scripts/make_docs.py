@@ -282,8 +282,8 @@ draws a scheme: its wavelengths, or its bias by distance.
 
 {". ".join(f"*{stage}*: {meaning}" for stage, meaning in STAGES.items())}.
 
-Most schemes go with most windows, temperatures, gains and positions; a pair that does not is refused
-in one sentence. See the groups in
+Most schemes go with most windows, temperatures, gains and positions; a pair that does not is
+refused in one sentence. See the groups in
 [configuration](configuration.md#groups-and-their-choices). [The zoo](../results/zoo/README.md) \
 has all
 schemes at one small size."""

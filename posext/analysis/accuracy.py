@@ -7,7 +7,7 @@ Terms:
         (posext.data.algorithmic.task.Task.chance) and no error 1.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +97,7 @@ def with_intervals(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.join(estimates.assign(token_accuracy=share)).astype({"examples": int})
 
 
-def has_rows(folder: Path, extensions: set[str], tokens: Iterable[int]) -> bool:
-    """Return whether a run's folder has all extensions and lengths, these in tokens."""
+def has_rows(folder: Path, places: Collection[tuple[str, str, int]]) -> bool:
+    """Return whether a run's folder has every extension, factor and length in tokens."""
     rows = read_accuracy(folder / FILE)
-    return extensions <= set(rows.extend) and set(tokens) <= set(rows.tokens)
+    return set(places) <= set(zip(rows.extend, rows.factor, rows.tokens, strict=True))

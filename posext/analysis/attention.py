@@ -122,10 +122,11 @@ def attention_table(rows: pd.DataFrame) -> str:
     return tabulate(lines, headers=headers, disable_numparse=True)
 
 
-def due(folder: Path, protocols: Collection[str], extensions: Collection[str]) -> bool:
-    """Whether the protocol is among those asked for, and not measured for an extension yet."""
-    measured = set(read_attention(folder / FILE).extend)
-    return ATTENTION in protocols and not set(extensions) <= measured
+def due(folder: Path, protocols: Collection[str], places: Collection[tuple[str, str, int]]) -> bool:
+    """Whether the protocol is asked for, and lacks an extension, factor and context length."""
+    rows = read_attention(folder / FILE)
+    measured = zip(rows.extend, rows.factor, rows.context_length, strict=True)
+    return ATTENTION in protocols and not set(places) <= set(measured)
 
 
 def scalars(rows: pd.DataFrame) -> list[dict[str, float]]:

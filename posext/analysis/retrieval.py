@@ -15,6 +15,7 @@ from posext.analysis.csv_table import read_csv_table, upsert_rows
 from posext.analysis.curves import RETRIEVAL_CURVE, factor_suffix
 from posext.analysis.statistics import wilson
 from posext.config import RETRIEVAL
+from posext.data.recall.tasks import TASKS
 from posext.eval.retrieval.measure import CELL_COLUMNS
 
 FILE = "retrieval.csv"
@@ -108,12 +109,24 @@ def shares(rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     return share.sort_index(axis="columns")
 
 
-def due(folder: Path, protocols: Collection[str], extensions: Collection[str]) -> bool:
-    """Whether a retrieval task among the protocols is not measured for an extension yet."""
-    tasks = {name for name in protocols if name in RETRIEVAL}
+def due(folder: Path, protocols: Collection[str], places: Collection[tuple[str, str, int]]) -> bool:
+    """Whether a retrieval task is asked for, and lacks an extension, factor and context length.
+
+    A task of posext.data.recall lacks no length that is too short for it. The lengths of `passkey`
+    depend on the tokenizer: it lacks nothing where it has one.
+    """
     answers = read_retrieval(folder / FILE)
-    asked = [set(answers.loc[answers.extend == extend].task) for extend in extensions]
-    return any(not tasks <= measured for measured in asked)
+    columns = (answers.task, answers.extend, answers.factor, answers.context_length)
+    measured = set(zip(*columns, strict=True))
+    known = {row[:3] for row in measured}
+    for task in set(protocols) & set(RETRIEVAL):
+        for extend, factor, length in places:
+            if task not in TASKS:
+                if (task, extend, factor) not in known:
+                    return True
+            elif length >= TASKS[task].shortest and (task, extend, factor, length) not in measured:
+                return True
+    return False
 
 
 def scalars(rows: pd.DataFrame) -> list[dict[str, float]]:

@@ -69,3 +69,8 @@ def extension_name(run: Run, config: TrainConfig, extension: Extension | None) -
     if config.window != run.config.window:
         return OWN_WINDOW
     return "" if config == run.config else config.pe["name"]
+
+
+def factor_text(factor: Any) -> str:
+    """A scaling factor as in the column `factor`: a number, "auto", or "" for none."""
+    return factor if isinstance(factor, str) else f"{factor:g}"

@@ -99,11 +99,6 @@ def write_curve(
     return rows
 
 
-def factor_text(factor: Any) -> str:
-    """A scaling factor as in the column `factor`: a number, "auto", or "" for none."""
-    return factor if isinstance(factor, str) else f"{factor:g}"
-
-
 def planned_rows(plan: EvalPlan, sums: pd.DataFrame) -> pd.DataFrame:
     """A row for each protocol, context length and group of targets, measured or undefined."""
     rows = []

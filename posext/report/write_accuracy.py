@@ -12,8 +12,8 @@ from posext.analysis.csv_table import upsert_rows
 from posext.config import TrainConfig
 from posext.data.algorithmic.corpus import TaskCorpus
 from posext.eval.accuracy import example_lengths, measure_accuracy
+from posext.eval.extension import factor_text
 from posext.report import accuracy_plot
-from posext.report.write import factor_text
 from posext.runs import tracking
 from posext.runs.command_log import record_command
 from posext.runs.run import Run

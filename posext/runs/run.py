@@ -28,7 +28,7 @@ from torch import Tensor
 
 from posext.config import NOT_IN_IDENTITY, TrainConfig, check_kind
 from posext.model.gpt import GPT
-from posext.pe import PositionalEncoding, Shape, from_config
+from posext.pe import FORMER_TARGETS, PositionalEncoding, Shape, from_config
 from posext.runs.stored_config import stored_config, with_types
 from posext.training.document_mask import check_document_mask
 from posext.training.schedules import LengthSchedule, check_windows, schedule
@@ -295,4 +295,5 @@ def load_run(folder: Path | str) -> Run:
             raise PosextError(
                 f"{file} is no config of a run: {choice} has not both a name and a _target_"
             )
+        choice["_target_"] = FORMER_TARGETS.get(choice["_target_"], choice["_target_"])
     return Run(folder, config)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -13,7 +14,7 @@ from omegaconf import open_dict, read_write
 
 from posext import hf
 from posext.cli import app
-from posext.config import TrainConfig
+from posext.config import EvaluateConfig, TrainConfig
 from posext.pe import CONFIGS
 from posext.runs import inheritance
 from posext.runs.naming import KEPT, run_name
@@ -31,6 +32,7 @@ class Job:
 
     folder: Path
     arguments: list[str]
+    measurement: EvaluateConfig | None = None  # its settings, but for the run
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def plan_of(study: Study, seeds: Sequence[int] | None = None) -> Plan:
         PosextError: A setting is invalid, a reference names no run, or two runs have one folder.
     """
     plan = Plan(study)
-    composed: dict[tuple[str, ...], tuple[TrainConfig, set[str]]] = {}
+    composed: dict[tuple[str, ...], tuple[Any, set[str]]] = {}
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         for part, lines in study.spec.parts.items():
             chosen = seeds or lines.seeds or study.spec.seeds
@@ -92,9 +94,17 @@ def plan_of(study: Study, seeds: Sequence[int] | None = None) -> Plan:
                     raise PosextError(f"{line!r} must name its runs once: run=PATTERN")
                 # runs vary fastest, so that neighbours in a sweep are on different ones
                 typed = [*measured, *runs]
-                jobs = [Job(measured_folder(each), each) for each in split(typed)]
+                jobs = [measuring(study, composed, each) for each in split(typed)]
                 plan.steps.append(Step(part, "evaluate", typed, jobs))
     return plan
+
+
+def measuring(study: Study, composed: dict, arguments: list[str]) -> Job:
+    """Plan a measurement. Raises PosextError for an invalid setting."""
+    key = ("evaluate", *(each for each in arguments if not each.startswith("run=")))
+    if key not in composed:
+        composed[key] = compose_config("evaluate", [*arguments, *study.searchpath])
+    return Job(measured_folder(arguments), arguments, composed[key][0])
 
 
 def measured_folder(arguments: list[str]) -> Path:
@@ -158,7 +168,7 @@ def training(plan: Plan, composed: dict, arguments: list[str]) -> Job:
     """
     key = tuple(each for each in arguments if not each.startswith(VARIED))
     if key not in composed:
-        composed[key] = compose_run([*arguments, *plan.study.searchpath])
+        composed[key] = compose_config("train", [*arguments, *plan.study.searchpath])
     config, chosen = composed[key]
     typed = given(arguments)
     if "seed" in typed:
@@ -185,9 +195,9 @@ def inherited(
     return hf.inherit(config, chosen)
 
 
-def compose_run(arguments: list[str]) -> tuple[TrainConfig, set[str]]:
-    """The config that Hydra composes for a run, and what is chosen in it."""
-    composed = compose("train", arguments, return_hydra_config=True)
+def compose_config(entry: str, arguments: list[str]) -> tuple[Any, set[str]]:
+    """The config that Hydra composes for `train` or `evaluate`, and what is chosen in it."""
+    composed = compose(entry, arguments, return_hydra_config=True)
     HydraConfig.instance().set_config(composed)
     with read_write(composed), open_dict(composed):
         del composed["hydra"]

@@ -4,26 +4,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from tabulate import tabulate
 
 from posext import evaluate, hf
-from posext.analysis import curves
-from posext.analysis.completeness import is_complete
+from posext.analysis import completeness, curves
 from posext.config import TrainConfig
-from posext.config.evaluation_data import name_of
-from posext.eval.curve import context_lengths
-from posext.eval.extension import display_name
-from posext.eval.variants import OWN_WINDOW
+from posext.eval.extension import extended
 from posext.runs import tracking
-from posext.runs.run import Run, claim, load_run
+from posext.runs.run import Run, claim
 from posext.study.plan import Job, Plan, Step, given
 from posext.utils.errors import PosextError
 
-DATA_SETTING = "evaluation.data"
-OWN_WINDOW_SETTING = f"evaluation.{OWN_WINDOW}"
 SAMPLES = 20  # runs whose speed is looked at
 
 
@@ -62,59 +54,27 @@ def is_done(plan: Plan, step: Step, job: Job) -> bool:
     Raises PosextError if the folder of a run to train holds another run.
     """
     if step.entry == "evaluate":
-        return is_measured(plan, job)
+        return is_measured(job)
     config = plan.runs[job.folder]
     run = hf.as_run(Run(job.folder, config))
     parent = config.init.path
     if not run.trained or (parent is not None and config.init.weights in (None, "")):
         return False
     claim(run, asdict(config), write=False)
-    return not config.evaluate or evaluate.is_measured(run)
+    return not config.evaluate or completeness.is_measured(run)
 
 
-def is_measured(plan: Plan, job: Job) -> bool:
+def is_measured(job: Job) -> bool:
     """Return whether a run's folder has what a job of `posext evaluate` writes."""
-    config = plan.runs.get(job.folder)
-    if config is None:  # of a step that a run keeps, or of a run outside the study
-        if not (job.folder / "config.yaml").is_file():
-            return False
-        config = load_run(job.folder).config
-    run = Run(job.folder, config)
+    if not (job.folder / "config.yaml").is_file():
+        return False
+    run = hf.open_run(job.folder)
+    if not run.trained:
+        return False
+    assert job.measurement is not None
     typed = given(job.arguments)
-    name = extension_name(typed)
-    own_window = typed.get(OWN_WINDOW_SETTING) == "true"
-    return is_complete(
-        run,
-        {name, OWN_WINDOW} if own_window else {name},
-        listed(typed, "protocols") or config.protocols,
-        measured_corpora(typed) or config.evaluation.corpora(),
-        list(map(int, listed(typed, "context_lengths"))) or context_lengths(run),
-        typed.get("extend.factor"),
-    )
-
-
-def measured_corpora(typed: dict[str, str]) -> list[str]:
-    """The names of the corpora that were typed as evaluation.data; empty if it was not."""
-    if DATA_SETTING not in typed:
-        return []
-    override = f"{DATA_SETTING}={typed[DATA_SETTING]}"
-    value: Any = OverridesParser.create().parse_override(override).value()
-    entries = value if isinstance(value, list) else [value]
-    return [
-        str(entry) if isinstance(entry, str) else str(entry.get("name") or name_of(entry))
-        for entry in entries
-    ]
-
-
-def extension_name(typed: dict[str, str]) -> str:
-    """The name that `posext evaluate` gives a measurement, in the column `extend`."""
-    groups = (("pe@extend", "pe"), ("window", "window"), ("attention_scale", "attention_scale"))
-    return "+".join(display_name(group, typed[key], typed) for key, group in groups if key in typed)
-
-
-def listed(typed: dict[str, str], key: str) -> list[str]:
-    """The values of a list that was typed, such as [128,256]; empty if it was not."""
-    return [value.strip() for value in typed.get(key, "").strip("[]").split(",") if value.strip()]
+    run = evaluate.with_settings(run, job.measurement, typed)
+    return completeness.is_measured(run, extended(run, job.measurement, typed))
 
 
 def seconds(

@@ -24,6 +24,7 @@ def write_run(
     documents: Sequence[int] = range(30),
     model: str = "",
     shift: float = 0.0,
+    factor: str = "",
     **columns,
 ) -> Path:
     """Add a curve to the folder of a run.
@@ -33,7 +34,13 @@ def write_run(
     folder.mkdir(exist_ok=True)
     row = dict.fromkeys(curves.COLUMNS, "") | dict.fromkeys(curves.NUMBERS, 1.0)
     row |= {"run": folder.name, "scheme": scheme, "extend": extend, "seed": seed}
-    row |= {"protocol": protocol, "model": model, "trained_length": 16, "original_length": 16}
+    row |= {
+        "protocol": protocol,
+        "model": model,
+        "factor": factor,
+        "trained_length": 16,
+        "original_length": 16,
+    }
     rows = pd.DataFrame([row | {"context_length": length} for length in LENGTHS])
     curves_file = folder / "curves.csv"
     pd.concat([curves.read_curves(curves_file), rows]).to_csv(curves_file, index=False)
@@ -49,7 +56,7 @@ def write_run(
                 "bytes": 300 + document,
                 "context_length": length,
                 "extend": extend,
-                "factor": "",
+                "factor": factor,
                 "protocol": protocol,
             }
             sums.append(row | columns)

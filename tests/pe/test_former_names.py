@@ -1,8 +1,12 @@
 """Names in runs stored before they were changed, which are still read."""
 
+from dataclasses import asdict
+
 import pytest
+from helpers.composed import composed
 
 from posext.pe import Shape, build, from_config, settings_of
+from posext.runs.run import Run, claim
 
 SHAPE = Shape(head_dim=8, n_heads=2, d_model=16, original_length=32)
 ROPE = settings_of("pe", "rope")
@@ -48,3 +52,12 @@ def test_build_reads_a_pattern_with_the_former_sliding_window():
     pattern = [{"pe": "rope", "window": {"name": "window", "size": 5}}, {"pe": "none"}]
     local, _ = build("dual_base", **shape, layers=pattern).layers(2)
     assert local.modifiers["window"].size == 5
+
+
+def test_claim_knows_a_run_that_was_stored_under_a_former_name(tmp_path):
+    config = composed("+pe=rope", "+normalizer=softpick")
+    run = Run(tmp_path, config)
+    claim(run, asdict(config))
+    file = tmp_path / "config.yaml"
+    file.write_text(file.read_text().replace("normalizer.softpick.Softpick", "normalizer.Softpick"))
+    claim(run, asdict(config), write=False)

@@ -70,12 +70,13 @@ def executed(monkeypatch, mine):
         for arguments in plan.split(overrides):
             folder = folders[tuple(sorted(arguments))]
             config = planned.runs[folder]
-            extend = progress.extension_name(plan.given(arguments))
+            extend = plan.given(arguments).get("pe@extend", "")
             if typed[1] == "posext.train":
                 claim(Run(folder, config), asdict(config))
                 (folder / "model.safetensors").touch()
                 (folder / "run.json").write_text('{"parameters": 1, "data": ""}')
-            write_run(folder, config.pe["name"], config.seed, extend)
+            for factor in ("auto", "4") if extend else ("",):
+                write_run(folder, config.pe["name"], config.seed, extend, factor=factor)
         return 0
 
     monkeypatch.setitem(stored_runs.RISES, "none", [0.7, 0.2, 0.5, 0.9])
