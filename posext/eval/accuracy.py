@@ -40,7 +40,7 @@ def example_lengths(data: AlgorithmicData, config: EvaluationConfig) -> list[int
     """Return the lengths of examples to measure, increasing."""
     if config.example_lengths is not None:
         return config.example_lengths
-    return sorted({max(1, round(multiple * data.length)) for multiple in LENGTH_MULTIPLES})
+    return sorted({max(2, round(multiple * data.length)) for multiple in LENGTH_MULTIPLES})
 
 
 def measure_accuracy(

@@ -171,6 +171,7 @@ def test_example_lengths_are_multiples_of_those_trained():
     data = AlgorithmicData(length=20)
     assert example_lengths(data, EvaluationConfig()) == [10, 20, 30, 40, 80, 160]
     assert example_lengths(data, EvaluationConfig(example_lengths=[5, 7])) == [5, 7]
+    assert example_lengths(AlgorithmicData(length=2), EvaluationConfig()) == [2, 3, 4, 8, 16]
 
 
 def test_context_lengths_of_a_task_are_tokens():
