@@ -4,7 +4,8 @@ Terms:
     exact match: Share of the examples whose whole answer is right.
     token accuracy: Share of the symbols of the answers that are right.
     normalized accuracy: Token accuracy on a scale on which a guess without the question has 0
-        (posext.data.algorithmic.task.Task.chance) and no error 1.
+        (posext.data.algorithmic.task.Task.chance) and no error 1; undefined where a guess makes no
+        error.
 """
 
 from collections.abc import Collection, Iterable
@@ -78,7 +79,8 @@ def with_intervals(rows: pd.DataFrame) -> pd.DataFrame:
     """Add the accuracies and their Wilson intervals to rows of COUNT_COLUMNS.
 
     The interval of the normalized accuracy is that of `effective_symbols` independent symbols.
-    Lengths at which a scheme is undefined have none.
+    Lengths at which a scheme is undefined have none, nor has the normalized accuracy where a guess
+    makes no error.
     """
     measured = rows.loc[rows.examples > 0]
     exact = [wilson(row.exact, row.examples) for row in measured.itertuples()]
@@ -87,7 +89,7 @@ def with_intervals(rows: pd.DataFrame) -> pd.DataFrame:
         wilson(of * count, count)
         for of, count in zip(share, measured.effective_symbols, strict=True)
     ]
-    floor = measured.chance.to_numpy()[:, None]
+    floor = measured.chance.where(measured.chance < 1).to_numpy()[:, None]
     normalized = (np.array(token).reshape(-1, 3) - floor) / (1 - floor)
     estimates = pd.DataFrame(
         np.hstack([np.array(exact).reshape(-1, 3), normalized]),

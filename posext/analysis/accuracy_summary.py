@@ -84,6 +84,9 @@ def reciprocal_ranks(means: pd.DataFrame) -> pd.DataFrame:
 def summary(rows: pd.DataFrame, metric: str, multiples: Sequence[float] | None) -> pd.DataFrame:
     """Summarise schemes over tasks.
 
+    Lengths at which a guess makes no error, so that no scheme has a normalized accuracy, are left
+    out of its summary.
+
     Args:
         rows: Rows of accuracy.csv.
         metric: A key of METRICS.
@@ -94,6 +97,8 @@ def summary(rows: pd.DataFrame, metric: str, multiples: Sequence[float] | None) 
         mean reciprocal rank (Kazemnejad et al. 2023, arXiv:2305.19466) over tasks and lengths; and
         `seeds`, the fewest of any task. The best rank is first.
     """
+    if metric == "normalized":
+        rows = rows.loc[rows.chance < 1]
     chosen = beyond_training(rows, multiples)
     means = mean_over_seeds(chosen, metric)
     transposed: Any = means.T

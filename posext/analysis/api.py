@@ -1,7 +1,6 @@
 """One model of anybody's under the fixed-target protocol, from Python: `posext.measure`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,19 +19,13 @@ MEASURED_COLUMNS = (
 ).split()
 
 
-@dataclass(frozen=True)
 class TokenDocuments:
-    """Documents that are held in memory, as protocols read them."""
+    """Documents that are held in memory, int64 (n,) each, as protocols read them."""
 
-    tokens: list[np.ndarray]  # int64 (n,) each
-
-    @property
-    def lengths(self) -> list[int]:
-        return [len(tokens) for tokens in self.tokens]
-
-    @property
-    def names(self) -> list[str]:
-        return [str(index) for index in range(len(self.tokens))]
+    def __init__(self, tokens: list[np.ndarray]):
+        self.tokens = tokens
+        self.lengths = [len(document) for document in tokens]
+        self.names = [str(index) for index in range(len(tokens))]
 
     def document(self, index: int) -> np.ndarray:
         return self.tokens[index]

@@ -1,6 +1,7 @@
 """Documents of a corpus: the standard library of Python, local files, the hub, or synthetic."""
 
 import hashlib
+import os
 import sysconfig
 from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
@@ -152,7 +153,7 @@ def python_files() -> tuple[Path, list[Path]]:
 def text_files(config: TextData) -> tuple[Path, list[Path]]:
     """Return the folder of data.path and the files in it, sorted.
 
-    Raises PosextError if there are none of a known format.
+    Raises PosextError if there are none of a known format, or one's name is not UTF-8.
     """
     path = Path(config.path or "").expanduser()
     if not path.exists():
@@ -165,7 +166,19 @@ def text_files(config: TextData) -> tuple[Path, list[Path]]:
         files = sorted(p for p in path.rglob("*") if p.name.endswith(FORMATS) and p.is_file())
     if not files:
         raise PosextError(f"data.path={config.path} holds no {', '.join(FORMATS)} file")
+    for file in files:
+        check_name(str(file.relative_to(root)))
     return root, files
+
+
+def check_name(name: str) -> None:
+    """Raise PosextError for a file's name that is not UTF-8: documents.parquet holds no other."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise PosextError(
+            f"data.path holds the file {os.fsencode(name)!r}, whose name is not UTF-8: rename it"
+        ) from error
 
 
 def local_files(config: DataConfig) -> tuple[Path, list[Path]]:

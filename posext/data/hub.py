@@ -19,7 +19,7 @@ def named_parts(
     """Yield (name, text, validation) of the documents of a data set; long ones in parts.
 
     `validation` is None if the data set has the split train alone. A place is marked by a split,
-    the rows read of it, and the state of `datasets`.
+    the rows read of it, and the state of `datasets` behind them, None where the split begins.
 
     Args:
         config: The data set.
@@ -37,15 +37,17 @@ def named_parts(
             f"it has {', '.join(splits)}"
         )
     place.total = sum(size_of(splits[name]) for name in names)
-    begun, read, state = place.mark or (names[0], 0, None)
+    begun, first, state = place.mark or (names[0], 0, None)
     for name in names[names.index(begun) :]:
         side = None if names == ["train"] else name == "validation"
         if side is False and held_out_only:
             continue
         rows = splits[name]
-        if name == begun and state is not None:
+        if name != begun:
+            first, state = 0, None
+        if state is not None:
             rows.load_state_dict(state)
-        first = read if name == begun else 0
+        place.marked([name, first, state])  # rows.state_dict() is that of row 0 until one is read
         texts = marked_texts(rows, config, name, first, place)
         for index, text in enumerate(joined(texts, config.document_start), start=first):
             for part in in_parts(pieces_of(text)):
@@ -76,7 +78,6 @@ def marked_texts(rows: Any, config: HubData, split: str, first: int, place: Plac
 
     Rows that are joined into documents are not marked.
     """
-    place.marked([split, first, rows.state_dict()])
     stream = iter(rows)
     index = first
     while True:

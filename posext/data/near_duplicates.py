@@ -5,6 +5,7 @@ A document is represented by the set of its lines of at least 20 characters, str
 13 kB a document.
 """
 
+import hashlib
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
@@ -26,8 +27,8 @@ LINES_AT_ONCE = 2**14  # added to a signature; each line takes half a kilobyte
 def first_names(documents: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Map each document that has near-copies to the first name, in sorted order, of its group.
 
-    Pairs suggested by MinHash signatures (Broder 1997) are compared line by line; pairs join into
-    groups.
+    Documents of the same lines are a group, of which the first alone is compared with others. Pairs
+    suggested by MinHash signatures (Broder 1997) are compared line by line; pairs join into groups.
 
     Args:
         documents: (name, text) of each, in any order; parts of one follow one another.
@@ -39,8 +40,13 @@ def first_names(documents: Iterable[tuple[str, str]]) -> dict[str, str]:
     groups = DisjointSet(line_sets)
     index = MinHashLSH(num_perm=BANDS * ROWS_PER_BAND, params=(BANDS, ROWS_PER_BAND))
     empty = MinHash(num_perm=BANDS * ROWS_PER_BAND, hashfunc=int, scheme="affine32")
+    first_of: dict[bytes, Hashable] = {}  # the first document of each set of lines, by its hash
     for name, line_set in line_sets.items():
         if not len(line_set):
+            continue
+        first = first_of.setdefault(hashlib.sha256(line_set.tobytes()).digest(), name)
+        if first != name:
+            groups.merge(first, name)
             continue
         signature = empty.copy()
         for begin in range(0, len(line_set), LINES_AT_ONCE):

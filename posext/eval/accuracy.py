@@ -20,6 +20,7 @@ from accelerate.utils import gather_object
 from posext.config import AlgorithmicData, EvaluationConfig
 from posext.data.algorithmic.corpus import TaskCorpus
 from posext.data.algorithmic.task import IGNORED, Examples
+from posext.eval.batch_budget import BatchBudget
 from posext.eval.scoring import last_logits
 from posext.utils.sharding import shard
 
@@ -40,7 +41,7 @@ def example_lengths(data: AlgorithmicData, config: EvaluationConfig) -> list[int
     """Return the lengths of examples to measure, increasing."""
     if config.example_lengths is not None:
         return config.example_lengths
-    return sorted({max(1, round(multiple * data.length)) for multiple in LENGTH_MULTIPLES})
+    return sorted({max(2, round(multiple * data.length)) for multiple in LENGTH_MULTIPLES})
 
 
 def measure_accuracy(
@@ -49,7 +50,6 @@ def measure_accuracy(
     lengths: Sequence[int],
     config: EvaluationConfig,
     accelerator: Accelerator,
-    tokens_per_batch: int = 16384,
 ) -> pd.DataFrame:
     """Measure a model on test examples of each length, shared out over the processes.
 
@@ -57,9 +57,8 @@ def measure_accuracy(
         model: Function from tokens (B, T) to logits, as posext.eval.scoring takes it.
         corpus: The task.
         lengths: Lengths of examples.
-        config: Number and seed of the examples.
+        config: Number and seed of the examples, and the tokens of a batch.
         accelerator: Processes and device.
-        tokens_per_batch: Upper limit of the tokens of a batch.
 
     Returns:
         COUNT_COLUMNS, a row for each length, the rows of all processes on every process. Lengths at
@@ -69,15 +68,15 @@ def measure_accuracy(
         PosextError: A length is beyond the symbols of the task.
     """
     longest = getattr(getattr(model, "pe", None), "max_length", None)
+    budget = BatchBudget(config.tokens_per_batch, accelerator.device)
     own_rows = []
     for length in shard(list(lengths), accelerator.process_index, accelerator.num_processes):
         tokens = corpus.config.tokens_read(length)
         row = {"length": length, "tokens": tokens, "chance": corpus.task.chance(length)}
         examples = corpus.test_examples(config.seed, length, config.examples)
         if longest is None or tokens <= longest:
-            per_batch = max(1, (config.tokens_per_batch or tokens_per_batch) // tokens)
             with torch.inference_mode(), accelerator.autocast():
-                right_ET = right_labels(model, examples, per_batch, accelerator.device)
+                right_ET = right_labels(model, examples, budget)
             row |= counts(right_ET, examples.labels_RT, corpus.task.first)
         own_rows.append(row)
     rows = pd.DataFrame(gather_object(own_rows), columns=COUNT_COLUMNS)
@@ -85,17 +84,17 @@ def measure_accuracy(
 
 
 def right_labels(
-    model: Callable[..., object],
-    examples: Examples,
-    per_batch: int,
-    device: torch.device | str,
+    model: Callable[..., object], examples: Examples, budget: BatchBudget
 ) -> np.ndarray:
     """Return whether the most likely token is the label, bool (E, T); False where there is none."""
-    right = []
-    for tokens_BT in torch.from_numpy(examples.tokens_RT).split(per_batch):
-        logits_BTV = last_logits(model, tokens_BT.to(device), tokens_BT.shape[1])
-        right.append(logits_BTV.argmax(dim=-1).cpu().numpy())
-    return np.concatenate(right) == examples.labels_RT
+    count, length = examples.tokens_RT.shape
+
+    def most_likely(batch: Sequence[int]) -> np.ndarray:
+        tokens_BT = torch.from_numpy(examples.tokens_RT[list(batch)]).to(budget.device)
+        return last_logits(model, tokens_BT, length).argmax(dim=-1).cpu().numpy()
+
+    answers = [answer_BT for _, answer_BT in budget.map(most_likely, range(count), length)]
+    return np.concatenate(answers) == examples.labels_RT
 
 
 def counts(right_ET: np.ndarray, labels_ET: np.ndarray, first: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from posext.analysis.accuracy_summary import (
 from posext.utils.errors import PosextError
 
 
-def table(*rows) -> pd.DataFrame:
+def table(*rows, chance: float = 0.2) -> pd.DataFrame:
     """Rows of accuracy.csv from (scheme, task, seed, length, exact of 100)."""
     made = [
         {
@@ -35,7 +35,7 @@ def table(*rows) -> pd.DataFrame:
             "symbols": 400,
             "right": None if exact is None else 4 * exact,
             "effective_symbols": 200.0,
-            "chance": 0.2,
+            "chance": chance,
             "commit": "c",
         }
         for scheme, task, seed, length, exact in rows
@@ -155,3 +155,14 @@ def test_normalized_accuracy_is_linear_in_token_accuracy():
     rows = table(*(("rope", "copy", 0, 20, exact) for exact in (20, 60, 100)))
     assert rows.normalized_accuracy.tolist() == pytest.approx([0, 0.5, 1])
     assert np.all(rows.normalized_accuracy_low <= rows.normalized_accuracy + 1e-12)
+
+
+def test_normalized_accuracy_is_undefined_where_a_guess_makes_no_error():
+    """Sorting all numbers that there are: a gap in the table, and left out of its summary alone."""
+    certain = table(*(("rope", "sorting", seed, 160, 100 - seed) for seed in (0, 1)), chance=1.0)
+    assert certain[accuracy.NORMALIZED].isna().all(axis=None)
+    cells = accuracy_table(certain).splitlines()[2].split()
+    assert cells == "sorting rope 160 1.000 [0.963, 1.000]".split()
+    rows = pd.concat([certain, table(("rope", "sorting", 0, 20, 60))], ignore_index=True)
+    assert summary(rows, "normalized", None).sorting.tolist() == pytest.approx([0.5])
+    assert summary(rows, "exact", None).sorting.tolist() == pytest.approx([(0.995 + 0.6) / 2])

@@ -240,8 +240,9 @@ def test_training_batch_has_all_lengths_as_often(config):
     assert tokens.shape == labels.shape == (6000, config.tokens_read(6))
     ends = (tokens != PAD).sum(dim=1)
     counts = Counter(ends.tolist())
-    assert set(counts) == {config.tokens_read(length) for length in range(1, 7)}
-    assert all(abs(count - 1000) < 120 for count in counts.values())
+    shortest = TaskCorpus(config).task.shortest
+    assert set(counts) == {config.tokens_read(length) for length in range(shortest, 7)}
+    assert all(abs(count - 6000 / len(counts)) < 120 for count in counts.values())
     filled = torch.arange(tokens.shape[1]) < ends[:, None]
     assert ((tokens != PAD) == filled).all()
     assert (labels[~filled] == IGNORED).all()
@@ -305,6 +306,15 @@ def test_test_examples_end_where_symbols_do():
     assert len(corpus.test_examples(0, 48, 1).tokens_RT) == 1
     with pytest.raises(PosextError, match=r"length 49 are too long: data\.length=3 .* 48 items"):
         corpus.test_examples(0, 49, 1)
+
+
+def test_training_batch_of_flip_flops_reads_bits_that_were_written():
+    """The first instruction of each example writes, so that the first label follows from it."""
+    corpus = TaskCorpus(AlgorithmicData(task="flip_flop", length=2))
+    tokens, labels, _ = corpus.training_batch(0, 0, 50)
+    assert {corpus.task.words[token] for token in tokens[:, 1]} == {"w"}
+    assert tokens[:, 2].equal(labels[:, 3])
+    assert 0 < corpus.task.chance(corpus.task.shortest) < 1
 
 
 def test_fingerprint_tells_tasks_apart():

@@ -1,6 +1,7 @@
 """Documents of a corpus: reading, the split by names, and the fingerprint."""
 
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 
 from posext.config import TextData
 from posext.data import corpus, hub
+from posext.utils.errors import PosextError
 
 
 def test_held_out_depends_on_names_alone():
@@ -59,3 +61,15 @@ def test_joined_starts_a_document_at_each_match():
     articles = ["", "".join(rows[1:5]), "".join(rows[5:])]
     assert list(hub.joined(iter(rows), " = [^=]")) == articles
     assert list(hub.joined(iter(rows), None)) == rows
+
+
+def test_text_files_refuses_a_name_that_is_not_utf_8(tmp_path):
+    (tmp_path / "a.txt").write_text("text a")
+    (tmp_path / "deeper").mkdir()
+    config = TextData(path=str(tmp_path))
+    assert len(corpus.text_files(config)[1]) == 1
+    (tmp_path / "deeper" / os.fsdecode(b"caf\xe9.txt")).write_text("text b")
+    message = r"data.path holds the file b'deeper/caf\\xe9.txt', whose name is not UTF-8: rename it"
+    for read in (corpus.text_files, corpus.fingerprint, lambda c: list(corpus.documents(c))):
+        with pytest.raises(PosextError, match=message):
+            read(config)

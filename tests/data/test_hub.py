@@ -1,5 +1,6 @@
 """Data sets of the hub, streamed; a local parquet file stands for one."""
 
+import json
 from itertools import islice
 
 import datasets
@@ -70,3 +71,18 @@ def test_documents_of_the_hub_go_on_at_a_place(served, stopped):
     assert kept.since <= hub.ROWS_OF_A_MARK
     stream.close()
     assert before + list(corpus.documents(config, place=kept)) == expected
+
+
+@pytest.mark.parametrize("stops", [(2500, 10), (1001, 1), (ROWS + 3, 2)])
+def test_documents_of_the_hub_go_on_when_stopped_twice_between_marks(served, stops):
+    """A place that is kept before the first mark of a second reading is where that began."""
+    config = served("train", "validation")
+    expected = list(corpus.documents(config))
+    kept = Place()
+    found = []
+    for stop in stops:
+        stream = corpus.documents(config, place=kept)
+        found += islice(stream, stop)
+        kept = Place(*json.loads(json.dumps([kept.mark, kept.since])))
+        stream.close()
+    assert found + list(corpus.documents(config, place=kept)) == expected

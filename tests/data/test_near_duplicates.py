@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from posext.config import CopyData, DataConfig, PythonData, TextData
-from posext.data import corpus, dataset
+from posext.data import corpus, dataset, near_duplicates
 from posext.data.lines import SHORTEST_LINE, lines
 from posext.data.near_duplicates import first_names, overlap
 
@@ -120,6 +120,23 @@ def test_first_names_joins_a_chain_of_copies():
     texts = [(name, "\n".join(whole[start : start + 40])) for name, start in starts]
     assert first_names([texts[0], texts[-1]]) == {}  # the ends share nothing
     assert first_names(texts) == dict.fromkeys("abcdef", "a")
+
+
+def test_first_names_compares_exact_copies_once(monkeypatch):
+    """Else each copy is compared with all before it, and time is quadratic."""
+    inserted = []
+
+    class Index(near_duplicates.MinHashLSH):
+        def insert(self, key, *a, **b):
+            inserted.append(key)
+            super().insert(key, *a, **b)
+
+    monkeypatch.setattr(near_duplicates, "MinHashLSH", Index)
+    texts = [(f"{i:02}", text_of(i % 2)) for i in range(30)]
+    texts.append(("near", near_copy(text_of(0), every=4)))
+    groups = {name: f"{int(name) % 2:02}" for name, _ in texts[:-1]}
+    assert first_names(texts) == groups | {"near": "00"}
+    assert inserted == ["00", "01", "near"]
 
 
 def test_first_names_omits_documents_that_share_few_lines():

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from accelerate import Accelerator
+from helpers.memory import limited
 
 from posext.analysis.accuracy import with_intervals
 from posext.config import EXAMPLE_TOKENS, AlgorithmicData, EvaluationConfig
@@ -121,6 +122,18 @@ def test_measure_accuracy_counts_wrong_symbols():
     assert (rows.normalized_accuracy_high > rows.normalized_accuracy).all()
 
 
+def test_measure_accuracy_keeps_to_what_memory_held():
+    """64 examples of 8 tokens, then 32 and 16; those of 14 and 26 tokens at 16 * 8 at once."""
+    corpus = corpus_of("copy")
+    config = EvaluationConfig(examples=EXAMPLES, tokens_per_batch=512)
+    model, batches = limited(knows := Knows(corpus), 150)
+    pd.testing.assert_frame_equal(
+        measured(model, corpus, config=config), measured(knows, corpus, config=config)
+    )
+    assert batches[:6] == [512, 256, 128, 128, 128, 128]
+    assert batches[6:] == [9 * 14] * 7 + [14] + [4 * 26] * 16
+
+
 def test_measure_accuracy_leaves_undefined_lengths_empty():
     corpus = corpus_of("copy")
     model = Knows(corpus)
@@ -171,6 +184,7 @@ def test_example_lengths_are_multiples_of_those_trained():
     data = AlgorithmicData(length=20)
     assert example_lengths(data, EvaluationConfig()) == [10, 20, 30, 40, 80, 160]
     assert example_lengths(data, EvaluationConfig(example_lengths=[5, 7])) == [5, 7]
+    assert example_lengths(AlgorithmicData(length=2), EvaluationConfig()) == [2, 3, 4, 8, 16]
 
 
 def test_context_lengths_of_a_task_are_tokens():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from helpers.memory import limited
 from helpers.networks import SHAPE, network
 from helpers.observers import LooksBack, documents
 
@@ -136,6 +137,16 @@ def test_measure_attention_is_the_same_in_any_batch_and_chunk(monkeypatch, setti
     np.testing.assert_allclose(
         cut[columns].to_numpy(float), whole[columns].to_numpy(float), rtol=1e-4, atol=1e-5
     )
+
+
+def test_measure_attention_keeps_to_what_memory_held():
+    """Eight windows of 16 tokens do not fit; from there on no batch of any length has more."""
+    model = network(2, "rope")
+    expected = measured(model, EvaluationConfig(targets=32))
+    model.observe, batches = limited(model.observe, 64)
+    found = measured(model, EvaluationConfig(targets=32, tokens_per_batch=128))
+    np.testing.assert_allclose(found.value, expected.value, rtol=1e-4, atol=1e-5)
+    assert batches == [128] + [64] * 15
 
 
 def test_measure_attention_reads_as_many_documents_as_asked_for():

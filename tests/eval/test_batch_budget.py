@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+from helpers.memory import limited
 
 from posext.eval import batch_budget
 from posext.eval.batch_budget import BatchBudget
@@ -14,25 +15,16 @@ from posext.utils.errors import PosextError
 DOCUMENT = np.random.default_rng(0).integers(0, 30, size=400)
 
 
-class Holding:
-    """A model whose logits follow from the tokens read, on a device for `limit` tokens."""
-
-    def __init__(self, limit: int):
-        self.limit = limit
-        self.batches = []
-
-    def __call__(self, tokens_bt: torch.Tensor) -> torch.Tensor:
-        self.batches.append(tokens_bt.numel())
-        if tokens_bt.numel() > self.limit:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        read = tokens_bt.cumsum(dim=1) % 30
-        return torch.nn.functional.one_hot(read, 30) * 2.0
+def summing(tokens_bt: torch.Tensor) -> torch.Tensor:
+    """A model whose logits follow from the tokens read."""
+    read = tokens_bt.cumsum(dim=1) % 30
+    return torch.nn.functional.one_hot(read, 30) * 2.0
 
 
 def scored(limit: int, tokens: int | BatchBudget) -> tuple[list[int], list[np.ndarray]]:
-    model = Holding(limit)
+    model, batches = limited(summing, limit)
     windows = [TargetWindow(0, end, length, 5) for length in (20, 40) for end in range(100, 130)]
-    return model.batches, score_windows(model, lambda index: DOCUMENT, windows, tokens)
+    return batches, score_windows(model, lambda index: DOCUMENT, windows, tokens)
 
 
 def test_score_windows_halves_batches_that_do_not_fit_and_keeps_that():

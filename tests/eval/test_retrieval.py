@@ -4,15 +4,20 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from accelerate import Accelerator
+from helpers.memory import limited
 from helpers.readers import Counting, Fake, Reader
 
 from posext.analysis import curves
 from posext.analysis.retrieval import read_retrieval, with_intervals
-from posext.config import TextData
+from posext.config import EvaluationConfig, TextData
 from posext.data import dataset
 from posext.data.recall.episode import RecallSettings
 from posext.data.recall.tasks import TASKS
+from posext.eval.curve import EvalPlan
+from posext.eval.retrieval.grid import measure_retrieval
 from posext.eval.retrieval.measure import measure_task
 from posext.eval.retrieval.passkey import passkey
 
@@ -87,6 +92,27 @@ def test_measure_task_begins_at_its_shortest_context(tokens, name):
     needle = rows.loc[rows.condition == "needle"]
     assert set(needle.context_length) == set(lengths[1:])
     assert (needle.correct == SETTINGS.trials).all()
+
+
+@pytest.mark.parametrize(
+    ("tokens_per_batch", "limit", "expected"),
+    [(100, 10**6, [96] * 4), (None, 100, [384, 192, 96, 96, 96, 96])],
+)
+def test_measure_retrieval_keeps_to_its_tokens_and_what_memory_held(
+    tokens, tokens_per_batch, limit, expected
+):
+    """12 trials of 32 tokens for each depth and condition; a batch has 3 or more of them."""
+    reader = Reader(tokens.vocab_size)
+    limited_reader, batches = limited(reader, limit)
+    config = EvaluationConfig(trials=12, tokens_per_batch=tokens_per_batch)
+    plan = EvalPlan([32, 64], {}, tokens)
+    names = ["retrieval", "variable_tracking"]
+    found = measure_retrieval(limited_reader, plan, names, config, Accelerator(cpu=True))
+    for name, rows in found.groupby("task"):
+        alone = measure_task(str(name), reader, tokens, plan.lengths, SETTINGS)
+        pd.testing.assert_frame_equal(rows.drop(columns="task").reset_index(drop=True), alone)
+    assert batches[: len(expected)] == expected
+    assert max(batches[len(expected) :]) <= 100
 
 
 @pytest.mark.parametrize("depth", [0.0, 0.5, 1.0])

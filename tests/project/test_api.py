@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import posext
+from posext.analysis.api import TokenDocuments
 from posext.eval.targets import Target, fixed_targets, score
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +88,13 @@ def test_measure_equals_blocks_scored_one_by_one():
             score(by_token, texts.__getitem__, [Target(*block)], length, 2, 64) for block in blocks
         ]
         assert nll == pytest.approx(np.mean(losses), rel=1e-6)
+
+
+def test_measure_makes_the_names_of_documents_once():
+    """Each document's name is looked up, so a list made at each look-up takes quadratic time."""
+    held = TokenDocuments(documents())
+    assert held.names == ["0", "1", "2", "3"]
+    assert held.names is held.names
 
 
 def test_measure_leaves_out_intervals_and_bits_it_cannot_know():

@@ -32,7 +32,6 @@ TASKS: dict[str, type[Task]] = {
     "counting": answers.Counting,
 }
 REACH = 16  # the longest example for which a task has symbols, in multiples of data.length
-LAYOUT = 1  # increased when the examples of a seed change
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class TaskCorpus:
     def fingerprint(self) -> str:
         """A hash of the settings that examples are made from."""
         settings = asdict(self.config)
-        chosen = [LAYOUT, *(settings[key] for key in ("task", "length", "index_hints"))]
+        chosen = [self.task.layout, *(settings[key] for key in ("task", "length", "index_hints"))]
         return hashlib.sha256(json.dumps(chosen).encode()).hexdigest()[:16]
 
     @cached_property
@@ -80,8 +79,8 @@ class TaskCorpus:
     def training_batch(self, seed: int, step: int, count: int) -> tuple[Tensor, Tensor, list[str]]:
         """Return the examples of a step, a pure function of the arguments.
 
-        Lengths are uniform from 1 to data.length. Shorter examples are filled at their end, which
-        a causal model does not see before it.
+        Lengths are uniform from the task's shortest to data.length. Shorter examples are filled at
+        their end, which a causal model does not see before it.
 
         Returns:
             Tokens and labels, int64 (count, T), and the origin of each example.
@@ -95,8 +94,8 @@ class TaskCorpus:
     def mixed_lengths(
         self, rng: np.random.Generator, count: int
     ) -> tuple[Tensor, Tensor, list[str]]:
-        """Draw examples of lengths from 1 to data.length, each as likely."""
-        lengths_B = rng.integers(1, self.config.length + 1, size=count)
+        """Draw examples of lengths from the task's shortest to data.length, each as likely."""
+        lengths_B = rng.integers(self.task.shortest, self.config.length + 1, size=count)
         width = self.config.tokens_read(self.config.length)
         tokens_BT = np.full((count, width), PAD, dtype=np.int64)
         labels_BT = np.full((count, width), IGNORED, dtype=np.int64)

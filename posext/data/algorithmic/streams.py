@@ -85,6 +85,8 @@ class FlipFlop(Task):
     write, a tenth read and the others are to be ignored. Bits after a read are scored.
     """
 
+    layout = 2
+    shortest = 2  # a write and a read
     marks = ("w", "r", "i")
     symbols = ("0", "1")
 

@@ -30,10 +30,14 @@ class Task(ABC):
         reach: The longest example for which there are symbols.
 
     Attributes:
+        layout: Increased when the examples of a seed change.
+        shortest: The shortest length of an example.
         marks: Words that structure a question or an answer.
         symbols: Words of the items, last in the vocabulary; what an answer says is one of them.
     """
 
+    layout: int = 1
+    shortest: int = 1
     marks: tuple[str, ...] = ()
     symbols: tuple[str, ...]
 

@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from posext.config import ATTENTION, EvaluationConfig
 from posext.eval.attention.tally import HIDDEN_NORM, HIDDEN_SUM, OF_PAIRS
 from posext.eval.attention.windows import Sums, observe_windows
+from posext.eval.batch_budget import BatchBudget
 from posext.eval.curve import EvalPlan, protocol_settings
 from posext.eval.protocols import fixed_target
 from posext.utils.errors import PosextError
@@ -63,12 +64,13 @@ def measure_attention(
     longest = getattr(getattr(model, "pe", None), "max_length", None)
     lengths = [length for length in plan.lengths if not longest or length <= longest]
     in_range = max((length for length in lengths if length <= trained_length), default=None)
+    budget = BatchBudget(config.tokens_per_batch, accelerator.device)
     means = None
     if in_range is not None:
-        first_pass = observe_windows(model, documents, windows[in_range], None, config, accelerator)
+        first_pass = observe_windows(model, documents, windows[in_range], None, budget, accelerator)
         means = first_pass.means(HIDDEN_SUM)
     sums = {
-        length: observe_windows(model, documents, windows[length], means, config, accelerator)
+        length: observe_windows(model, documents, windows[length], means, budget, accelerator)
         for length in lengths
     }
     if in_range is not None:

@@ -14,7 +14,6 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from posext.config import EvaluationConfig
 from posext.eval.attention.tally import LARGEST_LOGIT, Tally
 from posext.eval.batch_budget import BatchBudget
 from posext.eval.protocols import Documents
@@ -48,7 +47,7 @@ def observe_windows(
     documents: Documents,
     windows: Sequence[TargetWindow],
     means: Mapping[int, np.ndarray] | None,
-    config: EvaluationConfig,
+    budget: BatchBudget,
     accelerator: Accelerator,
 ) -> Sums:
     """Observe a model while it reads windows; the queries that count predict their targets.
@@ -58,7 +57,7 @@ def observe_windows(
         documents: Held-out documents.
         windows: Windows, at least one.
         means: For each layer the hidden state (C,) to compare with; None: sum hidden states.
-        config: Settings of the evaluation.
+        budget: The tokens of a batch.
         accelerator: Processes and device.
 
     Returns:
@@ -70,17 +69,17 @@ def observe_windows(
     tallies = []
     by_shape = sorted(own, key=shapes.__getitem__)
     for (length, scored), indices in groupby(by_shape, shapes.__getitem__):
-        most = BatchBudget(config.tokens_per_batch, accelerator.device).windows(length)
-        own_indices = list(indices)
-        for start in range(0, len(own_indices), most):
-            batch = own_indices[start : start + most]
+
+        def observe(batch: Sequence[int], first: int = length - scored) -> list[Any]:
             tokens = [read(windows[index], document) for index in batch]
-            tokens_BT = torch.from_numpy(np.stack(tokens)).to(accelerator.device)
-            tally = Tally(length - scored, means)
+            tokens_BT = torch.from_numpy(np.stack(tokens)).to(budget.device)
+            tally = Tally(first, means)
             with torch.inference_mode(), accelerator.autocast():
                 model.observe(tokens_BT[:, :-1], tally)
-            numbers = [windows[index].document for index in batch]
-            tallies.append((numbers, on_cpu(tally.totals), on_cpu(tally.counts)))
+            return [on_cpu(tally.totals), on_cpu(tally.counts)]
+
+        for batch, sums in budget.map(observe, list(indices), length):
+            tallies.append(([windows[index].document for index in batch], *sums))
     numbers = sorted({window.document for window in windows})
     names = [documents.names[number] for number in numbers]
     return joined(names, numbers, gather_object(tallies))

@@ -12,6 +12,7 @@ from accelerate.utils import gather_object
 from posext.config import EvaluationConfig
 from posext.data.recall.episode import RecallSettings
 from posext.data.recall.tasks import TASKS
+from posext.eval.batch_budget import BatchBudget
 from posext.eval.curve import EvalPlan
 from posext.eval.retrieval.measure import CELL_COLUMNS, measure_task
 from posext.eval.retrieval.passkey import measure_passkey
@@ -40,14 +41,13 @@ def measure_retrieval(
     lengths = [length for length in plan.lengths if not longest or length <= longest]
     own_lengths = shard(lengths, accelerator.process_index, accelerator.num_processes)
     settings = RecallSettings(trials=config.trials, seed=config.seed)
+    budget = BatchBudget(config.tokens_per_batch, accelerator.device)
     own_rows = []
     for name in names:
         if name not in MEASURES:
             continue
         with torch.inference_mode(), accelerator.autocast():
-            rows = MEASURES[name](
-                model, plan.tokens, own_lengths, settings, device=accelerator.device
-            )
+            rows = MEASURES[name](model, plan.tokens, own_lengths, settings, budget)
         own_rows.append(rows.assign(task=name))
     gathered = gather_object([pd.concat(own_rows)] if own_rows else [])
     filled = [rows for rows in gathered if len(rows)]

@@ -15,6 +15,7 @@ from posext.data.dataset import Data
 from posext.data.recall.episode import RecallSettings, episode
 from posext.data.recall.pool import pool_of
 from posext.data.recall.tasks import NO_WORD, TASKS
+from posext.eval.batch_budget import BatchBudget
 from posext.eval.scoring import last_logits
 
 CONDITIONS = ("needle", "control")
@@ -29,8 +30,7 @@ def measure_task(
     tokens: Data,
     lengths: Sequence[int],
     settings: RecallSettings | None = None,
-    tokens_per_batch: int = 4096,
-    device: torch.device | str = "cpu",
+    budget: BatchBudget | None = None,
 ) -> pd.DataFrame:
     """Measure a retrieval task in held-out text.
 
@@ -40,8 +40,7 @@ def measure_task(
         tokens: Corpus.
         lengths: Context lengths; those too short for the task are left out.
         settings: Depths, trials and seed, by default `RecallSettings()`.
-        tokens_per_batch: Upper limit of the tokens of a batch.
-        device: Device of the model.
+        budget: The tokens of a batch, and the device of the model; by default `BatchBudget(None)`.
 
     Returns:
         CELL_COLUMNS, a row per length, depth and condition. A task without depths has depth 0.
@@ -50,6 +49,7 @@ def measure_task(
         PosextError: The corpus has too few rare tokens, or no document of a length.
     """
     settings = settings or RecallSettings()
+    budget = budget or BatchBudget(None)
     pool = pool_of(tokens)
     form = TASKS[name]
     depths = settings.depths if form.has_depth else (0.0,)
@@ -65,9 +65,7 @@ def measure_task(
         accepted_NSA = np.stack([trial.accepted for trial in episodes])
         for condition in CONDITIONS:
             windows_NT = np.stack([getattr(trial, condition) for trial in episodes])
-            scores = score_answers(
-                model, windows_NT, answers_S, accepted_NSA, tokens_per_batch, device
-            )
+            scores = score_answers(model, windows_NT, answers_S, accepted_NSA, budget)
             rows.append(cell_row(length, depth, episodes[0].distance, condition, *scores))
     return pd.DataFrame(rows, columns=CELL_COLUMNS)
 
@@ -77,8 +75,7 @@ def score_answers(
     windows_NT: np.ndarray,
     answers_S: np.ndarray,
     accepted_NSA: np.ndarray,
-    tokens_per_batch: int,
-    device: torch.device | str,
+    budget: BatchBudget,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Score the answers at the end of windows, with teacher forcing.
 
@@ -87,30 +84,27 @@ def score_answers(
         windows_NT: Windows, int64 (N, T + 1); the model reads all but the last token.
         answers_S: Places of the answers, counted from a window's end, increasing, below 0.
         accepted_NSA: The tokens that are right in these places, or NO_WORD.
-        tokens_per_batch: Upper limit of the tokens of a batch.
-        device: Device of the model.
+        budget: As in `measure_task`.
 
     Returns:
         Exact match: whether the most likely token is right in every place, bool (N,); and the mean
         over places of -log of the probability of the right tokens, in nats, float64 (N,).
     """
-    correct = []
-    nll = []
-    windows_per_batch = max(1, tokens_per_batch // (windows_NT.shape[1] - 1))
     size = -int(answers_S[0])
-    batches = zip(
-        torch.from_numpy(windows_NT).split(windows_per_batch),
-        torch.from_numpy(accepted_NSA).split(windows_per_batch),
-        strict=True,
-    )
-    for windows_BT, host_accepted_BSA in batches:
-        tokens_BT, accepted_BSA = windows_BT.to(device), host_accepted_BSA.to(device)
+
+    def score(batch: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        tokens_BT = torch.from_numpy(windows_NT[list(batch)]).to(budget.device)
+        accepted_BSA = torch.from_numpy(accepted_NSA[list(batch)]).to(budget.device)
         logits_BSV = last_logits(model, tokens_BT[:, :-1], size)[:, answers_S + size].float()
         is_right_BS = (logits_BSV.argmax(dim=-1)[..., None] == accepted_BSA).any(dim=-1)
         log_shares_BSA = logits_BSV.log_softmax(dim=-1).gather(2, accepted_BSA.clamp(min=0))
         log_shares_BSA = log_shares_BSA.masked_fill(accepted_BSA == NO_WORD, -torch.inf)
-        correct.append(is_right_BS.all(dim=1).cpu().numpy())
-        nll.append(-log_shares_BSA.logsumexp(dim=2).double().mean(dim=1).cpu().numpy())
+        nll_B = -log_shares_BSA.logsumexp(dim=2).double().mean(dim=1)
+        return is_right_BS.all(dim=1).cpu().numpy(), nll_B.cpu().numpy()
+
+    count, width = windows_NT.shape
+    scored = [result for _, result in budget.map(score, range(count), width - 1)]
+    correct, nll = zip(*scored, strict=True)
     return np.concatenate(correct), np.concatenate(nll)
 
 

@@ -13,6 +13,7 @@ import torch
 
 from posext.data.dataset import Data
 from posext.data.recall.episode import RecallSettings
+from posext.eval.batch_budget import BatchBudget
 from posext.eval.retrieval.measure import CELL_COLUMNS, CONDITIONS, cell_row, score_answers
 from posext.utils.errors import PosextError
 
@@ -104,7 +105,7 @@ def measure_passkey(
     tokens: Data,
     lengths: Sequence[int],
     settings: RecallSettings | None = None,
-    device: torch.device | str = "cpu",
+    budget: BatchBudget | None = None,
 ) -> pd.DataFrame:
     """Measure the passkey task; an answer is correct if each of its tokens is the most likely one.
 
@@ -115,12 +116,13 @@ def measure_passkey(
         tokens: Corpus, whose tokenizer encodes the texts.
         lengths: Context lengths; those too short for the task are left out.
         settings: Depths, trials and seed, by default those of `RecallSettings()`.
-        device: Device of the model.
+        budget: As in `measure_task`.
 
     Returns:
         CELL_COLUMNS, in the form of `measure_task`.
     """
     settings = settings or RecallSettings()
+    budget = budget or BatchBudget(None)
     rows = []
 
     def tokenize(text: str) -> list[int]:
@@ -143,8 +145,7 @@ def measure_passkey(
                 text.tokens[None],
                 np.arange(-text.answer, 0),
                 text.tokens[None, -text.answer :, None],
-                tokens_per_batch=1,
-                device=device,
+                budget,
             )
             for text in texts
         ]
