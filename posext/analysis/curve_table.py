@@ -14,7 +14,7 @@ from posext.analysis.curves import (
     refuse_repeated_seeds,
 )
 from posext.analysis.same_targets import refuse_mixed_targets
-from posext.analysis.statistics import NO_INTERVAL, usable_length
+from posext.analysis.statistics import NO_INTERVAL, NOT_MEASURED, NOWHERE, usable_length
 from posext.eval.bayes_floor import FLOOR
 from posext.eval.protocols import COMPARABLE
 
@@ -46,8 +46,13 @@ def summary(curve: pd.DataFrame, all_curves: pd.DataFrame) -> dict[str, Any]:
     crop_nll = crop_baseline(curve, all_curves)
     lengths = curve.context_length.tolist()
     train_length = int(curve.trained_length.iloc[0])
-    usable = usable_length(lengths, curve.nll.to_numpy(float), train_length, crop_nll)
-    return {"crop_nll": crop_nll, "usable_length": usable}
+    length = usable_length(lengths, curve.nll.to_numpy(float), train_length, crop_nll)
+    return {"crop_nll": crop_nll, "usable_length": length}
+
+
+def usable(derived: dict[str, Any]) -> int | str:
+    """The usable length of a `summary`, or why there is none."""
+    return NOT_MEASURED if np.isnan(derived["crop_nll"]) else derived["usable_length"] or NOWHERE
 
 
 def table(
@@ -75,10 +80,8 @@ def table(
             for length in lengths
         ]
         derived = summary(curve, curves if all_curves is None else all_curves)
-        usable = derived["usable_length"] or "nowhere"
-        if curve.protocol.iloc[0] not in COMPARABLE:
-            usable = ""
-        rows.append([curve_label(curve.iloc[0]), int(curve.seed.iloc[0]), *cells, usable])
+        furthest = usable(derived) if curve.protocol.iloc[0] in COMPARABLE else ""
+        rows.append([curve_label(curve.iloc[0]), int(curve.seed.iloc[0]), *cells, furthest])
     headers = ["scheme", "seed", *map(str, lengths), "usable to"]
     return tabulate(rows, headers=headers, tablefmt=style, disable_numparse=True)
 

@@ -87,7 +87,8 @@ def key_choice(counts: pd.DataFrame) -> KeyChoice:
         judge=str(counts.judge.iloc[0]),
         keys=int(by_name["keys"].sum()),
         share=share("keys", "targets"),
-        mirrored=share("mirrored", "keys"),
+        # no part of the keys: it may stand where there are none
+        mirrored=interval(by_name["mirrored"], by_name["targets"], by_name["keys"]),
         precision=share("far_keys", "keys"),
         recall=share("far_keys", "far"),
         far=share("far", "targets"),

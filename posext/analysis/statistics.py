@@ -30,6 +30,8 @@ from posext.utils.errors import PosextError
 
 LEVEL = 0.95
 TOLERANCE = 0.01  # a usable length is within this share of the crop baseline's NLL
+NOWHERE = "nowhere"  # in place of a usable length
+NOT_MEASURED = "not measured"  # in its place, where the training length was not
 NO_INTERVAL = "no interval"  # of one document: it has no variation between documents
 MIN_SKEW = 1e-6  # below it Hall's transformation is the identity, and its formula divides by 0
 

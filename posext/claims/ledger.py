@@ -31,10 +31,7 @@ EXACT = "of the schemes alone"
 
 
 def write(verdicts: Sequence[Verdict], out: Path) -> None:
-    """Write verdicts.csv, changes.csv and README.md.
-
-    Verdicts of claims that are not among these stay in the files.
-    """
+    """Write verdicts.csv, changes.csv and README.md, without claims that are not among these."""
     out.mkdir(parents=True, exist_ok=True)
     rows = pd.DataFrame([row(verdict) for verdict in verdicts])
     before = read(out / VERDICTS, list(rows))
@@ -42,11 +39,8 @@ def write(verdicts: Sequence[Verdict], out: Path) -> None:
     if len(changed):
         known = read(out / CHANGES, CHANGE_COLUMNS)
         write_text(out / CHANGES, pd.concat([known, changed]).to_csv(index=False))
-    others = before.loc[~before.claim.isin(rows.claim)]
-    both = pd.concat([part for part in (rows, others) if len(part)])
-    write_text(out / VERDICTS, both.to_csv(index=False))
-    if not len(others):
-        write_text(out / "README.md", page(verdicts))
+    write_text(out / VERDICTS, rows.to_csv(index=False))
+    write_text(out / "README.md", page(verdicts))
 
 
 def read(file: Path, columns: Sequence[str]) -> pd.DataFrame:

@@ -99,8 +99,9 @@ class Result:
 
     @property
     def is_above_floor(self) -> bool:
-        """Whether what is measured exceeds what rounding alone moves one run by."""
-        return abs(self.decides.measured.value) > NOISE_FLOOR
+        """Whether what is measured, if it is a loss, exceeds what rounding moves one run by."""
+        is_loss = all(call.function == "nll" for call in self.decides.comparison.calls)
+        return not is_loss or abs(self.decides.measured.value) > NOISE_FLOOR
 
 
 def decide(claims: Sequence[Claim], results: Path) -> list[Result]:

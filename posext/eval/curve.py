@@ -169,8 +169,8 @@ def plan_of(
 def context_lengths(run: Run) -> list[int]:
     """Context lengths of a run, from its config or by default.
 
-    The default is half the original length, doubled until 16 times the longest length trained. For
-    an algorithmic task they are the tokens of its examples.
+    The default is half the original length, doubled until 16 times the longest length trained, and
+    that length itself. For an algorithmic task they are the tokens of its examples.
     """
     data = run.config.data
     if isinstance(data, AlgorithmicData):
@@ -180,7 +180,7 @@ def context_lengths(run: Run) -> list[int]:
     lengths = [max(2, run.original_length // 2)]
     while lengths[-1] < MAX_LENGTH_MULTIPLE * run.trained_length:
         lengths.append(run.original_length * 2 ** (len(lengths) - 1))
-    return lengths
+    return sorted({*lengths, run.trained_length})
 
 
 def measure_curve(

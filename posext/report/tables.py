@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from posext.analysis.curve_table import summary
+from posext.analysis.curve_table import summary, usable
 from posext.analysis.curves import CURVE_OF_RUN
 from posext.analysis.statistics import NO_INTERVAL, Estimate
 from posext.eval.bayes_floor import FLOOR
@@ -33,8 +33,7 @@ def perplexity_table(
         line = styles.line(curve)
         pair = paired.get((first.run, first.extend, first.factor))
         if pair is None:
-            usable = summary(curve, headline)["usable_length"] or "nowhere"
-            derived: dict[str, Any] = {"usable": usable}
+            derived: dict[str, Any] = {"usable": usable(summary(curve, headline))}
         else:
             derived = pair.derived
         rows.append(

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from posext.analysis.seed_spread import Seeds
-from posext.analysis.statistics import LEVEL, NO_INTERVAL, TOLERANCE
+from posext.analysis.statistics import LEVEL, NO_INTERVAL, NOT_MEASURED, NOWHERE, TOLERANCE
 from posext.config import OWN, PER_POSITION, PERTURBED
 from posext.eval.protocols import COMPARABLE, PROTOCOLS
 from posext.eval.variants import OWN_WINDOW
@@ -115,17 +115,24 @@ def answer_sentences(
 
 
 def usable_lengths(table: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """The usable length (tokens) of each curve, the shortest over its seeds; 0 for nowhere."""
+    """The usable length (tokens) of each curve, the shortest over its seeds; 0 for nowhere.
+
+    Curves that were not measured at their training length are left out.
+    """
     by_name: dict[str, list[int]] = {}
     for row in table:
-        length = 0 if row["usable"] == "nowhere" else parse_number(row["usable"])
+        if row["usable"] == NOT_MEASURED:
+            continue
+        length = 0 if row["usable"] == NOWHERE else parse_number(row["usable"])
         by_name.setdefault(row["name"], []).append(length)
     return {name: min(lengths) for name, lengths in by_name.items()}
 
 
 def usable_sentence(usable: Mapping[str, int], longest: int) -> str:
     """Name the curves that are usable furthest; `longest` is the longest measured length."""
-    furthest = max(usable.values(), default=0)
+    if not usable:
+        return "No curve was measured at its training length: nothing says how far one is usable."
+    furthest = max(usable.values())
     if not furthest:
         return "No curve stays within 1 % of its crop baseline, not even at its training length."
     at_the_end = ", the longest measured" if furthest == longest else ""

@@ -29,10 +29,13 @@ def test_of_runs_and_over_trials_add_up_seeds(tmp_path):
 
 
 def test_due_asks_of_every_extension(tmp_path):
-    cell = dict.fromkeys(retrieval.RETRIEVAL_COLUMNS, 1)
+    cell = dict.fromkeys(retrieval.RETRIEVAL_COLUMNS, 1) | {"context_length": 256}
     cell |= {"condition": "needle", "task": "retrieval", "extend": "yarn", "factor": "auto"}
     pd.DataFrame([cell]).to_csv(tmp_path / retrieval.FILE, index=False)
-    assert not retrieval.due(tmp_path, ["fixed_target", "retrieval"], {"yarn"})
-    assert retrieval.due(tmp_path, ["retrieval"], {""}), "an extension alone was measured"
-    assert retrieval.due(tmp_path, ["retrieval", "multi_key"], {"yarn"})
-    assert not retrieval.due(tmp_path, ["fixed_target"], {""})
+    yarn = {("yarn", "auto", 256)}
+    assert not retrieval.due(tmp_path, ["fixed_target", "retrieval"], yarn)
+    assert retrieval.due(tmp_path, ["retrieval"], {("", "", 256)}), (
+        "an extension alone was measured"
+    )
+    assert retrieval.due(tmp_path, ["retrieval", "multi_key"], yarn)
+    assert not retrieval.due(tmp_path, ["fixed_target"], {("", "", 256)})

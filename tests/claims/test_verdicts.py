@@ -1,6 +1,7 @@
 """Verdicts on claims, on stored sums whose truth is known."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +213,24 @@ def test_ledger_notes_a_verdict_that_changes(results, tmp_path):
     (change,) = pd.read_csv(out / "changes.csv").to_dict("records")
     assert change == {"claim": "C1", "study": "mine", "before": "holds", "now": "fails"}
     assert pd.read_csv(out / "verdicts.csv").verdict.tolist() == ["fails"]
+
+
+def test_ledger_leaves_out_claims_that_are_gone(results, tmp_path):
+    out = tmp_path / "ledger"
+    verdict = verdict_on(results, "nll(fox, 1x) < nll(rope, 1x)")
+    ledger.write([verdict], out)
+    renamed = replace(verdict.claim, name="C2")
+    ledger.write([replace(verdict, claim=renamed)], out)
+    assert pd.read_csv(out / "verdicts.csv").claim.tolist() == ["C2"]
+    assert "| C2 |" in (out / "README.md").read_text()
+
+
+def test_only_a_loss_is_held_against_what_rounding_does(results):
+    loss = verdict_on(results, "nll(alibi, 1x) - nll(rope, 1x) < 0.2")
+    assert "rounding" in ledger.here(loss)
+    share = verdict_on(results, "first_token(rope, 1x) - 2.5 * first_token(alibi, 1x) < 0.2")
+    assert abs(share.results[0].decides.measured.value) < 0.05
+    assert "rounding" not in ledger.here(share)
 
 
 def test_claims_command_writes_the_ledger_and_its_page(results, monkeypatch, capsys):

@@ -192,7 +192,7 @@ def test_key_choice_is_in_shares_over_documents():
             "judge": "itself",
             "targets": [10, 20, 10],
             "keys": [2, 6, 0],
-            "mirrored": [1, 1, 0],
+            "mirrored": [1, 1, 2],  # the last where there are no keys
             "far": [3, 5, 2],
             "far_keys": [1, 5, 0],
             "nll_long": [10.0, 30.0, 10.0],
@@ -201,7 +201,7 @@ def test_key_choice_is_in_shares_over_documents():
     )
     choice = key_choice.key_choice(counts)
     values = [number.value for number in choice[3:]]
-    assert values == pytest.approx([8 / 40, 2 / 8, 6 / 8, 6 / 10, 10 / 40, 20 / 40])
+    assert values == pytest.approx([8 / 40, 4 / 8, 6 / 8, 6 / 10, 10 / 40, 20 / 40])
     assert choice.share.low < 0.2 < choice.share.high
     assert choice.cells()[:4] == ["a", "itself", "8", key_choice.share_text(choice.share)]
     assert key_choice.share_text(choice.share).startswith("20.0% (")

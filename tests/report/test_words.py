@@ -25,6 +25,13 @@ def test_answer_names_the_usable_length_and_lowest_perplexity():
     assert f"Lowest perplexity at 512 tokens: {math.exp(2.55):.2f}" in answer
 
 
+def test_answer_does_not_call_unusable_what_was_not_measured_at_its_training_length():
+    rope = rows_of("rope", [3.0, 2.5, 2.6, 2.7]).assign(trained_length=200)
+    page = written_page(rope)
+    assert "No curve was measured at its training length" in answer_of(page)
+    assert "not measured" in page
+
+
 def test_answer_of_one_seed_ties_what_is_within_seed_noise():
     runs = [
         rows_of(name, [3.0, 2.5, 2.6, loss_at_512], model="nano")
