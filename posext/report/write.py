@@ -257,9 +257,12 @@ def print_summary(measured: pd.DataFrame, answers: pd.DataFrame, known: pd.DataF
         print(f"{retrieval.retrieval_table(answers)}\n")
     for key, rows in measured.groupby(["corpus", "protocol"], sort=False):
         corpus, protocol = cast(tuple[str, str], key)
+        place = protocol if corpus == OWN else f"{protocol} on {corpus}"
+        if rows.tokens.isna().all():
+            print(f"{place}: undefined at every length.")
+            continue
         tokens = int(rows.tokens.max())
         documents = int(rows.documents.max())
-        place = protocol if corpus == OWN else f"{protocol} on {corpus}"
         print(f"{place}: {tokens:,} tokens in {documents} held-out documents.")
 
 
