@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from posext.analysis import accuracy, attention, curves, document_sums, key_choice, retrieval
+from posext.analysis.measured_name import measured_name
 from posext.cli import app
 from posext.utils.errors import PosextError
 
@@ -78,7 +79,7 @@ def config_files(source: Path) -> list[tuple[str, Path]]:
     Raises PosextError for any other folder.
     """
     if (source / "config.yaml").is_file():
-        return [(source.name, source / "config.yaml")]
+        return [(measured_name(source), source / "config.yaml")]
     if not (source / "configs").is_dir():
         raise PosextError(f"{source} is not the folder of a run: it has no config.yaml")
     return [(file.stem, file) for file in sorted((source / "configs").glob("*.yaml"))]
@@ -119,7 +120,7 @@ def gather_attention(sources: Sequence[Path], out: Path) -> None:
 def named_sums(run: Path) -> pd.DataFrame | None:
     """The sums of a run, with a column for its name, or of several; None without sums."""
     sums = document_sums.sums(run)
-    return sums if sums is None or "run" in sums else sums.assign(run=run.name)
+    return sums if sums is None or "run" in sums else sums.assign(run=measured_name(run))
 
 
 def replace_runs(before: pd.DataFrame | None, rows: pd.DataFrame) -> pd.DataFrame:
