@@ -110,9 +110,20 @@ def open_source(path: Path, rows: pd.DataFrame) -> Source:
         path=path,
         rows=rows,
         run=load_run(path) if is_run else None,
-        retrieval=retrieval.read_retrieval(path / retrieval.FILE),
+        retrieval=read_answers(path, str(rows.run.iloc[0])),
         attention=attention.read_attention(path / attention.FILE),
     )
+
+
+def read_answers(path: Path, run: str) -> pd.DataFrame:
+    """Read the retrieval file of a run of that name, or of a folder of several.
+
+    It has a column `run`. Empty if the file does not exist.
+    """
+    file = path / retrieval.FILE
+    if file.is_file() and (path / "configs").is_dir():
+        return retrieval.read_collected(file)
+    return retrieval.read_retrieval(file).assign(run=run)
 
 
 def corpora(rows: pd.DataFrame) -> list[str]:
