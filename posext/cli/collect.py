@@ -52,7 +52,7 @@ def gather(sources: Sequence[Path], out: Path) -> None:
         out: The folder to write to; what it has of other runs stays.
 
     Raises:
-        PosextError: A source is neither, or none is measured.
+        PosextError: A source is neither, none is measured, or two have a run of one name.
     """
     on_tasks = [source for source in sources if (source / accuracy.FILE).is_file()]
     on_texts = [
@@ -60,6 +60,7 @@ def gather(sources: Sequence[Path], out: Path) -> None:
     ]
     rows = curves.of_runs(on_texts) if on_texts else None
     files = [file for source in sources for file in config_files(source)]
+    refuse_equal_names(files)
     (out / "configs").mkdir(parents=True, exist_ok=True)
     if rows is not None:
         gather_curves(on_texts, rows, out)
@@ -83,6 +84,18 @@ def config_files(source: Path) -> list[tuple[str, Path]]:
     if not (source / "configs").is_dir():
         raise PosextError(f"{source} is not the folder of a run: it has no config.yaml")
     return [(file.stem, file) for file in sorted((source / "configs").glob("*.yaml"))]
+
+
+def refuse_equal_names(files: Sequence[tuple[str, Path]]) -> None:
+    """Raise PosextError for two configs of one name: their sums would be added up."""
+    by_name: dict[str, Path] = {}
+    for name, file in files:
+        if name in by_name:
+            raise PosextError(
+                f"{by_name[name]} and {file} are of runs named {name}: "
+                "collect one after the other, and the last is kept"
+            )
+        by_name[name] = file
 
 
 def gather_curves(sources: Sequence[Path], rows: pd.DataFrame, out: Path) -> None:

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from helpers.stored_runs import write_run
 
 from posext.analysis import retrieval
 from posext.cli import collect
+from posext.utils.errors import PosextError
 
 
 def write_answers(folder: Path, correct: int) -> None:
@@ -17,14 +19,34 @@ def write_answers(folder: Path, correct: int) -> None:
     answers.to_csv(folder / retrieval.FILE, index=False)
 
 
+def write_measured(folder: Path, **columns) -> Path:
+    """Write the folder of a run with its curve and config."""
+    write_run(folder, **columns)
+    (folder / "config.yaml").write_text("seed: 0\n")
+    return folder
+
+
 def test_gather_names_a_moved_run_as_its_curves_do(tmp_path, monkeypatch):
     """Its curves keep their sums, its answers and its config, whatever its folder is called."""
-    folder = write_run(tmp_path / "mine")
+    folder = write_measured(tmp_path / "mine")
     write_answers(folder, correct=3)
-    (folder / "config.yaml").write_text("seed: 0\n")
     monkeypatch.chdir(folder.rename(tmp_path / "moved"))
     out = tmp_path / "study"
     collect.gather([Path(".")], out)
     assert [file.name for file in (out / "configs").iterdir()] == ["mine.yaml"]
     assert set(pd.read_parquet(out / "documents.parquet").run) == {"mine"}
     assert retrieval.read_collected(out / retrieval.FILE).run.tolist() == ["mine"]
+
+
+def test_gather_refuses_a_run_of_two_sources(tmp_path):
+    """Its sums would count twice; one source after the other replaces them."""
+    run = write_measured(tmp_path / "mine")
+    study, out = tmp_path / "study", tmp_path / "out"
+    collect.gather([run], study)
+    with pytest.raises(PosextError, match=r"mine\.yaml are of runs named mine: collect one after"):
+        collect.gather([run, study], out)
+    assert not out.exists()
+    collect.gather([study], out)
+    collect.gather([run], out)
+    stored = [pd.read_parquet(folder / "documents.parquet") for folder in (run, out)]
+    assert len(stored[0]) == len(stored[1])
