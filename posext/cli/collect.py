@@ -1,6 +1,5 @@
 """`posext collect`: gather the measurements of several runs in one folder."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pandas as pd
 from posext.analysis import accuracy, attention, curves, document_sums, key_choice, retrieval
 from posext.analysis.measured_name import measured_name
 from posext.cli import app
+from posext.utils.atomic import write_text
 from posext.utils.errors import PosextError
 
 CURVES = "curves.csv"
@@ -69,9 +69,9 @@ def gather(sources: Sequence[Path], out: Path) -> None:
     if on_tasks:
         file = out / accuracy.FILE
         replaced = replace_runs(accuracy.read_accuracy(file), accuracy.of_runs(on_tasks))
-        replaced.to_csv(file, index=False)
+        write_text(file, replaced.to_csv(index=False))
     for name, file in files:
-        shutil.copyfile(file, out / "configs" / f"{name}.yaml")
+        write_text(out / "configs" / f"{name}.yaml", file.read_text())
 
 
 def config_files(source: Path) -> list[tuple[str, Path]]:
@@ -99,16 +99,20 @@ def refuse_equal_names(files: Sequence[tuple[str, Path]]) -> None:
 
 
 def gather_curves(sources: Sequence[Path], rows: pd.DataFrame, out: Path) -> None:
-    """Write the curves of some runs, their sums and the counts of their keys into a folder."""
+    """Write the curves of some runs, their sums and the counts of their keys into a folder.
+
+    The curves come last, so that none is without its sums.
+    """
     named = [sums for source in sources if (sums := named_sums(source)) is not None]
-    replace_runs(curves.read_curves(out / CURVES), rows).to_csv(out / CURVES, index=False)
-    sums_file = out / document_sums.SUMS
     sums = pd.concat(named, ignore_index=True)
-    replace_runs(document_sums.sums(out), sums).to_parquet(sums_file, index=False)
+    document_sums.write_sums(replace_runs(document_sums.sums(out), sums), out)
     keys_file = out / key_choice.FILE
     keys = pd.concat([key_choice.read_key_counts(source / key_choice.FILE) for source in sources])
     if len(keys):
-        replace_runs(key_choice.read_key_counts(keys_file), keys).to_csv(keys_file, index=False)
+        replaced_keys = replace_runs(key_choice.read_key_counts(keys_file), keys)
+        write_text(keys_file, replaced_keys.to_csv(index=False))
+    replaced = replace_runs(curves.read_curves(out / CURVES), rows)
+    write_text(out / CURVES, replaced.to_csv(index=False))
 
 
 def gather_retrieval(sources: Sequence[Path], rows: pd.DataFrame, out: Path) -> None:
@@ -117,7 +121,7 @@ def gather_retrieval(sources: Sequence[Path], rows: pd.DataFrame, out: Path) -> 
     if len(answers):
         file = out / retrieval.FILE
         before = retrieval.read_collected(file) if file.exists() else None
-        replace_runs(before, answers).to_csv(file, index=False)
+        write_text(file, replace_runs(before, answers).to_csv(index=False))
 
 
 def gather_attention(sources: Sequence[Path], out: Path) -> None:

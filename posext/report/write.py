@@ -28,7 +28,7 @@ from posext.report import curve_plot, perturbed_plot
 from posext.report.lines import COST_NUMBERS
 from posext.runs import tensorboard, tracking
 from posext.runs.run import Run
-from posext.utils.atomic import replacing, write_text
+from posext.utils.atomic import write_text
 from posext.utils.commit import commit
 
 log = logging.getLogger(__name__)
@@ -88,8 +88,7 @@ def write_curve(
         sums_before = labeled_sums.head(0)
     file = run.folder / "curves.csv"
     table = curves.upsert(curves.read_curves(file), rows)
-    with replacing(run.folder / document_sums.SUMS) as temporary:
-        curves.upsert(sums_before, labeled_sums).to_parquet(temporary, index=False)
+    document_sums.write_sums(curves.upsert(sums_before, labeled_sums), run.folder)
     if parts is not None and len(parts):
         by_position = parts.assign(
             context_length=parts.group.astype(int), nll=parts.nll.astype("float32")

@@ -50,3 +50,24 @@ def test_gather_refuses_a_run_of_two_sources(tmp_path):
     collect.gather([run], out)
     stored = [pd.read_parquet(folder / "documents.parquet") for folder in (run, out)]
     assert len(stored[0]) == len(stored[1])
+
+
+def test_gather_that_is_killed_leaves_every_file_whole(tmp_path, monkeypatch):
+    """The files that it had not come to are as before, and the next call writes all."""
+    run = write_measured(tmp_path / "mine")
+    out = tmp_path / "study"
+    collect.gather([run], out)
+    before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    write_run(run, extend="alibi")
+
+    def killed(table: pd.DataFrame, path: Path, **settings) -> None:
+        Path(path).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pd.DataFrame, "to_parquet", killed)
+        with pytest.raises(KeyboardInterrupt):
+            collect.gather([run], out)
+    assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
+    collect.gather([run], out)
+    assert set(pd.read_parquet(out / "documents.parquet").extend) == {"", "alibi"}
