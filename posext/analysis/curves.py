@@ -20,6 +20,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from posext.analysis.copies import without_copies
 from posext.analysis.csv_table import read_csv_table, upsert_rows
 from posext.analysis.statistics import interval
 from posext.config import HEADLINE, OWN
@@ -149,7 +150,19 @@ def of_runs(paths: Iterable[Path]) -> pd.DataFrame:
     """Read the curves of run folders or curves files, and concatenate them.
 
     Raises:
-        PosextError: A path does not exist, or none has any curve.
+        PosextError: As `by_path` does.
+    """
+    return pd.concat(by_path(paths).values(), ignore_index=True)
+
+
+def by_path(paths: Iterable[Path], required: bool = True) -> dict[Path, pd.DataFrame]:
+    """Read the curves of run folders or curves files, without those that an earlier path has.
+
+    Leaves out a path without curves, with a warning.
+
+    Raises:
+        PosextError: A path does not exist or is damaged, two have runs of one name, or none has
+            any curve, unless curves are not `required`.
     """
     curves_by_path = {}
     for path in paths:
@@ -158,15 +171,14 @@ def of_runs(paths: Iterable[Path]) -> pd.DataFrame:
         curves_by_path[path] = read_curves(path / "curves.csv" if path.is_dir() else path)
     empty = [path for path, curves in curves_by_path.items() if not len(curves)]
     remedy = "python -m posext.evaluate run=RUN measures it"
-    if len(empty) == len(curves_by_path):
+    if required and len(empty) == len(curves_by_path):
         raise PosextError(
             f"none of these holds curves: {', '.join(map(str, empty))}; {remedy} once it is trained"
         )
     for path in empty:
         log.warning("%s holds no curves yet; %s once it is trained", path, remedy)
-    return pd.concat(
-        [curves for curves in curves_by_path.values() if len(curves)], ignore_index=True
-    )
+    measured = {path: curves for path, curves in curves_by_path.items() if len(curves)}
+    return without_copies(measured, ["run", *CURVE_IN_FOLDER, "group", "context_length"])
 
 
 def select_factor(curves: pd.DataFrame, which: str) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import pandas as pd
 from posext.analysis import curves, same_targets
 from posext.config import OWN
 from posext.eval.bayes_floor import FLOOR
+from posext.utils.atomic import replacing
 from posext.utils.errors import PosextError
 
 SUMS = "documents.parquet"
@@ -157,6 +158,12 @@ def sums(folder: Path) -> pd.DataFrame | None:
     if stored is None or "corpus" in stored:
         return stored
     return stored.assign(corpus=OWN)
+
+
+def write_sums(stored: pd.DataFrame, folder: Path) -> None:
+    """Replace the sums per document of a folder."""
+    with replacing(folder / SUMS) as temporary:
+        stored.to_parquet(temporary, index=False)
 
 
 def filter_or_raise(stored: pd.DataFrame, column: str, value: str, folder: Path) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from posext.analysis.curves import (
     curve_label,
     read_curves,
 )
+from posext.analysis.measured_name import measured_name
 from posext.analysis.same_targets import on_same_targets, refuse_mixed_targets
 from posext.analysis.statistics import NO_INTERVAL, Estimate, difference, gain_share
 from posext.config import HEADLINE, OWN, SYNTHETIC_SOURCES
@@ -106,9 +107,9 @@ def excess_loss_table(curves: pd.DataFrame, folders: list[Path], style: str = "s
 
 
 def excess_by_run(folder: Path) -> dict[str, pd.DataFrame]:
-    """Excess loss of a run, or of every run in a folder of several, by name."""
+    """Excess loss of a run, or of every run in a folder of several, by the name in its curves."""
     if not (folder / "configs").is_dir():
-        return {folder.name: excess_loss_of_run(run.load_run(folder))}
+        return {measured_name(folder): excess_loss_of_run(run.load_run(folder))}
     rows = read_curves(folder / "curves.csv")
     sums = document_sums.sums(folder)
     if sums is None or FLOOR not in set(rows.extend):

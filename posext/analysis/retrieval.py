@@ -13,6 +13,7 @@ from tabulate import tabulate
 
 from posext.analysis.csv_table import read_csv_table, upsert_rows
 from posext.analysis.curves import RETRIEVAL_CURVE, factor_suffix
+from posext.analysis.measured_name import measured_name
 from posext.analysis.statistics import wilson
 from posext.config import RETRIEVAL
 from posext.data.recall.tasks import TASKS
@@ -55,7 +56,8 @@ def of_runs(folders: Sequence[Path], curves: pd.DataFrame) -> pd.DataFrame:
         if (folder / "configs").is_dir():
             rows = read_collected(folder / FILE)
         else:
-            rows = read_retrieval(folder / FILE).assign(run=folder.name).merge(runs, on="run")
+            answers = read_retrieval(folder / FILE).assign(run=measured_name(folder))
+            rows = answers.merge(runs, on="run")
         named.append(rows.loc[:, columns])
     return pd.concat(named, ignore_index=True) if named else pd.DataFrame(columns=columns)
 

@@ -1,13 +1,14 @@
 """`posext collect`: gather the measurements of several runs in one folder."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from posext.analysis import accuracy, attention, curves, document_sums, key_choice, retrieval
+from posext.analysis.measured_name import measured_name
 from posext.cli import app
+from posext.utils.atomic import write_text
 from posext.utils.errors import PosextError
 
 CURVES = "curves.csv"
@@ -51,7 +52,7 @@ def gather(sources: Sequence[Path], out: Path) -> None:
         out: The folder to write to; what it has of other runs stays.
 
     Raises:
-        PosextError: A source is neither, or none is measured.
+        PosextError: A source is neither, none is measured, or two have a run of one name.
     """
     on_tasks = [source for source in sources if (source / accuracy.FILE).is_file()]
     on_texts = [
@@ -59,6 +60,7 @@ def gather(sources: Sequence[Path], out: Path) -> None:
     ]
     rows = curves.of_runs(on_texts) if on_texts else None
     files = [file for source in sources for file in config_files(source)]
+    refuse_equal_names(files)
     (out / "configs").mkdir(parents=True, exist_ok=True)
     if rows is not None:
         gather_curves(on_texts, rows, out)
@@ -67,9 +69,9 @@ def gather(sources: Sequence[Path], out: Path) -> None:
     if on_tasks:
         file = out / accuracy.FILE
         replaced = replace_runs(accuracy.read_accuracy(file), accuracy.of_runs(on_tasks))
-        replaced.to_csv(file, index=False)
+        write_text(file, replaced.to_csv(index=False))
     for name, file in files:
-        shutil.copyfile(file, out / "configs" / f"{name}.yaml")
+        write_text(out / "configs" / f"{name}.yaml", file.read_text())
 
 
 def config_files(source: Path) -> list[tuple[str, Path]]:
@@ -78,23 +80,39 @@ def config_files(source: Path) -> list[tuple[str, Path]]:
     Raises PosextError for any other folder.
     """
     if (source / "config.yaml").is_file():
-        return [(source.name, source / "config.yaml")]
+        return [(measured_name(source), source / "config.yaml")]
     if not (source / "configs").is_dir():
         raise PosextError(f"{source} is not the folder of a run: it has no config.yaml")
     return [(file.stem, file) for file in sorted((source / "configs").glob("*.yaml"))]
 
 
+def refuse_equal_names(files: Sequence[tuple[str, Path]]) -> None:
+    """Raise PosextError for two configs of one name: their sums would be added up."""
+    by_name: dict[str, Path] = {}
+    for name, file in files:
+        if name in by_name:
+            raise PosextError(
+                f"{by_name[name]} and {file} are of runs named {name}: "
+                "collect one after the other, and the last is kept"
+            )
+        by_name[name] = file
+
+
 def gather_curves(sources: Sequence[Path], rows: pd.DataFrame, out: Path) -> None:
-    """Write the curves of some runs, their sums and the counts of their keys into a folder."""
+    """Write the curves of some runs, their sums and the counts of their keys into a folder.
+
+    The curves come last, so that none is without its sums.
+    """
     named = [sums for source in sources if (sums := named_sums(source)) is not None]
-    replace_runs(curves.read_curves(out / CURVES), rows).to_csv(out / CURVES, index=False)
-    sums_file = out / document_sums.SUMS
     sums = pd.concat(named, ignore_index=True)
-    replace_runs(document_sums.sums(out), sums).to_parquet(sums_file, index=False)
+    document_sums.write_sums(replace_runs(document_sums.sums(out), sums), out)
     keys_file = out / key_choice.FILE
     keys = pd.concat([key_choice.read_key_counts(source / key_choice.FILE) for source in sources])
     if len(keys):
-        replace_runs(key_choice.read_key_counts(keys_file), keys).to_csv(keys_file, index=False)
+        replaced_keys = replace_runs(key_choice.read_key_counts(keys_file), keys)
+        write_text(keys_file, replaced_keys.to_csv(index=False))
+    replaced = replace_runs(curves.read_curves(out / CURVES), rows)
+    write_text(out / CURVES, replaced.to_csv(index=False))
 
 
 def gather_retrieval(sources: Sequence[Path], rows: pd.DataFrame, out: Path) -> None:
@@ -103,7 +121,7 @@ def gather_retrieval(sources: Sequence[Path], rows: pd.DataFrame, out: Path) -> 
     if len(answers):
         file = out / retrieval.FILE
         before = retrieval.read_collected(file) if file.exists() else None
-        replace_runs(before, answers).to_csv(file, index=False)
+        write_text(file, replace_runs(before, answers).to_csv(index=False))
 
 
 def gather_attention(sources: Sequence[Path], out: Path) -> None:
@@ -119,7 +137,7 @@ def gather_attention(sources: Sequence[Path], out: Path) -> None:
 def named_sums(run: Path) -> pd.DataFrame | None:
     """The sums of a run, with a column for its name, or of several; None without sums."""
     sums = document_sums.sums(run)
-    return sums if sums is None or "run" in sums else sums.assign(run=run.name)
+    return sums if sums is None or "run" in sums else sums.assign(run=measured_name(run))
 
 
 def replace_runs(before: pd.DataFrame | None, rows: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from posext.analysis.accuracy import FILE, METRICS, OVER_SEEDS, read_accuracy
+from posext.analysis.accuracy import COLUMNS, FILE, METRICS, OVER_SEEDS, read_accuracy
 from posext.analysis.accuracy_summary import line_label
 from posext.report import figures
 from posext.report.accuracy_plot import AXIS_TITLES, line_values
@@ -24,7 +24,7 @@ def read_accuracies(paths: Sequence[Path]) -> pd.DataFrame:
     """Read the accuracies of run folders and collected folders; empty if none has any."""
     files = [path / FILE for path in paths if path.is_dir()]
     tables = [table for file in files if len(table := read_accuracy(file))]
-    return pd.concat(tables, ignore_index=True) if tables else read_accuracy(FILE).head(0)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
 
 
 def section(rows: pd.DataFrame) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from posext.analysis import (
+    accuracy,
     attention,
     comparison,
     curves,
@@ -77,31 +78,19 @@ class PairedCurve:
 def read_sources(paths: Sequence[Path], required: bool = True) -> list[Source]:
     """Read all that some run folders or curves files hold.
 
-    Leaves out a path without curves, with a warning. Raises PosextError if none is left, unless
-    curves are not `required`.
+    Leaves out a path without curves, with a warning if it has no accuracies either.
+
+    Raises:
+        PosextError: As `curves.by_path` does.
     """
-    sources = []
-    for path in paths:
-        rows = curve_rows(path, alone=required and len(paths) == 1)
-        if len(rows):
-            sources.append(open_source(path, rows))
-    if required and not sources:
-        raise PosextError("none of these holds curves")
-    return sources
+    on_texts = [path for path in paths if not has_accuracies_alone(path)]
+    tables = curves.by_path(on_texts, required)
+    return [open_source(path, rows) for path, rows in tables.items()]
 
 
-def curve_rows(path: Path, alone: bool) -> pd.DataFrame:
-    """The rows of a run's curves; empty for a run that was not measured.
-
-    Raises PosextError if such a run is the only one (`alone`).
-    """
-    try:
-        rows = curves.of_runs([path])
-    except PosextError:
-        if alone:
-            raise
-        return pd.DataFrame()
-    return rows.assign(group=rows.group.fillna("") if "group" in rows else "")
+def has_accuracies_alone(path: Path) -> bool:
+    """Whether a path is the folder of runs on algorithmic tasks, which have no curves."""
+    return (path / accuracy.FILE).is_file() and not (path / "curves.csv").is_file()
 
 
 def open_source(path: Path, rows: pd.DataFrame) -> Source:
@@ -110,9 +99,20 @@ def open_source(path: Path, rows: pd.DataFrame) -> Source:
         path=path,
         rows=rows,
         run=load_run(path) if is_run else None,
-        retrieval=retrieval.read_retrieval(path / retrieval.FILE),
+        retrieval=read_answers(path, str(rows.run.iloc[0])),
         attention=attention.read_attention(path / attention.FILE),
     )
+
+
+def read_answers(path: Path, run: str) -> pd.DataFrame:
+    """Read the retrieval file of a run of that name, or of a folder of several.
+
+    It has a column `run`. Empty if the file does not exist.
+    """
+    file = path / retrieval.FILE
+    if file.is_file() and (path / "configs").is_dir():
+        return retrieval.read_collected(file)
+    return retrieval.read_retrieval(file).assign(run=run)
 
 
 def corpora(rows: pd.DataFrame) -> list[str]:

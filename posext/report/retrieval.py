@@ -12,17 +12,21 @@ CONDITION_TITLES = {"needle": "Needle", "control": "Control"}  # and the name of
 
 
 def heat_maps(sources: Sequence[Source]) -> list[dict]:
-    """A heat map for each extension and factor of each run that has a retrieval.csv."""
+    """A heat map for each task, extension and factor of each run whose curves are shown."""
     tables = [
-        (source.rows.run.iloc[0], table)
+        table
         for source in sources
-        if len(source.retrieval)
-        for _, table in source.retrieval.groupby(RETRIEVAL_CURVE, sort=False)
+        for _, table in shown_answers(source).groupby(["run", *RETRIEVAL_CURVE], sort=False)
     ]
-    return [heat_map(f"retrieval-{i}", table, run) for i, (run, table) in enumerate(tables)]
+    return [heat_map(f"retrieval-{number}", table) for number, table in enumerate(tables)]
 
 
-def heat_map(key: str, table: pd.DataFrame, run: str) -> dict:
+def shown_answers(source: Source) -> pd.DataFrame:
+    """The answers of the runs of a source whose curves are shown."""
+    return source.retrieval.loc[source.retrieval.run.isin(source.rows.run)]
+
+
+def heat_map(key: str, table: pd.DataFrame) -> dict:
     """A heat map with a view for each condition that was measured."""
     first = table.iloc[0]
     views = [
@@ -32,7 +36,7 @@ def heat_map(key: str, table: pd.DataFrame, run: str) -> dict:
     extension = f" → {first.extend}" if first.extend else ""
     return {
         "id": key,
-        "title": f"{first.task}: {run}{extension}{factor_suffix(first.factor)}",
+        "title": f"{first.task}: {first.run}{extension}{factor_suffix(first.factor)}",
         "heat": True,
         "legend": False,
         "x": {"title": "context length (tokens)"},

@@ -28,7 +28,7 @@ from posext.report import curve_plot, perturbed_plot
 from posext.report.lines import COST_NUMBERS
 from posext.runs import tensorboard, tracking
 from posext.runs.run import Run
-from posext.utils.atomic import replacing, write_text
+from posext.utils.atomic import write_text
 from posext.utils.commit import commit
 
 log = logging.getLogger(__name__)
@@ -88,8 +88,7 @@ def write_curve(
         sums_before = labeled_sums.head(0)
     file = run.folder / "curves.csv"
     table = curves.upsert(curves.read_curves(file), rows)
-    with replacing(run.folder / document_sums.SUMS) as temporary:
-        curves.upsert(sums_before, labeled_sums).to_parquet(temporary, index=False)
+    document_sums.write_sums(curves.upsert(sums_before, labeled_sums), run.folder)
     if parts is not None and len(parts):
         by_position = parts.assign(
             context_length=parts.group.astype(int), nll=parts.nll.astype("float32")
@@ -252,9 +251,12 @@ def print_summary(measured: pd.DataFrame, answers: pd.DataFrame, known: pd.DataF
         print(f"{retrieval.retrieval_table(answers)}\n")
     for key, rows in measured.groupby(["corpus", "protocol"], sort=False):
         corpus, protocol = cast(tuple[str, str], key)
+        place = protocol if corpus == OWN else f"{protocol} on {corpus}"
+        if rows.tokens.isna().all():
+            print(f"{place}: undefined at every length.")
+            continue
         tokens = int(rows.tokens.max())
         documents = int(rows.documents.max())
-        place = protocol if corpus == OWN else f"{protocol} on {corpus}"
         print(f"{place}: {tokens:,} tokens in {documents} held-out documents.")
 
 

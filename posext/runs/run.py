@@ -48,7 +48,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        return self.folder.resolve().name
 
     @property
     def schedule(self) -> LengthSchedule:

@@ -121,21 +121,20 @@ def leave_out_others(plan: Plan, out: Path) -> None:
     Seeds of planned runs are kept, as another machine may have trained them.
     """
     planned = {without_seed(folder.name) for folder in measured_folders(plan)}
-    others: set[str] = set()  # names of runs
-    for file in (out / name for name in collect.MEASURED if (out / name).is_file()):
-        rows = pd.read_csv(file, dtype=str, keep_default_na=False)
-        unplanned = {run for run in rows.run.unique() if without_seed(run) not in planned}
-        if unplanned:
-            rows.loc[~rows.run.isin(unplanned)].to_csv(file, index=False)
-        others |= unplanned
+    files = [out / name for name in collect.MEASURED if (out / name).is_file()]
+    tables = {file: pd.read_csv(file, dtype=str, keep_default_na=False) for file in files}
+    runs = {run for rows in tables.values() for run in rows.run}
+    others = {run for run in runs if without_seed(run) not in planned}
     if not others:
         return
     print(f"left out of {out}, as the study has no such runs: {', '.join(sorted(others))}")
     sums = document_sums.sums(out)
     if sums is not None:
-        sums.loc[~sums.run.isin(others)].to_parquet(out / document_sums.SUMS, index=False)
+        document_sums.write_sums(sums.loc[~sums.run.isin(others)], out)
     for run in others:
         (out / "configs" / f"{run}.yaml").unlink(missing_ok=True)
+    for file, rows in tables.items():  # last: what a kill leaves is found again by the names here
+        write_text(file, rows.loc[~rows.run.isin(others)].to_csv(index=False))
 
 
 def leave_out_former_targets(out: Path) -> None:
@@ -148,13 +147,13 @@ def leave_out_former_targets(out: Path) -> None:
     if len(kept) == len(rows):
         return
     print(f"{out}: {left_out(rows, kept)}")
-    kept.to_csv(file, index=False)
     sums = document_sums.sums(out)
     if sums is not None:
         key = ["run", *curves.CURVE_IN_FOLDER]
         kept_curves = pd.MultiIndex.from_frame(kept.loc[:, key])
         is_kept = pd.MultiIndex.from_frame(sums.loc[:, key]).isin(kept_curves)
-        sums.loc[is_kept].to_parquet(out / document_sums.SUMS, index=False)
+        document_sums.write_sums(sums.loc[is_kept], out)
+    write_text(file, kept.to_csv(index=False))  # last: a curve is never without its sums
 
 
 def without_seed(run: str) -> str:

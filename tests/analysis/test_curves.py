@@ -9,6 +9,7 @@ import pytest
 
 from posext.analysis import curve_table, curves, excess_loss, same_targets
 from posext.report import curve_plot
+from posext.utils.errors import PosextError
 
 ROOT = Path(__file__).resolve().parents[2]
 FORMER_RUN = ROOT / "tests" / "fixtures" / "run_before_rooms"
@@ -125,3 +126,16 @@ def test_scripts_refuse_mixed_targets(script, monkeypatch, capsys):
         runpy.run_path(str(ROOT / "scripts" / f"{script}.py"), run_name="__main__")
     message = "rope of rope and alibi of alibi are measured on different targets"
     assert message in capsys.readouterr().err
+
+
+def test_of_runs_refuses_two_runs_of_one_name(tmp_path):
+    """A copy counts once: a study with the run, or its folder under another path."""
+    one, copy, other = (tmp_path / name for name in ("one.csv", "copy.csv", "other.csv"))
+    rows_of("rope").to_csv(one, index=False)
+    joined(rows_of("alibi"), rows_of("rope")).to_csv(copy, index=False)
+    rows_of("rope", nll=1.001).to_csv(other, index=False)
+    taken = curves.of_runs([one, one, copy])
+    assert taken.run.tolist() == ["rope"] * 3 + ["alibi"] * 3
+    message = f"{one} and {other} have different curves of a run named rope"
+    with pytest.raises(PosextError, match=message):
+        curves.of_runs([one, other])

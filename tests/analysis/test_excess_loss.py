@@ -76,3 +76,12 @@ def test_excess_loss_of_run_needs_the_targets_of_the_floor(command, small_markov
     assert excess().loc[""].distance.tolist() == before.loc[""].distance.tolist()
     assert command(*again, "context_lengths=[16,32]")[0] == 0
     assert set(excess().index.get_level_values("extend")) == {"none", "floor"}
+
+
+def test_excess_by_run_has_the_names_of_the_curves(command, small_markov, monkeypatch):
+    """Also of a run that was moved and is named by a dot."""
+    assert command("train", "+pe=rope", *small_markov, "steps=1", "name=mine")[0] == 0
+    moved = Path("moved").absolute()
+    Path("results/runs/mine").rename(moved)
+    monkeypatch.chdir(moved)
+    assert list(excess_loss.excess_by_run(Path("."))) == ["mine"]

@@ -6,6 +6,7 @@ import pandas as pd
 from helpers.pages import charts
 
 from posext.analysis.accuracy import COLUMNS, FILE, with_intervals
+from posext.report import accuracy
 from posext.report.accuracy_plot import draw_accuracy
 from posext.report.page import write_page
 
@@ -24,3 +25,12 @@ def test_write_page_has_a_gap_where_a_guess_makes_no_error(tmp_path, monkeypatch
     assert chart["views"][1]["range"] == [0, 1]
     draw_accuracy(rows.loc[rows.chance == 1], Path("chart.png"))
     assert Path("chart.png").stat().st_size
+
+
+def test_read_accuracies_reads_no_file_beside_the_paths(tmp_path):
+    """The folder that the command is typed in may hold a file of that name."""
+    Path("accuracy.csv").write_text("another,table\n1,2\n")
+    (tmp_path / "run").mkdir()
+    rows = accuracy.read_accuracies([tmp_path / "run"])
+    assert list(rows) == COLUMNS
+    assert not len(rows)

@@ -1,7 +1,13 @@
 """What a study puts into its folder: of which runs, kept steps and targets."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
 import more_tokens
 import pandas as pd
+import pytest
 from helpers.pages import rows_of
 
 from posext.study import outputs, plan, progress, run, spec
@@ -28,8 +34,21 @@ def test_plan_measures_the_steps_that_a_run_keeps(tmp_path, small):
     assert "checkpoint=2" in typed
 
 
-def test_leave_out_former_targets_keeps_the_last_of_each_run(tmp_path):
-    """A run whose folder another study measured before, on fewer documents."""
+@contextmanager
+def killed_at_sums(monkeypatch) -> Iterator[None]:
+    """Expect a kill in place of the first write of documents.parquet."""
+
+    def killed(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pd.DataFrame, "to_parquet", killed)
+        with pytest.raises(KeyboardInterrupt):
+            yield
+
+
+def test_leave_out_former_targets_keeps_the_last_of_each_run(tmp_path, monkeypatch):
+    """A run whose folder another study measured before, on fewer documents; also after a kill."""
     former = {"extend": "linear", "targets": "aaaa"}
     rows = pd.concat(
         [
@@ -41,11 +60,30 @@ def test_leave_out_former_targets_keeps_the_last_of_each_run(tmp_path):
     rows.to_csv(tmp_path / "curves.csv", index=False)
     sums = rows.loc[:, ["run", "extend", "factor", "corpus", "protocol", "context_length"]]
     sums.to_parquet(tmp_path / "documents.parquet")
+    with killed_at_sums(monkeypatch):
+        outputs.leave_out_former_targets(tmp_path)
     outputs.leave_out_former_targets(tmp_path)
     kept = pd.read_csv(tmp_path / "curves.csv", keep_default_na=False)
     assert set(zip(kept.run, kept.extend, strict=True)) == {("r", ""), ("a", "")}
     left = pd.read_parquet(tmp_path / "documents.parquet")
     assert set(zip(left.run, left.extend, strict=True)) == {("r", ""), ("a", "")}
+
+
+def test_leave_out_others_that_is_killed_is_made_good_by_the_next(tmp_path, monkeypatch):
+    planned = SimpleNamespace(runs={Path("rope-seed0"): SimpleNamespace(evaluate=True)}, steps=[])
+    losses = [2.0, 1.5, 1.6, 1.7]
+    rows = pd.concat([rows_of("rope", losses, run=name) for name in ("rope-seed1", "former")])
+    rows.to_csv(tmp_path / "curves.csv", index=False)
+    rows.loc[:, ["run", "corpus"]].to_parquet(tmp_path / "documents.parquet")
+    (tmp_path / "configs").mkdir()
+    for name in ("rope-seed1", "former"):
+        (tmp_path / "configs" / f"{name}.yaml").touch()
+    with killed_at_sums(monkeypatch):
+        outputs.leave_out_others(planned, tmp_path)
+    outputs.leave_out_others(planned, tmp_path)
+    assert set(pd.read_csv(tmp_path / "curves.csv").run) == {"rope-seed1"}
+    assert set(pd.read_parquet(tmp_path / "documents.parquet").run) == {"rope-seed1"}
+    assert [file.stem for file in (tmp_path / "configs").iterdir()] == ["rope-seed1"]
 
 
 def test_more_tokens_tells_steps_of_a_run_from_runs_that_end_there(tmp_path):
