@@ -94,6 +94,7 @@ def excess_loss_table(curves: pd.DataFrame, folders: list[Path], style: str = "s
         by_run |= excess_by_run(folder)
     refuse_mixed_targets(curves)
     curves = curves.loc[(curves.extend != FLOOR) & (curves.corpus == OWN)]
+    curves = curves.loc[curves.protocol == HEADLINE]
     lengths = sorted(curves.context_length.unique())
     rows = []
     for _, curve in curves.groupby(CURVE_OF_RUN, sort=False, dropna=False):

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.stored_runs import RISES, write_run
 
-from posext.analysis import excess_loss
+from posext.analysis import curves, excess_loss
 from posext.eval import bayes_floor
 from posext.runs import run
 
@@ -85,3 +86,16 @@ def test_excess_by_run_has_the_names_of_the_curves(command, small_markov, monkey
     Path("results/runs/mine").rename(moved)
     monkeypatch.chdir(moved)
     assert list(excess_loss.excess_by_run(Path("."))) == ["mine"]
+
+
+def test_excess_loss_table_has_no_rows_of_other_protocols(tmp_path, monkeypatch):
+    monkeypatch.setitem(RISES, bayes_floor.FLOOR, [0.0, -0.1, -0.2, -0.3])
+    folder = write_run(tmp_path / "mine", corpus="own")
+    write_run(folder, extend=bayes_floor.FLOOR, corpus="own")
+    write_run(folder, protocol="perturbed", corpus="own")
+    (folder / "configs").mkdir()
+    sums = pd.read_parquet(folder / "documents.parquet").assign(run="mine")
+    sums.to_parquet(folder / "documents.parquet")
+    table = excess_loss.excess_loss_table(curves.of_runs([folder]), [folder])
+    assert "rope" in table
+    assert "perturbed" not in table
