@@ -5,8 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from posext.analysis import curve_table, curves, excess_loss, same_targets
 from posext.cli import app, markup
+from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
 DESCRIPTION = """
@@ -16,6 +19,7 @@ Print perplexity by scheme (rows) and context length (columns) as a table. The n
 EXAMPLES = """
 posext table results/runs/*
 posext table results/runs/* --over-seeds --factor matched
+posext table results/runs/* --protocol nonoverlap
 """
 
 
@@ -38,6 +42,11 @@ def text(arguments: Sequence[str]) -> str:
         "(matched), with a fixed one, or all (default)",
     )
     parser.add_argument(
+        "--protocol",
+        metavar="NAME",
+        help="print the curves of one evaluation protocol (default: those of all)",
+    )
+    parser.add_argument(
         "--floor",
         action="store_true",
         help="print the excess over the best possible loss, for synthetic data where it is known",
@@ -52,7 +61,7 @@ def text(arguments: Sequence[str]) -> str:
     known, reason = same_targets.without_mixed_keys(curves.of_runs(options.runs))
     if reason:
         log.warning("%s", reason)
-    selected = curves.select_factor(known, options.factor)
+    selected = curves.select_factor(of_protocol(known, options.protocol), options.factor)
     style = markup.STYLES[options.format]
     if options.over_seeds:
         table = curve_table.table_over_seeds(selected, style)
@@ -61,3 +70,14 @@ def text(arguments: Sequence[str]) -> str:
     else:
         table = curve_table.table(selected, style, known)
     return markup.finished(table, options.format)
+
+
+def of_protocol(rows: pd.DataFrame, protocol: str | None) -> pd.DataFrame:
+    """The rows of a protocol; all for None. Raises PosextError if it has none."""
+    if protocol is None:
+        return rows
+    found = rows.loc[rows.protocol == protocol]
+    if not len(found):
+        known = ", ".join(sorted(rows.protocol.unique()))
+        raise PosextError(f"nothing was measured under {protocol}, but under {known}")
+    return found
