@@ -104,8 +104,9 @@ def gather_curves(sources: Sequence[Path], rows: pd.DataFrame, out: Path) -> Non
     The curves come last, so that none is without its sums.
     """
     named = [sums for source in sources if (sums := named_sums(source)) is not None]
-    sums = pd.concat(named, ignore_index=True)
-    document_sums.write_sums(replace_runs(document_sums.sums(out), sums), out)
+    if named:  # runs of the first versions have none
+        sums = pd.concat(named, ignore_index=True)
+        document_sums.write_sums(replace_runs(document_sums.sums(out), sums), out)
     keys_file = out / key_choice.FILE
     keys = pd.concat([key_choice.read_key_counts(source / key_choice.FILE) for source in sources])
     if len(keys):

@@ -71,3 +71,11 @@ def test_gather_that_is_killed_leaves_every_file_whole(tmp_path, monkeypatch):
     assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
     collect.gather([run], out)
     assert set(pd.read_parquet(out / "documents.parquet").extend) == {"", "alibi"}
+
+
+def test_gather_takes_a_run_without_sums(tmp_path):
+    folder = write_measured(tmp_path / "mine")
+    (folder / "documents.parquet").unlink()
+    collect.gather([folder], tmp_path / "out")
+    assert set(pd.read_csv(tmp_path / "out" / "curves.csv").run) == {"mine"}
+    assert not (tmp_path / "out" / "documents.parquet").exists()
