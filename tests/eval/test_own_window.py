@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from posext.analysis import curves
-from posext.evaluate import is_measured
+from posext.analysis.completeness import is_measured
 from posext.runs.run import load_run
 
 MINE = Path("results/runs/mine")
