@@ -191,19 +191,25 @@ def align_documents(
         PosextError: A frame has other documents or targets than the first.
     """
     first = frames[0]
+    aligned = [first]
     for number, frame in enumerate(frames[1:], start=1):
         one, two = (names[0], names[number]) if names else ("one curve", "the other")
-        shared = len(first.index.intersection(frame.index))
-        if not shared == len(first) == len(frame):
-            raise PosextError(
-                f"{one} and {two} are measured on different documents ({len(first)} and "
-                f"{len(frame)}, {shared} of them in both), "
-                f"so they cannot be held against each other: {same_targets.REMEDY}"
-            )
-        other = frame.loc[first.index]
-        differing = first.index[(other.tokens != first.tokens) | (other.bytes != first.bytes)]
-        if len(differing):
-            document = differing[0]
+        other = frame
+        if not frame.index.equals(first.index):
+            shared = len(first.index.intersection(frame.index))
+            if not shared == len(first) == len(frame):
+                raise PosextError(
+                    f"{one} and {two} are measured on different documents ({len(first)} and "
+                    f"{len(frame)}, {shared} of them in both), "
+                    f"so they cannot be held against each other: {same_targets.REMEDY}"
+                )
+            other = frame.loc[first.index]
+        aligned.append(other)
+        differs_D = (other.tokens.to_numpy() != first.tokens.to_numpy()) | (
+            other.bytes.to_numpy() != first.bytes.to_numpy()
+        )
+        if differs_D.any():
+            document = first.index[differs_D][0]
             raise PosextError(
                 f"{one} and {two} are measured on different targets "
                 f"(of {document}, {document_size(first, document)} and "
@@ -211,7 +217,7 @@ def align_documents(
                 f"so they cannot be held against each other: {same_targets.REMEDY}"
             )
     weights = first.weight.fillna(first.tokens) if "weight" in first else first.tokens
-    nll_LD = np.stack([frame.loc[first.index].nll.to_numpy(float) for frame in frames])
+    nll_LD = np.stack([frame.nll.to_numpy(float) for frame in aligned])
     return nll_LD, weights.to_numpy(float)
 
 

@@ -97,13 +97,13 @@ class Candidate:
         return two_way(nll_LD[::2] - nll_LD[1::2], weight_D)
 
 
-def candidates_of(situation: Situation, results: Path) -> list[Candidate]:
-    """The candidates of a situation in its study."""
+def candidates_of(situation: Situation, curves: Sequence[StoredCurve]) -> list[Candidate]:
+    """The candidates of a situation among the curves of its study."""
     by_scheme: dict[tuple, list[StoredCurve]] = {}
-    for curve in read_stored([results / situation.study]):
+    for curve in curves:
         if curve.row.extend != FLOOR and situation.takes(curve.row):
             by_scheme.setdefault(curve.scheme_key, []).append(curve)
-    return [Candidate(curves) for curves in by_scheme.values()]
+    return [Candidate(of_scheme) for of_scheme in by_scheme.values()]
 
 
 def lowest(candidates: Sequence[Candidate], multiple: int) -> str:
@@ -153,10 +153,14 @@ def at(candidate: Candidate, multiple: int) -> int:
 def page(results: Path) -> str:
     """Return the page, in Markdown."""
     parts = [HEAD]
+    studies = dict.fromkeys(situation.study for situation in SITUATIONS)
+    curves = {
+        study: read_stored([results / study])
+        for study in studies
+        if (results / study / "curves.csv").is_file()
+    }
     for situation in SITUATIONS:
-        if not (results / situation.study / "curves.csv").is_file():
-            continue
-        candidates = candidates_of(situation, results)
+        candidates = candidates_of(situation, curves.get(situation.study, ()))
         if not candidates:
             continue
         lines = ["| need | lowest loss | lowest of those that use it |", "| --- | --- | --- |"]

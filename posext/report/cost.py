@@ -54,7 +54,7 @@ def cost_view(name: str) -> ChartView:
     column, axis, unit = QUANTITIES[name]
 
     def values(line: Line) -> pd.DataFrame:
-        value = line.values()[column].astype(float) / unit
+        value = line.values[column].astype(float) / unit
         hover = [f"<b>{number:,.4g}</b> {axis}" for number in value]
         return pd.DataFrame({"value": value, "low": np.nan, "high": np.nan, "hover": hover})
 
@@ -67,7 +67,7 @@ def cost_table(lines: Sequence[Line]) -> list[dict[str, str]]:
 
 
 def cost_row(line: Line) -> dict[str, str]:
-    values = line.values().astype(float)
+    values = line.values.astype(float)
     lengths = values.index.tolist()
     speed = values.tokens_per_second.dropna()
     return {

@@ -107,7 +107,7 @@ def visible_lines(lines: Sequence[Line]) -> list[Line]:
     lengths = pd.concat([line.curves.context_length.drop_duplicates() for line in lines])
     counts = lengths.value_counts()
     common_length = int(counts.index[counts == counts.max()].max())
-    losses = [line.values().nll.get(common_length, math.nan) for line in lines]
+    losses = [line.values.nll.get(common_length, math.nan) for line in lines]
     order = sorted(
         range(len(lines)),
         key=lambda i: (not lines[i].floor, math.isnan(losses[i]), losses[i]),

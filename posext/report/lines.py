@@ -1,6 +1,7 @@
 """Curves as chart lines: one a scheme, over its seeds, with the same color in every chart."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class Line:
     def seeds(self) -> int:
         return self.curves.seed.nunique()
 
+    @cached_property
     def values(self) -> pd.DataFrame:
         """Means over seeds by context length, with a band; nan for undefined lengths.
 

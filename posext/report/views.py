@@ -27,12 +27,12 @@ def curve_views(
     """
 
     def bits(line: Line) -> pd.DataFrame:
-        values = line.values()
+        values = line.values
         nats = values.loc[:, ["nll", "low", "high"]]
         return with_hover(nats.mul(values.bytes_share, axis=0), line)
 
     def perplexity(line: Line) -> pd.DataFrame:
-        nats = line.values().loc[:, ["nll", "low", "high"]]
+        nats = line.values.loc[:, ["nll", "low", "high"]]
         return with_hover(np.exp(nats.astype(float)), line)
 
     def crop(line: Line) -> float:
@@ -42,7 +42,7 @@ def curve_views(
         return float(np.exp(crop(line)))
 
     def crop_bits(line: Line) -> float:
-        return crop(line) * float(line.values().bytes_share.mean())
+        return crop(line) * float(line.values.bytes_share.mean())
 
     views = [
         ChartView("Perplexity", "perplexity", perplexity, crop_perplexity),
