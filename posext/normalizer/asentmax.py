@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from posext.normalizer.entmax import Entmax
 from posext.pe.base import PositionalEncoding, Shape
+from posext.pe.initial_values import draw_weights
 from posext.pe.tables import AttentionTables
 from posext.utils.errors import PosextError
 from posext.utils.ranges import NonNegative, Positive
@@ -19,8 +20,8 @@ class ASEntmax(Entmax):
 
     The factor on q k / sqrt(head_dim), not on a bias, is delta + beta (ln n)^gamma for the query
     with n keys, with beta = softplus(w_beta . x) and gamma = s tanh(w_gamma . x) for every head,
-    where x is the input of attention (Vasylenko et al. 2025, section 4). As in the authors' code, n
-    counts one key more than there are, so that no logarithm is 0.
+    where x is the input of attention (Vasylenko et al. 2025, section 4). w starts small, from
+    Normal(0, 0.02). As in the authors' code n counts one key more, so that no logarithm is 0.
 
     Args:
         shape: Dimensions of the network.
@@ -54,6 +55,7 @@ class AdaptiveScale(nn.Module):
         super().__init__()
         self.beta = nn.Linear(shape.d_model, shape.n_heads, bias=False)
         self.gamma = nn.Linear(shape.d_model, shape.n_heads, bias=False)
+        draw_weights(self)
         self.delta = delta
         self.gamma_range = gamma_range
 

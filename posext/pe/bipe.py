@@ -13,14 +13,13 @@ from posext.pe.segments import by_context, places_in, segment_numbers
 from posext.utils.errors import PosextError
 from posext.utils.ranges import Auto, Count, NonNegative
 
-
 class BiPE(PositionalEncoding):
     """Adds a vector for a token's place in its sentence, and counts distances in sentences.
 
     A token that ends in a full stop or a line break ends a segment and is part of it. Its place
     there chooses a learned vector that joins its embedding, and RoPE or ALiBi takes the number of
-    its segment for its position (He et al. 2024, section 3.2). Places beyond the table take its
-    last vector, as in the authors' code.
+    its segment for its position (He et al. 2024, section 3.2). As in the authors' code places
+    beyond the table take its last vector, and ALiBi's slopes are 96 times as large.
 
     Args:
         shape: Dimensions of the network.
@@ -65,7 +64,8 @@ class BiPE(PositionalEncoding):
         return self.between.rotation(positions_T, length)
 
     def bias(self, positions_K: Tensor) -> KeyBias | None:
-        return self.between.bias(positions_K)  # type: ignore[return-value]
+        bias = self.between.bias(positions_K)
+        return KeyBias(96 * bias.values_HK) if isinstance(bias, KeyBias) else None
 
     def tables(self, positions_T: Tensor) -> AttentionTables:
         length = positions_T.shape[-1]

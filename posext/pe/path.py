@@ -8,18 +8,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from posext.pe.base import AttentionTables, PositionalEncoding, Shape
+from posext.pe.initial_values import draw_weights
 
-# Tokens whose transformations are multiplied out together.
-BLOCK = 64
+BLOCK = 64  # tokens whose transformations are multiplied out together
 
 
 class PaTH(PositionalEncoding):
     """Transforms a query on its way back to a key, as the content of the tokens in between says.
 
     The score of query n and key m is k_m (I - beta_l w_l w_l^T) .. q_n / sqrt(head_dim), the
-    product over l = m + 1 .. n from left to right (Yang et al. 2025). For every head, beta is
-    2 sigmoid(u x + b), and w, of length 1, is made of x by a projection of rank 32, a causal
-    convolution of each dimension over 3 tokens, and SiLU, as in the authors' code.
+    product over l = m + 1 .. n from left to right (Yang et al. 2025). As in the authors' code beta
+    is 2 sigmoid(u x + b), and w a projection of rank 32, a convolution over 3 tokens, SiLU, norm.
     """
 
     paper = "arXiv:2505.16381"
@@ -41,12 +40,14 @@ class Transformations(nn.Module):
         self.project = nn.Sequential(down, up)
         self.convolve = nn.Conv1d(width, width, 3, padding=2, groups=width, bias=False)
         self.beta = nn.Linear(shape.d_model, shape.n_heads)
+        draw_weights(self)
 
     def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
         with torch.autocast(x_BTC.device.type, enabled=False):
             x_BTC = x_BTC.to(self.beta.weight.dtype)
             w_BET = F.silu(self.convolve(self.project(x_BTC).mT)[..., : x_BTC.shape[1]])
-            w_BHTD = F.normalize(w_BET.unflatten(1, (self.beta.out_features, -1)).mT, dim=-1)
+            w_BHTD = w_BET.unflatten(1, (self.beta.out_features, -1)).mT
+            w_BHTD = w_BHTD / (w_BHTD.square().sum(-1, keepdim=True) + 1e-6).sqrt()
             bw_BHTD = 2 * self.beta(x_BTC).sigmoid().mT[..., None] * w_BHTD
         return tables._replace(score_rows=partial(transformed_rows, w=w_BHTD, bw=bw_BHTD))
 

@@ -16,8 +16,8 @@ class PoPE(PositionalEncoding):
     The logit of query n and key m is the sum of softplus(q_c) softplus(k_c)
     cos((m - n) theta_c + delta_c) over all dimensions c of a head, divided by sqrt(head_dim), with
     theta_c = base^(-c/head_dim) for c = 0, 1, .. (Gopalakrishnan et al. 2025). delta is
-    learned from 0, for every head of every layer. The authors clamp it to [-2 pi, 0]; a whole
-    period leaves nothing out, so here it is free.
+    learned from 0, for every head of every layer. Here it is free; the authors clamp it to
+    [-2 pi, 0], all values that there are, but from 0 training can then go to one side alone.
 
     Args:
         shape: Dimensions of the network.

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from posext.pe.base import AttentionTables, PositionalEncoding, Rotation, Shape
+from posext.pe.initial_values import draw_weights
 from posext.pe.rope import RoPE
 from posext.utils.ranges import Base, Count
 
@@ -14,12 +15,12 @@ class SelectiveRoPE(PositionalEncoding):
 
     Pair i of a head turns by theta_i times the sum over l = 0 .. n of phi_l, where phi is a causal
     depthwise convolution over 4 tokens of U V x_l and each head's share of x_l has norm 1
-    (Movahedi et al. 2025; `SelectiveRoPE` in the authors' code). RoPE is phi = 1.
+    (Movahedi et al. 2025, and the authors' code). RoPE is phi = 1; at the start phi is nearly 0.
 
     Args:
         shape: Dimensions of the network.
         base: Base of the inverse frequencies theta; 500,000 in the authors' code.
-        rank: Rank of the map U V.
+        rank: Rank of the map U V; 32 in the authors' experiments.
         bias: Add a learned step e^b to phi for each pair, 1 at first: RoPE and what is learned.
         phase_gate: Multiply phi by sigmoid(w x + b) for each head.
     """
@@ -34,7 +35,7 @@ class SelectiveRoPE(PositionalEncoding):
         shape: Shape,
         *,
         base: Base = 10000.0,
-        rank: Count = 16,
+        rank: Count = 32,
         bias: bool = False,
         phase_gate: bool = False,
     ):
@@ -59,6 +60,7 @@ class Steps(nn.Module):
         self.convolution = nn.Conv1d(channels, channels, 4, padding=3, groups=channels, bias=False)
         self.log_step_E = nn.Parameter(torch.zeros(channels)) if bias else None
         self.gate = nn.Linear(shape.d_model, shape.n_heads) if gate else None
+        draw_weights(self)
 
     def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
         dtype = self.up.weight.dtype

@@ -18,8 +18,8 @@ class StickBreaking(PositionalEncoding):
 
     Args:
         shape: Dimensions of the network.
-        remainder: "self": the rest of the attention goes to the query's own value, as in the
-            authors' language models; "none": it is dropped.
+        remainder: "self": the rest of the attention goes to the query's own value, as in the first
+            version of the authors' language models; "none": it is dropped.
     """
 
     paper = "arXiv:2410.17980"

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posext.pe.base import AttentionTables, PositionalEncoding
+from posext.pe.base import AttentionTables, PositionalEncoding, Shape
 
 
 class Wall(PositionalEncoding):
@@ -16,8 +16,8 @@ class Wall(PositionalEncoding):
     The score of query n and key m is the sum of q_c k_c exp(P_nc - P_mc) over the dimensions c of
     a head, over sqrt(head_dim), where P_nc is the sum of ln sigmoid(w_c x_l + b_c) over l = 0 .. n
     (Pai et al. 2026, section 2). The score of a forgotten key falls to 0, not to minus infinity.
-    The gates have no lower bound, which only the authors' kernels need. b starts at half-lives from
-    1 token to the original length, in equal ratios over the head; the authors' start is unknown.
+    The gates have no lower bound, which only the authors' kernels need. b starts at a half-life of
+    half the original length, as the authors' 8 does at 4,096 tokens.
     """
 
     paper = "blog.tilderesearch.com/blog/wall-attn"
@@ -26,18 +26,17 @@ class Wall(PositionalEncoding):
     family = "content"
 
     def make_layer_module(self) -> nn.Module:
-        half_lives_D = self.shape.original_length ** torch.linspace(0, 1, self.shape.head_dim)
-        return Gates(self.shape.d_model, self.shape.n_heads, half_lives_D)
+        return Gates(self.shape)
 
 
 class Gates(nn.Module):
     """Forget gates of one layer: a linear map of each token to one gate per dimension."""
 
-    def __init__(self, d_model: int, n_heads: int, half_lives_D: Tensor):
+    def __init__(self, shape: Shape):
         super().__init__()
-        start_D = -torch.expm1(math.log(2) / half_lives_D).log()
-        self.bias_HD = nn.Parameter(start_D.repeat(n_heads, 1))
-        self.weight_HDC = nn.Parameter(torch.randn(*self.bias_HD.shape, d_model) * 0.02)
+        start = -math.log(math.expm1(2 * math.log(2) / shape.original_length))
+        self.bias_HD = nn.Parameter(torch.full((shape.n_heads, shape.head_dim), start))
+        self.weight_HDC = nn.Parameter(torch.randn(*self.bias_HD.shape, shape.d_model) * 0.02)
 
     def forward(self, x_BTC: Tensor, tables: AttentionTables) -> AttentionTables:
         with torch.autocast(x_BTC.device.type, enabled=False):

@@ -15,6 +15,8 @@ class STRING(Window):
     A distance d of at least S becomes d - S + W (An et al. 2024, figure 5), so that S - W of the
     distances that occur in a context are no longer met. The shift is the same at every length: a
     context of more than L + S - W tokens, with L the original length, meets distances beyond L.
+    The authors' code multiplies all logits by (0.1 ln 2 + 1)^2 too: attention_scale=yarn with
+    attention_scale.factor=2.
 
     Args:
         shape: Dimensions of the network.

@@ -98,7 +98,7 @@ def test_attention_logits_are_those_of_each_pair_of_segments(name):
             ]
             found = float(turned[0] @ turned[1])
         else:
-            expected = -slopes(4)[head] * apart
+            expected = -96 * slopes(4)[head] * apart
             values = tables.bias.values_HK[batch, head]
             found = float(values[key] - values[query])
         assert found == pytest.approx(expected, abs=1e-5)

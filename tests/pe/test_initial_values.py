@@ -138,3 +138,18 @@ def test_fire_s_shares_one_function_among_layers():
     _, learned = parts(network("fire_s"))
     assert learned
     assert all(key.startswith("pe.shared.") for key in learned)
+
+
+@pytest.mark.parametrize(
+    ("name", "modifiers"),
+    [("path", {}), ("selective_rope", {"phase_gate": True}), ("rope", {"normalizer": "asentmax"})],
+)
+def test_maps_of_the_content_start_small_without_biases(name, modifiers):
+    """As in the authors' code; torch's own start is from two to sixteen times as large."""
+    scheme = build(name, **{**SHAPE, "d_model": 256}, **modifiers)
+    modules = [module for each in scheme.make_layer_modules() for module in each.modules()]
+    maps = [each for each in modules if isinstance(each, torch.nn.Linear | torch.nn.Conv1d)]
+    assert len(maps) >= 2
+    for each in maps:
+        assert each.weight.std().item() == pytest.approx(0.02, rel=0.15)
+        assert each.bias is None or not each.bias.any()
