@@ -19,6 +19,7 @@ from posext.config.corpora import (
     TextData,
 )
 from posext.config.evaluation_data import OWN
+from posext.config.length import LengthConfig, StageConfig
 from posext.config.model import TRANSFORMER, ModelConfig, check_kind
 from posext.config.names import (
     ACCURACY,
@@ -37,8 +38,6 @@ from posext.config.optimizers import OPTIMIZERS, MuonConfig, OptimizerConfig
 from posext.config.settings import (
     EvaluateConfig,
     EvaluationConfig,
-    LengthConfig,
-    StageConfig,
     TrackingConfig,
     TrainConfig,
     check_lengths,

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator
 from posext.config.continuation import InitConfig
 from posext.config.corpora import CORPORA, AlgorithmicData, DataConfig
 from posext.config.evaluation import EvaluationConfig
+from posext.config.length import GROWING_WINDOW, LengthConfig
 from posext.config.model import TRANSFORMER, ModelConfig
 from posext.config.names import (
     ACCURACY,
@@ -34,7 +35,6 @@ from posext.utils.ranges import (
     Natural,
     OneOf,
     Positive,
-    PositiveShare,
     check_ranges,
     checked,
 )
@@ -42,24 +42,6 @@ from posext.utils.ranges import (
 Precision = Annotated[str, OneOf(("auto", "fp32", "bf16"))]
 Protocol = Annotated[str, OneOf((*PROTOCOLS, *WITHOUT_CURVES, ACCURACY))]
 Tag = Annotated[str, Len(1, 64)]  # as wandb takes them
-
-
-@dataclass
-class StageConfig:
-    """A stage of the length schedule."""
-
-    multiple: Count = 1  # of train_length
-    share: PositiveShare = 1.0  # of the steps
-    # of its length: the last keys that a query attends to; after training, it attends to all.
-    # An automatic factor follows windows longer than original_length
-    window: PositiveShare = 1.0
-
-
-@dataclass
-class LengthConfig:
-    """The length schedule: one stage after the other."""
-
-    stages: list[StageConfig] = field(default_factory=lambda: [StageConfig()])  # in order
 
 
 @dataclass
@@ -143,6 +125,8 @@ class TrainConfig:
         prefixes = {group: f"{group}_" for group in NAMED_IN_TITLES}
         modifiers = self.modifiers().items()
         names = [prefixes.get(group, "") + choice["name"] for group, choice in modifiers]
+        if self.length.has_windows:
+            names.append(GROWING_WINDOW)
         return "+".join((self.pe["name"], *names))
 
     def check(self) -> None:
@@ -158,7 +142,7 @@ class TrainConfig:
         self.check_protocols()
         self.data.check()
         self.evaluation.corpora()
-        self.check_stages()
+        self.length.check()
         self.check_name()
         check_lengths(self.context_lengths)
         if self.is_trained_here:
@@ -213,28 +197,6 @@ class TrainConfig:
             raise PosextError("data=algorithmic has sequences of one length; use length=fixed")
         check_lengths(self.evaluation.example_lengths, "evaluation.example_lengths")
 
-    def check_stages(self) -> None:
-        """Raise PosextError for an invalid length schedule."""
-        shares = [stage.share for stage in self.length.stages]
-        if not shares or not (min(shares) > 0 and abs(sum(shares) - 1) <= 1e-6):
-            raise PosextError(
-                f"the shares of length.stages must be above 0 and sum to 1, not {shares}"
-            )
-        multiples = [stage.multiple for stage in self.length.stages]
-        if multiples[0] != 1 or multiples != sorted(multiples):
-            raise PosextError(
-                f"the multiples of length.stages must start at 1 and never fall, not {multiples}"
-            )
-        windows = [
-            checked("length.stages.window", stage.window, PositiveShare)
-            for stage in self.length.stages
-        ]
-        if self.model.path is not None and min(windows) < 1:
-            raise PosextError(
-                f"the windows of length.stages must be 1 for a checkpoint of transformers, whose "
-                f"attention has none, not {windows}"
-            )
-
     def check_name(self) -> None:
         """Raise PosextError for a name that cannot be a folder's."""
         if self.name is not None and not re.fullmatch(r"\w[\w.-]{0,199}", self.name):
@@ -253,6 +215,11 @@ class TrainConfig:
         if self.model.path is None:
             self.model.head_width()
             self.model.kv_heads()
+        elif self.length.has_windows:
+            raise PosextError(
+                "the windows of length.stages must be 1 for a checkpoint of transformers, whose "
+                f"attention has none, not {[stage.window for stage in self.length.stages]}"
+            )
         longest = self.train_length * self.length.stages[-1].multiple
         if longest > self.tokens_per_step:
             raise PosextError(

@@ -13,6 +13,7 @@ from posext.pe.segments import by_context, places_in, segment_numbers
 from posext.utils.errors import PosextError
 from posext.utils.ranges import Auto, Count, NonNegative
 
+
 class BiPE(PositionalEncoding):
     """Adds a vector for a token's place in its sentence, and counts distances in sentences.
 

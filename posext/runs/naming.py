@@ -20,12 +20,12 @@ def run_name(config: TrainConfig, overrides: list[str]) -> str:
     length = str(config.train_length)
     if stages.longest > config.train_length:
         length += f"to{stages.longest}"
-    has_windows = any(stage.window for stage in stages.stages)
     extra = []
     for override in sorted(overrides):
         key, _, value = override.lstrip("+~").partition("=")
         ignored = key in IN_THE_NAME or key.split(".")[0] in NOT_IN_IDENTITY
-        ignored &= not (key == "length" and has_windows)  # the lengths do not tell the windows
+        # the lengths do not tell the windows
+        ignored &= not (key == "length" and config.length.has_windows)
         if key == "init.path":
             extra.append(f"from-{Path(value).name}")
         elif not ignored and key != "data.cache":

@@ -51,6 +51,13 @@ def test_window_at_grows_from_stage_to_stage_at_one_length():
     assert schedule(LengthConfig([StageConfig(1, 1.0, 0.01)]), 16, 1).window_at(0) == 1
 
 
+def test_title_tells_a_scheme_with_growing_windows_from_the_scheme_alone():
+    model = ModelConfig(name="a", n_layers=1, n_heads=1, d_model=8, d_ff=8, learning_rate=1e-3)
+    settings = {"pe": settings_of("pe", "rope"), "model": model, "data": PythonData()}
+    titles = [TrainConfig(**settings, length=length).title() for length in (PROGRESSIVE, LADDER)]
+    assert titles == ["rope", "rope+growing_window"]
+
+
 def seen_by_the_last(model, length: int) -> int:
     """The tokens on which the last logits of one layer depend, itself included."""
     before = tokens(length)
