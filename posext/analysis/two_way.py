@@ -100,6 +100,21 @@ def combined(seeds: float, documents: float, rest: float) -> float:
     return max(seeds + documents - rest, seeds, documents)
 
 
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Adjust probabilities so that of those below a level that share is expected to be wrong.
+
+    Benjamini and Hochberg (1995); nan stays, and is not counted.
+    """
+    p = np.asarray(p_values, dtype=float)
+    order = [index for index in np.argsort(-p, kind="stable") if not np.isnan(p[index])]
+    adjusted = np.full(len(p), np.nan)
+    lowest = 1.0
+    for above, index in enumerate(order):
+        lowest = min(lowest, p[index] * len(order) / (len(order) - above))
+        adjusted[index] = lowest
+    return adjusted.tolist()
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust probabilities for their number (Holm 1979); nan stays, and is not counted.
 

@@ -71,6 +71,11 @@ class Comparison:
         """The functions of both sides, in order."""
         return [call for _, call in self.left.terms + self.right.terms]
 
+    @property
+    def is_of_losses(self) -> bool:
+        """Whether all that is compared is in nats."""
+        return all(call.function == "nll" for call in self.calls)
+
 
 def parse(text: str) -> list[Comparison]:
     """Read a claim, as the comparisons that must all hold.

@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 
 from posext.analysis.statistics import Estimate
-from posext.analysis.two_way import NOISE_FLOOR
+from posext.claims.compared import MARGIN
 from posext.claims.verdicts import (
     FAILS,
     HOLDS,
+    LEVEL,
     NOT_HERE,
+    SIGNIFICANCE,
     UNDECIDED,
     Result,
     Verdict,
@@ -64,15 +66,21 @@ def row(verdict: Verdict) -> dict[str, object]:
     cells: dict[str, object] = {"claim": verdict.claim.name, "study": verdict.study}
     cells["verdict"] = verdict.text
     cells["comparisons"] = len(verdict.claim.comparisons)
-    cells |= dict.fromkeys(("decides", "difference", "low", "high", "p", "seeds", "documents"), "")
+    numbers = ("decides", "difference", "low", "high", "p", "holm", "seeds", "documents")
+    cells |= dict.fromkeys(numbers, "")
     if result.tested:
         shown = result.decides
         cells["decides"] = shown.comparison.text
         cells["difference"], cells["low"], cells["high"] = map(rounded, shown.measured)
-        cells["p"] = "" if np.isnan(result.adjusted) else f"{result.adjusted:.2g}"
+        cells["p"], cells["holm"] = map(probability, (result.adjusted, result.holm))
         cells["seeds"] = shown.found.count
         cells["documents"] = shown.n_documents or ""
     return cells
+
+
+def probability(p: float) -> str:
+    """A probability; empty for nan. Far tails of few seeds are not known any further."""
+    return "" if np.isnan(p) else "<0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
 def rounded(number: float) -> str:
@@ -126,7 +134,7 @@ def seen_in(result: Result) -> str:
     shown = result.decides
     others = len(result.tested) - 1
     which = f", the deciding of {others + 1}" if others else ""
-    below = "" if result.is_above_floor else ", within what rounding does"
+    below = f", less than {MARGIN}" if result.is_small else ""
     return f"`{shown.comparison.text}`{which}: {interval(shown.measured)}{below}"
 
 
@@ -150,10 +158,20 @@ def tally(verdicts: Sequence[Verdict]) -> str:
     counts = Counter(verdict.text for verdict in first.values())
     ordered = sorted(counts, key=lambda text: (*ORDER, text).index(text))
     parts = [f"{text} {counts[text]}" for text in ordered]
-    return f"{len(first)} claims, each counted in the first of its studies: {', '.join(parts)}."
+    decided = [each for each in first.values() if each.text not in (UNDECIDED, NOT_HERE)]
+    strict = sum(all(stands_alone(result) for result in each.results) for each in decided)
+    return (
+        f"{len(first)} claims, each counted in the first of its studies: {', '.join(parts)}. "
+        f"Of the {len(decided)} that are decided, {strict} would be under Holm's adjustment too."
+    )
 
 
-ORDER = (HOLDS, FAILS, UNDECIDED, NOT_HERE)
+def stands_alone(result: Result) -> bool:
+    """Whether a verdict is exact, or stands if no verdict of its study may be wrong."""
+    return result.exact is not None or result.holm < SIGNIFICANCE
+
+
+ORDER = (HOLDS, FAILS, LEVEL, UNDECIDED, NOT_HERE)
 HEAD = """# Claims
 
 <!-- made by posext claims: do not edit -->
@@ -162,12 +180,13 @@ What papers say of positions and length, each as an inequality over curves that 
 STUDIES = "The studies:"
 FOOT = f"""*Here* is the difference of what is measured on both sides in nats, with its 95 %
 interval over seeds and documents together; 5 % is 0.049 nats. Of a claim with several comparisons
-the one that decides is shown. A claim holds or fails where its probability, adjusted for all
-claims of its study (Holm), is below 0.05. Rounding alone moves one run by {NOISE_FLOOR} nats: a
-difference within that may be real, but is of no use. Where a source names no length, a claim is
-tested at four times the training length, and where it names no size, *better* means by more than
-{NOISE_FLOOR} nats. The published sizes, and in what a test differs, stand in the files in
-`claims/`, and on the page `claims.html`, which `posext claims` writes.
+the one that decides is shown. A claim holds or fails where the difference lies on one side. It is
+*level* where that cannot be said, but the difference is within {MARGIN} nats of 0: whatever it is,
+it is too small to choose by, which does not contradict a source whose own effect is as small. Of
+the verdicts of a study one in twenty is expected to be wrong (Benjamini and Hochberg). Where a
+source names no length, a claim is tested at four times the training length or at the lengths that
+it speaks of. The published sizes, and in what a test differs, stand in the files in `claims/`, and
+on the page `claims.html`, which `posext claims` writes.
 
 Made by `posext claims` from what the studies store, without a model. A study is made again by
 `posext study NAME`, and one claim by `posext claims ID`."""

@@ -9,12 +9,12 @@ from markupsafe import Markup
 from posext.claims import chart, ledger
 from posext.claims.claim import Claim
 from posext.claims.stored import open_stored
-from posext.claims.verdicts import FAILS, HOLDS, ONLY_UNDER, Result, Verdict
+from posext.claims.verdicts import FAILS, HOLDS, LEVEL, ONLY_UNDER, Result, Verdict
 from posext.report.embedding import template
 from posext.utils.atomic import write_text
 
 FOLDER = Path(__file__).parent
-KINDS = {HOLDS: "holds", FAILS: "fails"}
+KINDS = {HOLDS: "holds", FAILS: "fails", LEVEL: "level"}
 
 
 def write(verdicts: Sequence[Verdict], results: Path, out: Path) -> Path:
@@ -79,9 +79,5 @@ def charts_of(claim: Claim, result: Result, results: Path) -> str:
         return ""
     stored = open_stored(results / result.study, result.protocol)
     names = dict.fromkeys(call.arguments[0] for each in claim.comparisons for call in each.calls)
-    curves = []
-    for name in names:
-        rows = stored.select(name, claim.spec.curves.get(name, {}))
-        mean = rows.groupby("context_length").nll.mean()
-        curves.append((name, {int(length): float(nll) for length, nll in mean.items()}))
+    curves = [(name, stored.points(name, claim.spec.curves.get(name, {}))) for name in names]
     return chart.intervals(result) + chart.lines(curves)

@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from posext.analysis import attention, curves, document_sums, same_targets
+from posext.claims.accuracies import StoredAccuracies
 from posext.claims.expression import Call
-from posext.config import HEADLINE, OWN
+from posext.claims.values import Values
+from posext.config import ACCURACY, HEADLINE, OWN
 from posext.utils.errors import PosextError
 
 RATES = "rates.csv"
@@ -26,18 +28,6 @@ DEFAULTS = {"extend": "", "lineage": "", "factor": "matched", "settings": ""}
 COSTS = {"log2_seconds": "seconds", "log2_memory": "peak_memory_bytes"}
 OF_ATTENTION = ("sink_rate", "first_token")  # means over all layers and heads
 FUNCTIONS = ("nll", *COSTS, *OF_ATTENTION)
-
-
-class Values(NamedTuple):
-    """A number of a curve for every seed.
-
-    Attributes:
-        sums: By seed, frames of sums with index `document`; None without sums of documents.
-        means: By seed, the number itself; infinite where the scheme is undefined.
-    """
-
-    sums: dict[int, pd.DataFrame] | None
-    means: dict[int, float]
 
 
 class Stored:
@@ -138,6 +128,11 @@ class Stored:
             raise PosextError(f"{name} stands for several curves of {self.folder}: {runs}")
         return rows
 
+    def points(self, name: str, columns: Mapping[str, Any]) -> dict[int, float]:
+        """The mean NLL of a curve by context length, for a chart."""
+        means = self.select(name, columns).groupby("context_length").nll.mean()
+        return {int(length): float(nll) for length, nll in means.items()}
+
     def from_scratch(self, columns: Mapping[str, Any]) -> pd.DataFrame:
         """The rows that began at the shortest length and stayed there, unless told otherwise."""
         rows = self.rows
@@ -185,9 +180,9 @@ class Stored:
 
 
 @cache
-def open_stored(folder: Path, protocol: str) -> Stored:
+def open_stored(folder: Path, protocol: str) -> Stored | StoredAccuracies:
     """What a study stores under a protocol, read once."""
-    return Stored(folder, protocol)
+    return StoredAccuracies(folder) if protocol == ACCURACY else Stored(folder, protocol)
 
 
 def fits(values: pd.Series, column: str, wanted: str) -> pd.Series:

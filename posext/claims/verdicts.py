@@ -2,62 +2,32 @@
 
 A comparison holds where the whole interval of its difference over seeds and documents lies on the
 claimed side, and fails where it lies on the other. A claim holds if all of its comparisons do, and
-fails if one does. The probabilities of the claims that are tested on one study are adjusted for
-their number (Holm 1979); what has one above 0.05 then is undecided.
+fails if one does. A claim that one loss is below another is level where neither can be said, and
+each of its comparisons holds or is within MARGIN of 0. The probabilities of the claims that are
+tested on one study are adjusted for their number, so that of its verdicts one in twenty is expected
+to be wrong (Benjamini and Hochberg 1995); what has one above 0.05 then is undecided.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from posext.analysis import document_sums
-from posext.analysis.statistics import Estimate
-from posext.analysis.two_way import NOISE_FLOOR, TwoWay, holm, two_way
+from posext.analysis.two_way import benjamini_hochberg, holm
 from posext.claims import exact
 from posext.claims.claim import Claim
-from posext.claims.expression import Comparison
-from posext.claims.stored import Stored, Values, open_stored
+from posext.claims.compared import MARGIN, Tested, chance, compared
+from posext.claims.stored import open_stored
 from posext.utils.errors import PosextError
 
 HOLDS = "holds"
 FAILS = "fails"
+LEVEL = "level"
 UNDECIDED = "undecided"
 NOT_HERE = "not decidable at this size"
 ONLY_UNDER = "holds only under"
-LEVEL = 0.05
-
-
-@dataclass(frozen=True)
-class Tested:
-    """A comparison with the difference of its sides; in `found`, below 0 is the claimed side."""
-
-    comparison: Comparison
-    found: TwoWay
-    n_documents: int = 0
-
-    @property
-    def holds(self) -> bool:
-        """Whether the difference is on the claimed side."""
-        return self.found.both.value < 0
-
-    @property
-    def threshold(self) -> float:
-        """The number that what is measured is compared with."""
-        return self.side * -self.comparison.difference.constant
-
-    @property
-    def measured(self) -> Estimate:
-        """What is measured, of the left side less the right, or of the right side alone."""
-        sign = self.side * (1 if self.comparison.relation == "<" else -1)
-        ends = sorted(sign * end for end in self.found.both[1:])
-        return Estimate(*(each + self.threshold for each in (sign * self.found.both.value, *ends)))
-
-    @property
-    def side(self) -> int:
-        """-1 if the left side is a number alone, as in the first half of -1 < a - b < 1."""
-        return 1 if self.comparison.left.terms else -1
+SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -66,6 +36,10 @@ class Result:
 
     Attributes:
         p: Probability of the comparisons that decide it; nan where one seed, or nothing, does.
+        p_level: Likewise, that it is level.
+        cutoff: The largest probability that decides a claim of the study.
+        adjusted: The smaller of both, adjusted for the claims of the study.
+        holm: The same, adjusted so that the chance of any wrong verdict is bounded (Holm 1979).
         decides: The comparison that is shown: the weakest if all are on the claimed side, else the
             strongest on the other.
     """
@@ -75,10 +49,18 @@ class Result:
     protocol: str
     tested: list[Tested]
     p: float
+    p_level: float = float("nan")
     is_here: bool = True  # what the claim needs is seen
     scale: str = ""  # of the models, in words
     exact: bool | None = None  # of schemes alone: whether it holds
-    adjusted: float = field(default=float("nan"))
+    cutoff: float = -1.0
+    adjusted: float = float("nan")
+    holm: float = float("nan")
+
+    @property
+    def smaller_p(self) -> float:
+        """The probability by which it is decided, if it is; nan where it cannot be."""
+        return min(self.p, self.p_level) if self.is_here else float("nan")
 
     @property
     def decides(self) -> Tested:
@@ -93,15 +75,14 @@ class Result:
             return HOLDS if self.exact else FAILS
         if not self.is_here:
             return NOT_HERE
-        if not self.adjusted < LEVEL:  # nan is undecided
-            return UNDECIDED
-        return HOLDS if all(each.holds for each in self.tested) else FAILS
+        if self.p <= self.cutoff:  # nan is undecided
+            return HOLDS if all(each.holds for each in self.tested) else FAILS
+        return LEVEL if self.p_level <= self.cutoff else UNDECIDED
 
     @property
-    def is_above_floor(self) -> bool:
-        """Whether what is measured, if it is a loss, exceeds what rounding moves one run by."""
-        is_loss = all(call.function == "nll" for call in self.decides.comparison.calls)
-        return not is_loss or abs(self.decides.measured.value) > NOISE_FLOOR
+    def is_small(self) -> bool:
+        """Whether what is measured is a loss, and less than MARGIN."""
+        return self.decides.comparison.is_of_losses and abs(self.decides.measured.value) < MARGIN
 
 
 def decide(claims: Sequence[Claim], results: Path) -> list[Result]:
@@ -120,13 +101,23 @@ def decide(claims: Sequence[Claim], results: Path) -> list[Result]:
             found += results_of(claim, results)
         except PosextError as error:
             raise PosextError(f"{claim.name}: {error}") from error
-    adjusted: dict[int, float] = {}
-    for study in dict.fromkeys(result.study for result in found):
-        own = [index for index, result in enumerate(found) if result.study == study]
-        adjusted |= zip(own, holm([found[index].p for index in own]), strict=True)
+    studies = dict.fromkeys(result.study for result in found)
+    by_study = {study: [each for each in found if each.study == study] for study in studies}
+    adjusted = {study: iter(adjust(own)) for study, own in by_study.items()}
+    return [next(adjusted[result.study]) for result in found]
+
+
+def adjust(results: Sequence[Result]) -> list[Result]:
+    """The results of one study, with their probabilities adjusted."""
+    p_values = [result.smaller_p for result in results]
+    adjusted = benjamini_hochberg(p_values)
+    cutoff = max(
+        (p for p, after in zip(p_values, adjusted, strict=True) if after < SIGNIFICANCE),
+        default=-1.0,
+    )
     return [
-        Result(**{**vars(result), "adjusted": adjusted[index]})
-        for index, result in enumerate(found)
+        replace(result, cutoff=cutoff, adjusted=after, holm=strict_after)
+        for result, after, strict_after in zip(results, adjusted, holm(p_values), strict=True)
     ]
 
 
@@ -141,9 +132,9 @@ def results_of(claim: Claim, results: Path) -> list[Result]:
             stored = open_stored(results / study, protocol)
             tested = [compared(each, claim, stored) for each in claim.comparisons]
             needed = [compared(each, claim, stored) for each in claim.needs]
-            is_here = all(each.holds and each.found.p < LEVEL for each in needed)
-            p = of_claim(tested)
-            made.append(Result(claim, study, protocol, tested, p, is_here, stored.scale))
+            is_here = all(each.holds and each.found.p < SIGNIFICANCE for each in needed)
+            chances = of_claim(tested), of_level(tested)
+            made.append(Result(claim, study, protocol, tested, *chances, is_here, stored.scale))
     return made
 
 
@@ -161,62 +152,11 @@ def of_claim(tested: Sequence[Tested]) -> float:
     return min(1.0, len(tested) * min(against))
 
 
-def chance(tested: Tested) -> float:
-    """The probability of a comparison; 1 where it is not known."""
-    return 1.0 if np.isnan(tested.found.p) else tested.found.p
-
-
-def compared(comparison: Comparison, claim: Claim, stored: Stored) -> Tested:
-    """Test a comparison on the seeds that all of its curves have.
-
-    Raises PosextError for an equality, or curves that share no seed or are on other documents.
-    """
-    if comparison.relation == "==":
-        raise PosextError(f"{comparison.text!r}: what is measured is never equal; name a margin")
-    sign = 1.0 if comparison.relation == "<" else -1.0
-    terms = comparison.difference.terms
-    units = {call.function for _, call in terms}
-    if len(units) > 1:
-        raise PosextError(f"{comparison.text!r} adds {' and '.join(sorted(units))}")
-    values = [stored.values(call, claim.spec.curves) for _, call in terms]
-    factors = [sign * factor for factor, _ in terms]
-    constant = sign * comparison.difference.constant
-    seeds = sorted(set.intersection(*(set(each.means) for each in values)))
-    if not seeds:
-        raise PosextError(f"{comparison.text!r}: its curves have no seed in common")
-    by_seed = [
-        constant + sum(f * v.means[seed] for f, v in zip(factors, values, strict=True))
-        for seed in seeds
-    ]
-    if not np.isfinite(by_seed).all():
-        return Tested(comparison, undefined(float(np.mean(by_seed)), len(seeds)))
-    if any(each.sums is None for each in values):
-        means_S1 = np.asarray(by_seed)[:, None]
-        return Tested(comparison, two_way(means_S1, np.ones(1)))
-    total_SD, weight_D = differences(values, factors, constant, seeds)
-    return Tested(comparison, two_way(total_SD, weight_D), len(weight_D))
-
-
-def differences(
-    values: Sequence[Values], factors: Sequence[float], constant: float, seeds: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sums over the targets of each document, by seed (S, D), and the weights (D,)."""
-    frames = [each.sums[seed] for seed in seeds for each in values if each.sums is not None]
-    nll_LD, weight_D = document_sums.align_documents(frames)
-    nll_STD = nll_LD.reshape(len(seeds), len(values), -1)
-    total_SD = np.einsum("std,t->sd", nll_STD, np.asarray(factors))
-    return total_SD + constant * weight_D, weight_D
-
-
-def undefined(value: float, count: int) -> TwoWay:
-    """The difference of a curve that is undefined to one that is not: certain, and infinite.
-
-    Raises PosextError if both are undefined.
-    """
-    if np.isnan(value):
-        raise PosextError("both sides are undefined at this length")
-    certain = Estimate(value, value, value)
-    return TwoWay(certain, certain, certain, 0.0, count)
+def of_level(tested: Sequence[Tested]) -> float:
+    """The probability of the weakest comparison of a claim, each of which holds or is level."""
+    if any(np.isnan(each.found.p) for each in tested):
+        return float("nan")
+    return max(min(chance(each) if each.holds else 1.0, each.p_level) for each in tested)
 
 
 @dataclass(frozen=True)
@@ -232,7 +172,7 @@ class Verdict:
         """The verdict in words."""
         verdicts = {result.protocol: result.verdict for result in self.results}
         kinds = set(verdicts.values())
-        if kinds == {HOLDS, FAILS}:
+        if HOLDS in kinds and len(kinds) > 1 and kinds <= {HOLDS, FAILS, LEVEL}:
             under = [protocol for protocol, verdict in verdicts.items() if verdict == HOLDS]
             return f"{ONLY_UNDER} {' and '.join(under)}"
         if len(kinds) == 1:

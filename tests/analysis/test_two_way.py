@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from posext.analysis.two_way import holm, two_way
+from posext.analysis.two_way import benjamini_hochberg, holm, two_way
 
 SCENARIOS = [  # seeds, documents, standard deviations of seeds, documents and the rest
     (3, 16, 0.02, 0.10, 0.10),
@@ -71,6 +71,23 @@ def test_two_way_of_one_seed_has_no_verdict():
     assert np.isnan(found.p)
     assert np.isnan(found.both.low)
     assert found.documents.low < 2 < found.documents.high
+
+
+def test_benjamini_hochberg_divides_by_the_rank_and_never_falls():
+    adjusted = benjamini_hochberg([0.01, 0.04, float("nan"), 0.03, 0.9])
+    np.testing.assert_allclose(adjusted, [0.04, 0.16 / 3, np.nan, 0.16 / 3, 0.9])
+    assert benjamini_hochberg([0.9, 0.4]) == [0.9, 0.8]
+
+
+def test_benjamini_hochberg_bounds_the_share_of_wrong_verdicts():
+    """Of 40 hypotheses, 30 are true; over all studies the expected share is 0.05 x 30/40."""
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(2000):
+        z = rng.normal(size=40) + np.repeat([0.0, 3.5], [30, 10])
+        is_found = np.array(benjamini_hochberg((2 * stats.norm.sf(np.abs(z))).tolist())) < 0.05
+        shares.append(is_found[:30].sum() / max(1, is_found.sum()))
+    assert np.mean(shares) == pytest.approx(0.05 * 30 / 40, abs=0.005)
 
 
 def test_holm_multiplies_the_smallest_by_their_number_and_never_falls():
