@@ -28,6 +28,7 @@ from omegaconf import OmegaConf
 from posext import config
 from posext.cli import schemes
 from posext.config import CORPORA, continuation, corpora, evaluation, model, optimizers
+from posext.config import length as config_length
 from posext.config import settings as config_settings
 from posext.eval.perturbation import REPLACED, SHUFFLED
 from posext.eval.protocols import PROTOCOLS, Documents, ProtocolPlan, ProtocolSettings
@@ -146,7 +147,7 @@ path: books/
 
 def settings() -> dict[str, list[Setting]]:
     """The fields of every dataclass in posext/config/, by its name."""
-    modules = (corpora, optimizers, continuation, model, evaluation, config_settings)
+    modules = (corpora, optimizers, continuation, model, evaluation, config_length, config_settings)
     return {name: fields for module in modules for name, fields in settings_in(module).items()}
 
 
