@@ -58,7 +58,7 @@ def is_continued(row: Any) -> bool:
 
 SITUATIONS = (
     Situation("train from scratch, `nano`", "zoo", is_from_scratch),
-    Situation("train from scratch, `tiny`", "quickstart", is_from_scratch),
+    Situation("train from scratch, `tiny`", "zoo_tiny", is_from_scratch),
     Situation("train with growing length, `nano`", "zoo", is_in_stages),
     Situation("extend RoPE without training, `nano`", "zoo", is_zero_shot, "rope"),
     Situation("extend RoPE without training, `tiny`", "quickstart", is_zero_shot, "rope"),
