@@ -286,7 +286,7 @@ draws a scheme: its wavelengths, or its bias by distance.
 Most schemes go with most windows, temperatures, gains and positions; a pair that does not is
 refused in one sentence. See the groups in
 [configuration](configuration.md#groups-and-their-choices). [The zoo](../results/zoo/README.md) \
-has most
+has all
 schemes at one small size."""
 
 

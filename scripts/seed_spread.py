@@ -1,6 +1,6 @@
 """Spread of the loss over seeds, for posext/analysis/seed_spread.csv
 
-    python scripts/seed_spread.py results/zoo/curves.csv results/quickstart/curves.csv
+    python scripts/seed_spread.py results/zoo/curves.csv results/zoo_tiny/curves.csv
 
 Writes a row for each model, scheme, training length and number of training tokens that has three
 seeds or more: the standard deviation over seeds of the NLL in nats, as trained, at the training

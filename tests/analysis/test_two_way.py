@@ -73,6 +73,21 @@ def test_two_way_of_one_seed_has_no_verdict():
     assert found.documents.low < 2 < found.documents.high
 
 
+def test_two_way_probabilities_are_too_small_in_the_far_tail_of_three_seeds():
+    """Seeds and documents have one standard error here, and the truth is 0."""
+    rng = np.random.default_rng(0)
+    p = []
+    for _ in range(20_000):
+        seeds_S1 = rng.normal(0, 0.02, (3, 1))
+        documents_1D = rng.normal(0, 0.02 * (64 / 3) ** 0.5, (1, 64))
+        rest_SD = rng.normal(0, 0.02, (3, 64))
+        p.append(two_way(seeds_S1 + documents_1D + rest_SD, np.ones(64)).p)
+    rates = {level: float(np.mean(np.array(p) < level) / level) for level in (0.05, 0.01, 0.001)}
+    assert 0.9 < rates[0.05] < 1.1
+    assert 1.1 < rates[0.01] < 1.5
+    assert 1.4 < rates[0.001] < 2.5
+
+
 def test_benjamini_hochberg_divides_by_the_rank_and_never_falls():
     adjusted = benjamini_hochberg([0.01, 0.04, float("nan"), 0.03, 0.9])
     np.testing.assert_allclose(adjusted, [0.04, 0.16 / 3, np.nan, 0.16 / 3, 0.9])
