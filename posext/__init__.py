@@ -1,6 +1,7 @@
 """posext: how positional encodings extrapolate, measured on GPTs trained on short sequences."""
 
 import os
+import platform
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if os.access(os.path.expanduser("~"), os.W_OK):
     kept = os.path.expanduser("~/.cache/posext/inductor")
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", kept)
+# gcc 12 vectorizes what torch made from two transposed tiles in bf16 (keys' gradients) wrongly: nan
+if platform.system() == "Linux" and platform.machine() == "x86_64":
+    os.environ.setdefault("TORCHINDUCTOR_CPP_MARCH", "native -fno-tree-slp-vectorize")
 
 PLACES = {  # imported when first asked for, as torch takes seconds
     "PosextError": "posext.utils.errors",
