@@ -17,6 +17,7 @@ from posext.report.lines import has_fixed_factor, has_repeated_runs, mean_and_ba
 from posext.report.pyplot import annotate_trained_length, plt
 
 MOST_TICKS = 24  # of the axis, and of points with a marker
+MARKERS = "osD^v"  # of the first ten schemes, of the next ten, ..
 
 
 def draw_curves(
@@ -67,23 +68,27 @@ def draw_curves(
 
 
 def plot_lines(axes: Axes, curves: pd.DataFrame, known: pd.DataFrame) -> None:
-    """Plot all curves, each scheme in a color of its own, with its crop baseline if there is one.
+    """Plot all curves, each scheme in its color, with its crop baseline if there is one.
 
-    Runs that only their names tell apart are schemes of their own.
+    After ten schemes the colors come again, with another marker. Runs that only their names tell
+    apart are schemes of their own.
     """
-    colors: dict[tuple, str] = {}
+    numbers: dict[tuple, int] = {}
     by_run = has_repeated_runs(curves)
     several_models = curves.model.nunique() > 1
     line_key = [*SCHEME_OVER_SEEDS, "group", *(["run"] if by_run else [])]
     for _, line in dedupe_floor(curves).groupby(line_key, sort=False, dropna=False):
         first = line.iloc[0]
         if first.extend == FLOOR:
-            plot_curve(axes, line, "black", "--")
+            plot_curve(axes, line, "black", "--o")
             continue
         name = f" · {first.model}" if several_models else ""
         name += f" · {first.run}" if by_run else ""
-        color = colors.setdefault((*style_key(first), first.group, name), f"C{len(colors) % 10}")
-        plot_curve(axes, line, color, "--" if has_fixed_factor(first) else "-", name)
+        number = numbers.setdefault((*style_key(first), first.group, name), len(numbers))
+        color = f"C{number % 10}"
+        marker = MARKERS[number // 10 % len(MARKERS)]
+        style = f"{'--' if has_fixed_factor(first) else '-'}{marker}"
+        plot_curve(axes, line, color, style, name)
         if first.protocol in COMPARABLE:
             plot_crop_baseline(axes, line, known, color)
 
@@ -103,15 +108,9 @@ def plot_curve(axes: Axes, line: pd.DataFrame, color: str, style: str, name: str
     label = curve_label(line.iloc[0]) + name
     if seeds > 1:
         label += f" ({seeds} seeds)"
-    axes.plot(
-        lengths,
-        np.exp(values["mean"].to_numpy(float)),
-        style,
-        color=color,
-        marker="o" if len(lengths) <= MOST_TICKS else "",
-        markersize=3,
-        label=label,
-    )
+    mean = np.exp(values["mean"].to_numpy(float))
+    size = 3 if len(lengths) <= MOST_TICKS else 0
+    axes.plot(lengths, mean, style, color=color, markersize=size, label=label)
     low = np.exp(values.low.to_numpy(float))
     high = np.exp(values.high.to_numpy(float))
     axes.fill_between(lengths, low, high, color=color, alpha=0.12, linewidth=0)

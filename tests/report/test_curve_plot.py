@@ -45,6 +45,19 @@ def test_plot_lines_has_crop_baselines_where_lengths_are_comparable():
     assert drawn(rows, protocol="per_position") == (["rope [per_position]"], 0)
 
 
+def test_plot_lines_draws_each_of_many_schemes_as_no_other():
+    rows = pd.concat([rows_of(f"s{number}", [3.0, 2.5, 2.6, 2.7]) for number in range(23)])
+    axes = plt.figure().subplots()
+    curve_plot.plot_lines(axes, rows, rows)
+    looks = [
+        (line.get_color(), line.get_marker())
+        for line in axes.get_lines()
+        if not str(line.get_label()).startswith("_")
+    ]
+    plt.close()
+    assert len(looks) == len(set(looks)) == 23
+
+
 def test_length_ticks_are_powers_of_two_among_many():
     assert curve_plot.length_ticks([100, 128, 300]) == [100, 128, 300]
     assert curve_plot.length_ticks([*range(1, 101)]) == [1, 2, 4, 8, 16, 32, 64]
