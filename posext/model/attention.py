@@ -1,14 +1,15 @@
 """Causal attention. The kernel follows from the tables, the length and the device.
 
-Dense scores for short contexts on a CPU and for few queries anywhere: short ones compile into fewer
-passes over memory than the backward pass of the fused kernel.
+Dense scores where short contexts are trained on a CPU, and for few queries anywhere: short ones
+compile into fewer passes over memory than the backward pass of the fused kernel.
 Otherwise torch's fused causal attention, memory linear in length; a bias by key alone is folded
 into extra head dimensions of it, exact under softmax. Any other bias, key groups, a sink, a cap or
 documents: on a GPU FlexAttention, elsewhere dense scores. These are also for scores that are no
 products, and weights other than a softmax: as long as all of them fit, then a chunk of queries at a
 time, memory linear in length.
 
-While somebody observes the weights (`AttentionTables.observe`), it is always a chunk at a time.
+It is always a chunk at a time on a CPU without gradients, where a chunk stays in the cache and
+needs no keys after it, and while somebody observes the weights (`AttentionTables.observe`).
 
 Shape suffixes: B batch, H heads, T tokens, D head_dim, R rotary pairs, Q queries, K keys.
 """
@@ -34,12 +35,13 @@ from posext.pe.tables import (
 )
 from posext.utils.errors import PosextError
 
-# Longest context at which dense scores are faster than the fused kernel on a CPU.
+# Longest context at which dense scores train faster than the fused kernel on a CPU.
 EXPLICIT_LENGTH = 256
 # Longest context at which all scores, and a bias other than a key bias, are full matrices.
 DENSE_LENGTH = 1024
-# Queries per chunk in longer contexts.
+# Queries per chunk in longer contexts, and on a CPU without gradients.
 CHUNK = 128
+SMALL_CHUNK = 32
 
 
 def prepare(tables: AttentionTables, compiled: bool = False) -> AttentionTables:
@@ -103,7 +105,8 @@ def attend(
         return chunk_queries(attend_key_groups, q_BHTD, k_BHTD, v_BHTD, tables, first)
     q_BHTD = turned_queries(q_BHTD, tables)
     k_BHTD = turned_keys(k_BHTD, tables)
-    if not fusible or few_queries or (on_cpu and length <= EXPLICIT_LENGTH):
+    trained_short = on_cpu and length <= EXPLICIT_LENGTH and torch.is_grad_enabled()
+    if not fusible or few_queries or trained_short:
         return chunk_queries(attend_dense, q_BHTD, k_BHTD, v_BHTD, tables, first)
     with torch.autocast(q_BHTD.device.type, enabled=False):
         qkv = promote(q_BHTD, k_BHTD, v_BHTD)
@@ -156,13 +159,15 @@ def chunk_queries(
 ) -> Tensor:
     """Run a kernel for the queries from `first` on, in chunks if the context is long."""
     length = q_BHTD.shape[2]
-    if length <= DENSE_LENGTH and tables.observe is None:
+    cached = q_BHTD.device.type == "cpu" and not torch.is_grad_enabled()
+    if length <= DENSE_LENGTH and tables.observe is None and not cached:
         return kernel(q_BHTD, k_BHTD, v_BHTD, tables)(first, length)
+    size = SMALL_CHUNK if cached and tables.observe is None else CHUNK
     with torch.autocast(q_BHTD.device.type, enabled=False):
         attend_range = kernel(*promote(q_BHTD, k_BHTD, v_BHTD), tables)
         # The largest chunk first: the others fit into the memory that it frees.
-        starts = reversed(range(first, length, CHUNK))
-        chunks = [attend_range(start, min(start + CHUNK, length)) for start in starts]
+        starts = reversed(range(first, length, size))
+        chunks = [attend_range(start, min(start + size, length)) for start in starts]
         return torch.cat(chunks[::-1], dim=2).to(v_BHTD.dtype)
 
 

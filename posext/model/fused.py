@@ -18,9 +18,11 @@ HEAD_DIM_MULTIPLE = 8
 def promote(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Cast queries, keys and values to the dtype of long contexts.
 
-    It is float32 on a CPU, as fast there and more precise, and the dtype of the values elsewhere.
+    It is at least float32 on a CPU, as fast there and more precise, and the dtype of the values
+    elsewhere.
     """
-    dtype = torch.float32 if v_BHTD.device.type == "cpu" else v_BHTD.dtype
+    wide = torch.promote_types(v_BHTD.dtype, torch.float32)
+    dtype = wide if v_BHTD.device.type == "cpu" else v_BHTD.dtype
     return q_BHTD.to(dtype), k_BHTD.to(dtype), v_BHTD.to(dtype)
 
 
