@@ -40,9 +40,8 @@ def content(verdicts: Sequence[Verdict], results: Path) -> dict[str, Any]:
     """What the page says of one claim."""
     claim = verdicts[0].claim
     spec = claim.spec
-    charts = [
-        charts_of(claim, result, results) for verdict in verdicts for result in verdict.results
-    ]
+    tested = [result for verdict in verdicts for result in verdict.results]
+    charts = [charts_of(claim, result, results, named=len(tested) > 1) for result in tested]
     return {
         "name": claim.name,
         "says": spec.says,
@@ -73,11 +72,12 @@ def command(claim: Claim) -> str:
     return " && ".join([*made, f"posext claims {claim.name}"])
 
 
-def charts_of(claim: Claim, result: Result, results: Path) -> str:
-    """The charts of a result; none for what is exact."""
+def charts_of(claim: Claim, result: Result, results: Path, named: bool) -> str:
+    """The charts of a result, under the study's name if `named`; none for what is exact."""
     if not result.tested:
         return ""
     stored = open_stored(results / result.study, result.protocol)
     names = dict.fromkeys(call.arguments[0] for each in claim.comparisons for call in each.calls)
     curves = [(name, stored.points(name, claim.spec.curves.get(name, {}))) for name in names]
-    return chart.intervals(result) + chart.lines(curves)
+    heading = f"<p class=study>{result.study} {result.protocol}</p>" if named else ""
+    return heading + chart.intervals(result) + chart.lines(curves)
