@@ -53,6 +53,7 @@ def draw(rows: pd.DataFrame, title: str, out: Path) -> None:
         axes.set_title(label(*key), fontsize=9, pad=14)
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     figure.supxlabel("context length (tokens)", fontsize=9)
+    figure.supylabel("depth, from the start of the context to its end", fontsize=9)
     figure.savefig(out, dpi=150)
     plt.close(figure)
 

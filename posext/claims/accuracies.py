@@ -8,7 +8,7 @@ import pandas as pd
 
 from posext.analysis import accuracy
 from posext.claims.expression import Call
-from posext.claims.values import Values
+from posext.claims.values import Values, chosen
 from posext.utils.errors import PosextError
 
 
@@ -68,16 +68,8 @@ class StoredAccuracies:
         Raises PosextError if there is none, or several of one seed, task and length.
         """
         wanted = {"scheme": name, "extend": "", **columns}
-        rows = self.rows
-        for column, value in wanted.items():
-            if column not in rows:
-                raise PosextError(f"{name}: accuracy.csv has no column {column!r}")
-            rows = rows.loc[rows[column] == value]
-        if not len(rows):
-            raise PosextError(f"{name}: {self.folder} holds no such accuracies ({wanted})")
-        if rows.duplicated(["seed", "task", "length"]).any():
-            raise PosextError(f"{name} stands for several curves of {self.folder}")
-        return rows
+        key = ["seed", "task", "length"]
+        return chosen(self.rows, name, wanted, key, self.folder / accuracy.FILE)
 
     def points(self, name: str, columns: Mapping[str, Any]) -> dict[int, float]:
         """The mean exact match of a curve by length, for a chart."""

@@ -12,6 +12,7 @@ from posext.analysis import document_sums
 from posext.analysis.statistics import Estimate
 from posext.analysis.two_way import TwoWay, two_way
 from posext.claims.accuracies import StoredAccuracies
+from posext.claims.answers import StoredAnswers
 from posext.claims.claim import Claim
 from posext.claims.expression import Comparison
 from posext.claims.stored import Stored
@@ -63,7 +64,9 @@ def chance(tested: Tested) -> float:
     return 1.0 if np.isnan(tested.found.p) else tested.found.p
 
 
-def compared(comparison: Comparison, claim: Claim, stored: Stored | StoredAccuracies) -> Tested:
+def compared(
+    comparison: Comparison, claim: Claim, stored: Stored | StoredAccuracies | StoredAnswers
+) -> Tested:
     """Test a comparison on the seeds that all of its curves have.
 
     Raises PosextError for an equality, or curves that share no seed or are on other documents.

@@ -16,9 +16,10 @@ import pandas as pd
 
 from posext.analysis import attention, curves, document_sums, same_targets
 from posext.claims.accuracies import StoredAccuracies
+from posext.claims.answers import StoredAnswers
 from posext.claims.expression import Call
-from posext.claims.values import Values
-from posext.config import ACCURACY, HEADLINE, OWN
+from posext.claims.values import MATCHED, Values
+from posext.config import ACCURACY, HEADLINE, OWN, RETRIEVAL
 from posext.utils.errors import PosextError
 
 RATES = "rates.csv"
@@ -180,8 +181,10 @@ class Stored:
 
 
 @cache
-def open_stored(folder: Path, protocol: str) -> Stored | StoredAccuracies:
+def open_stored(folder: Path, protocol: str) -> Stored | StoredAccuracies | StoredAnswers:
     """What a study stores under a protocol, read once."""
+    if protocol in RETRIEVAL:
+        return StoredAnswers(folder, protocol)
     return StoredAccuracies(folder) if protocol == ACCURACY else Stored(folder, protocol)
 
 
@@ -190,7 +193,7 @@ def fits(values: pd.Series, column: str, wanted: str) -> pd.Series:
     if column == "run":
         return values.map(lambda run: fnmatchcase(run, wanted))
     if column == "factor" and wanted == "matched":
-        return values.isin(("", "1", "auto"))
+        return values.isin(MATCHED)
     if pd.api.types.is_numeric_dtype(values):
         return values == float(wanted)
     return values == wanted

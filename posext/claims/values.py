@@ -1,8 +1,14 @@
-"""What a claim reads of a study: a number for every seed."""
+"""What a claim reads of a study: rows of a table, and a number for every seed."""
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
+
+from posext.utils.errors import PosextError
+
+MATCHED = ("", "1", "auto")  # factors that follow the context, or none
 
 
 class Values(NamedTuple):
@@ -15,3 +21,30 @@ class Values(NamedTuple):
 
     sums: dict[int, pd.DataFrame] | None
     means: dict[int, float]
+
+
+def chosen(
+    rows: pd.DataFrame, name: str, wanted: Mapping[str, Any], key: Sequence[str], file: Path
+) -> pd.DataFrame:
+    """The rows of a curve in a table that a study stores.
+
+    Args:
+        rows: The table.
+        name: What the claim calls the curve.
+        wanted: Its columns with their values; `matched` is any factor that follows the context.
+        key: Columns that tell the rows of one curve apart.
+        file: Where the table stands.
+
+    Raises:
+        PosextError: The table lacks a column, no row is as wanted, or several have the same key.
+    """
+    for column, value in wanted.items():
+        if column not in rows:
+            raise PosextError(f"{name}: {file} has no column {column!r}")
+        is_matched = column == "factor" and value == "matched"
+        rows = rows.loc[rows[column].isin(MATCHED if is_matched else (value,))]
+    if not len(rows):
+        raise PosextError(f"{name}: {file} holds no such rows ({dict(wanted)})")
+    if rows.duplicated(list(key)).any():
+        raise PosextError(f"{name} stands for several curves of {file}")
+    return rows

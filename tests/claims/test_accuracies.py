@@ -73,7 +73,7 @@ def test_verdict_is_of_the_task_that_the_curve_names(results):
     ("more", "said"),
     [
         ({"holds_if": "nll(rope, 1x) < 2"}, "no accuracy: exact, normalized take"),
-        ({"holds_if": "exact(cope, 1x) < 2"}, "no such accuracies"),
+        ({"holds_if": "exact(cope, 1x) < 2"}, "no such rows"),
         ({"holds_if": "exact(rope, 4x) < 2"}, "not measured at 4x"),
         ({"holds_if": "exact(a, 1x) < 2", "curves": "{a: {colour: red}}"}, "no column 'colour'"),
         ({"holds_if": "exact(rope, 1x) < 2", "study": "other"}, "holds no accuracies"),
