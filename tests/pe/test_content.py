@@ -30,6 +30,14 @@ def test_content_bias_sums_the_gates_between_two_tokens(name):
         assert float(bias[b, h, m] - bias[b, h, n]) == pytest.approx(total, abs=1e-5)
 
 
+@pytest.mark.parametrize(("name", "half_life"), [("fox", 1), ("fox_open", 38)])
+def test_gates_of_fox_start_with_a_half_life(name, half_life):
+    module = build(name, **SHAPE).make_layer_module().requires_grad_(False)
+    bias = module(torch.zeros_like(X), NO_TABLES).bias.values_HK
+    of_one_token = float((bias[..., 1:] - bias[..., :-1]).mean())
+    assert math.log(2) / of_one_token == pytest.approx(half_life, rel=0.01)
+
+
 def test_cable_equals_fox_with_negated_gates():
     fox, cable = (
         build(name, **SHAPE).make_layer_module().requires_grad_(False) for name in ("fox", "cable")
