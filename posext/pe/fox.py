@@ -32,6 +32,8 @@ class OpenFoX(FoX):
     results/recall. The start is ours, not the authors'.
     """
 
+    paper = "arXiv:2503.02130"
+    stages = frozenset({"trained"})
     gate_bias = 4.0
 
 
