@@ -12,7 +12,11 @@ from posext.claims.values import Values, chosen
 from posext.utils.errors import PosextError
 
 FOUND = "found"
-DEFAULTS = {"extend": "", "factor": "matched"}  # what holds of a curve unless a claim says otherwise
+# what holds of a curve unless a claim says otherwise
+DEFAULTS = {"extend": "", "factor": "matched"}
+    "extend": "",
+    "factor": "matched",
+}  # what holds of a curve unless a claim says otherwise
 
 
 class StoredAnswers:
