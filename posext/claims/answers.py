@@ -14,9 +14,6 @@ from posext.utils.errors import PosextError
 FOUND = "found"
 # what holds of a curve unless a claim says otherwise
 DEFAULTS = {"extend": "", "factor": "matched"}
-    "extend": "",
-    "factor": "matched",
-}  # what holds of a curve unless a claim says otherwise
 
 
 class StoredAnswers:
