@@ -6,7 +6,6 @@ Shape suffixes: S seeds, D documents.
 """
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from posext.analysis import attention, curves, document_sums, same_targets
 from posext.claims.accuracies import StoredAccuracies
 from posext.claims.answers import StoredAnswers
 from posext.claims.expression import Call
-from posext.claims.values import MATCHED, Values
+from posext.claims.values import Values, fits
 from posext.config import ACCURACY, HEADLINE, OWN, RETRIEVAL
 from posext.utils.errors import PosextError
 
@@ -186,17 +185,6 @@ def open_stored(folder: Path, protocol: str) -> Stored | StoredAccuracies | Stor
     if protocol in RETRIEVAL:
         return StoredAnswers(folder, protocol)
     return StoredAccuracies(folder) if protocol == ACCURACY else Stored(folder, protocol)
-
-
-def fits(values: pd.Series, column: str, wanted: str) -> pd.Series:
-    """Mask of wanted values: a pattern for `run`, and `matched` for none, 1 or auto as factor."""
-    if column == "run":
-        return values.map(lambda run: fnmatchcase(run, wanted))
-    if column == "factor" and wanted == "matched":
-        return values.isin(MATCHED)
-    if pd.api.types.is_numeric_dtype(values):
-        return values == float(wanted)
-    return values == wanted
 
 
 def curves_in_words(rows: pd.DataFrame) -> list[str]:

@@ -1,14 +1,13 @@
 """What a claim reads of a study: rows of a table, and a number for every seed."""
 
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from posext.utils.errors import PosextError
-
-MATCHED = ("", "1", "auto")  # factors that follow the context, or none
 
 
 class Values(NamedTuple):
@@ -31,7 +30,7 @@ def chosen(
     Args:
         rows: The table.
         name: What the claim calls the curve.
-        wanted: Its columns with their values; `matched` is any factor that follows the context.
+        wanted: Its columns with their values, as in `fits`.
         key: Columns that tell the rows of one curve apart.
         file: Where the table stands.
 
@@ -41,10 +40,20 @@ def chosen(
     for column, value in wanted.items():
         if column not in rows:
             raise PosextError(f"{name}: {file} has no column {column!r}")
-        is_matched = column == "factor" and value == "matched"
-        rows = rows.loc[rows[column].isin(MATCHED if is_matched else (value,))]
+        rows = rows.loc[fits(rows.loc[:, column], column, str(value))]
     if not len(rows):
         raise PosextError(f"{name}: {file} holds no such rows ({dict(wanted)})")
     if rows.duplicated(list(key)).any():
         raise PosextError(f"{name} stands for several curves of {file}")
     return rows
+
+
+def fits(values: pd.Series, column: str, wanted: str) -> pd.Series:
+    """Mask of wanted values: a pattern for `run`, and `matched` for none, 1 or auto as factor."""
+    if column == "run":
+        return values.map(lambda run: fnmatchcase(run, wanted))
+    if column == "factor" and wanted == "matched":
+        return values.isin(("", "1", "auto"))
+    if pd.api.types.is_numeric_dtype(values):
+        return values == float(wanted)
+    return values == wanted

@@ -7,15 +7,10 @@ import pytest
 from helpers.claims import verdict_on, write_claim
 
 from posext.analysis import accuracy
-from posext.claims import page, stored, verdicts
+from posext.claims import page, verdicts
 from posext.utils.errors import PosextError
 
 EXACT = {"rope": {"copy": 0.2, "parity": 0.1}, "none": {"copy": 0.8, "parity": 0.3}}
-
-
-@pytest.fixture(autouse=True)
-def _fresh():
-    stored.open_stored.cache_clear()
 
 
 @pytest.fixture

@@ -12,11 +12,6 @@ from posext.utils.errors import PosextError
 FOUND = {("rope", ""): 2, ("rope", "yarn"): 9, ("alibi", ""): 5}  # of ten, at twice the length
 
 
-@pytest.fixture(autouse=True)
-def _fresh():
-    stored.open_stored.cache_clear()
-
-
 @pytest.fixture
 def results(tmp_path):
     """The folder of results with the study `mine`: trained at 64 tokens, measured to 128."""

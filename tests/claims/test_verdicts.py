@@ -9,18 +9,13 @@ import pytest
 from helpers.claims import verdict_on, write_claim
 
 from posext.analysis import attention, curves
-from posext.claims import compared, ledger, page, stored, verdicts
+from posext.claims import compared, ledger, page, verdicts
 from posext.cli import claims as claims_command
 from posext.utils.errors import PosextError
 
 TRUTH = {"rope": {64: 3.0, 128: 3.2}, "alibi": {64: 3.02, 128: 2.9}, "fox": {64: 2.9, 128: 2.7}}
 SEEDS = 4
 DOCUMENTS = 30
-
-
-@pytest.fixture(autouse=True)
-def _fresh():
-    stored.open_stored.cache_clear()
 
 
 @pytest.fixture
