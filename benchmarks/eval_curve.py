@@ -19,6 +19,7 @@ from setting import as_llama, bf16, compose_config, network, training_steps, wai
 
 from posext.analysis import statistics
 from posext.data import dataset
+from posext.eval.batch_budget import BatchBudget
 from posext.eval.curve import EvalPlan, make_plan, measure_windows
 from posext.eval.protocols.plan import slide
 from posext.eval.scoring import TargetWindow, score_windows
@@ -53,6 +54,7 @@ def benchmark(repeats: int, documents: int, model: str) -> list[report.Row]:
     theirs = OneAtATime(as_llama(config, ours).to(accelerator.device).eval())
     plan = make_plan(tokens, LENGTHS, ["fixed_target"], 128, config.evaluation)
     windows = plan.protocols["fixed_target"].windows
+    budget = BatchBudget(config.evaluation.tokens_per_batch, accelerator.device)
     losses: dict[str, dict[int, np.ndarray]] = {"ours": {}, "transformers": {}}
 
     def our_curve(lengths: list[int]) -> Callable[[], float]:
@@ -60,7 +62,7 @@ def benchmark(repeats: int, documents: int, model: str) -> list[report.Row]:
             begin = time.perf_counter()
             for n in lengths:
                 nll, *_ = measure_windows(
-                    ours, plan.tokens.validation, windows[n], config.evaluation, accelerator
+                    ours, plan.tokens.validation, windows[n], budget, accelerator
                 )
                 losses["ours"][n] = np.concatenate(nll)
             wait(accelerator.device)
@@ -99,7 +101,7 @@ def benchmark(repeats: int, documents: int, model: str) -> list[report.Row]:
     rows.append(report.row(both, "largest difference of a point", difference, "nats"))
     rows.append(report.row(alone, "cost", speedup(seconds, "ours, 4,096 alone", "ours"), "times"))
     return rows + against_sliding(
-        model, theirs, plan, accelerator, losses["ours"], float(seconds["ours"].median())
+        model, theirs, plan, accelerator, losses["ours"], float(np.median(seconds["ours"]))
     )
 
 

@@ -28,7 +28,7 @@ def interleaved(cases: dict[str, Callable[[], float]], repeats: int) -> pd.DataF
     for index in range(repeats + 1):
         order = list(cases)[index % len(cases) :] + list(cases)[: index % len(cases)]
         rounds.append({name: cases[name]() for name in order})
-    return pd.DataFrame(rounds[1:])[list(cases)]
+    return pd.DataFrame(rounds[1:], columns=list(cases))
 
 
 def speedup(seconds: pd.DataFrame, of: str, over: str) -> np.ndarray:

@@ -68,7 +68,7 @@ def run(name: str, benchmark: Callable[..., list[Row]], **options: Any) -> None:
         "date": datetime.date.today().isoformat(),
     }
     results = [{"benchmark": name, **result, **environment} for result in benchmark(**arguments)]
-    rows = pd.DataFrame(results)[FIELDS]
+    rows = pd.DataFrame(results, columns=FIELDS)
     print(table(rows), flush=True)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)

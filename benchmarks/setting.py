@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from transformers import LlamaForCausalLM
 
 from posext.config import TrainConfig
-from posext.data import dataset
+from posext.data import batch, dataset
 from posext.hf import export
 from posext.model.gpt import GPT
 from posext.pe import CONFIGS, build
@@ -28,7 +28,7 @@ def compose_config(*overrides: str, optimizer: str = "adamw") -> TrainConfig:
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         composed = compose("train", [f"optimizer={optimizer}", *overrides])
     composed.pe = {"name": "none", "_target_": ""}
-    return OmegaConf.to_object(composed)
+    return cast(TrainConfig, OmegaConf.to_object(composed))
 
 
 def network(config: TrainConfig, vocab_size: int, scheme: str, **settings: Any) -> GPT:
@@ -63,8 +63,9 @@ def training_steps(
         nonlocal done
         begin = time.perf_counter()
         for _ in range(number):
-            windows, _ = tokens.train.batch(config.seed, done, config.train_length, count)
-            accumulate(network, windows, config.micro_batch_tokens, accelerator)
+            windows = tokens.train.batch(config.seed, done, config.train_length, count)
+            step_batch = batch.next_tokens(*windows)
+            accumulate(network, step_batch, config.micro_batch_tokens, accelerator)
             accelerator.clip_grad_norm_(network.parameters(), config.optimizer.clip)
             for stepper in steppers:
                 stepper.step()
@@ -108,7 +109,7 @@ def matmul_peak(dtype: torch.dtype, device: torch.device, seconds: float = 0.5) 
         a, b = (torch.randn(size, size, dtype=dtype, device=device) for _ in range(2))
         end = time.perf_counter() + seconds
         while (begin := time.perf_counter()) < end:
-            a @ b
+            torch.mm(a, b)
             wait(device)
             best = max(best, 2 * size**3 / (time.perf_counter() - begin))
     return best

@@ -67,7 +67,7 @@ def trainer_loop(
         def on_step_end(self, *_: Any, **__: Any) -> None:
             stamps.append(time.perf_counter())
 
-    rows = [{"input_ids": row, "labels": row} for row in windows[:, :-1]]
+    rows: Any = [{"input_ids": row, "labels": row} for row in windows[:, :-1]]
     count = config.tokens_per_step // config.train_length
     per_pass = max(1, min(config.micro_batch_tokens, config.tokens_per_step) // config.train_length)
     arguments = transformers.TrainingArguments(

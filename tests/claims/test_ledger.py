@@ -30,8 +30,9 @@ def test_readme_of_the_ledger_is_up_to_date(decided):
 
 def test_log_says_why_a_verdict_changed():
     log = (ROOT / "results" / "LOG.md").read_text()
-    for change in ledger.read(LEDGER / ledger.CHANGES, ledger.CHANGE_COLUMNS).itertuples():
-        said = f"{change.claim}: {change.before} → {change.now}"
+    changes = ledger.read(LEDGER / ledger.CHANGES, ledger.CHANGE_COLUMNS)
+    for claim, before, now in changes[["claim", "before", "now"]].to_numpy():
+        said = f"{claim}: {before} → {now}"
         assert said in log, f"results/LOG.md must say why: {said}"
 
 
