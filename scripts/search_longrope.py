@@ -29,7 +29,8 @@ from posext.eval.targets import Target, fixed_targets, score
 from posext.model.gpt import GPT
 from posext.pe import Shape, longrope_search, settings_of
 from posext.pe.linear import Linear
-from posext.pe.longrope import TURNS, LongRoPE
+from posext.pe.longrope import LongRoPE
+from posext.pe.longrope_default import TURNS
 from posext.pe.ntk import NTK
 from posext.pe.rope import RoPE
 from posext.pe.yarn import YaRN

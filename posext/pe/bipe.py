@@ -17,10 +17,9 @@ from posext.utils.ranges import Auto, Count, NonNegative
 class BiPE(PositionalEncoding):
     """Adds a vector for a token's place in its sentence, and counts distances in sentences.
 
-    A token that ends in a full stop or a line break ends a segment and is part of it. Its place
-    there chooses a learned vector that joins its embedding, and RoPE or ALiBi takes the number of
-    its segment for its position (He et al. 2024, section 3.2). As in the authors' code places
-    beyond the table take its last vector, and ALiBi's slopes are 96 times as large.
+    A segment ends with a full stop or a line break. A token's place in it chooses a learned vector
+    for its embedding; RoPE or ALiBi takes the segment's number (He et al. 2024, section 3.2). As in
+    their code, places beyond the table take its last vector, and ALiBi's slopes are 96-fold.
 
     Args:
         shape: Dimensions of the network.

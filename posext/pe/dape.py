@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from posext.pe import build
+from posext.pe import from_config, settings_of
 from posext.pe.base import AttentionTables, PositionalEncoding, Shape
 from posext.utils.errors import PosextError
 from posext.utils.ranges import Count
@@ -46,14 +46,7 @@ class DAPE(PositionalEncoding):
 
     def build_base_scheme(self) -> PositionalEncoding:
         """Build a new scheme `based_on`, with parameters of its own."""
-        shape = self.shape
-        return build(
-            self.based_on,
-            head_dim=shape.head_dim,
-            n_heads=shape.n_heads,
-            d_model=shape.d_model,
-            train_length=shape.original_length,
-        )
+        return from_config(settings_of("pe", self.based_on), self.shape)
 
     def make_layer_module(self) -> nn.Module:
         return Adaptation(self.build_base_scheme(), self.shape.n_heads, self.width)

@@ -5,7 +5,8 @@ from typing import Literal
 from torch import Tensor
 
 from posext.pe.base import Shape
-from posext.pe.rope import RoPE, ntk_base
+from posext.pe.ntk import ntk_base
+from posext.pe.rope import RoPE
 from posext.utils.errors import PosextError
 from posext.utils.ranges import AtLeastOne, Base
 

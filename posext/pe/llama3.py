@@ -44,5 +44,3 @@ class Llama3(NTKByParts):
         super().__init__(
             shape, base=base, factor=factor, beta_fast=high_freq_factor, beta_slow=low_freq_factor
         )
-
-    # Defined on this class too, as an inherited definition would not count.

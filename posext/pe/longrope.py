@@ -3,21 +3,14 @@
 import math
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from posext.pe.base import Shape
+from posext.pe.longrope_default import searched_powers
 from posext.pe.scaling import ScaledRoPE
 from posext.utils.errors import PosextError
 from posext.utils.ranges import AtLeastOne, Auto, Base
-
-# The default divisors: ln lambda / ln s of a pair by log2 of its rotations within the original
-# length, linear in between, constant outside. Found by
-# python scripts/search_longrope.py results/runs/rope-tiny-128-seed0 --factor 8, 2026-11-24,
-# on one model of 3.7M parameters.
-TURNS = (-3, -2, -1, 0, 1, 2, 3, 4)
-POWERS = (1.0, 0.99, 0.99, 0.81, 0.34, 0.08, 0.0, 0.0)
 
 
 class LongRoPE(ScaledRoPE):
@@ -82,10 +75,6 @@ class LongRoPE(ScaledRoPE):
         if divisors != "auto":
             return torch.tensor(divisors, dtype=torch.float64)
         if long:
-            return s ** self.powers()
+            turns_R = self.shape.original_length * self.inv_freq(self.base) / (2 * math.pi)
+            return s ** searched_powers(turns_R)
         return torch.ones(self.shape.head_dim // 2, dtype=torch.float64)
-
-    def powers(self) -> Tensor:
-        """Return the power g of s for every pair: float64 (R,), non-decreasing."""
-        turns_R = self.shape.original_length * self.inv_freq(self.base) / (2 * math.pi)
-        return torch.from_numpy(np.interp(turns_R.log2().numpy(), TURNS, POWERS))

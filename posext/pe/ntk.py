@@ -3,8 +3,8 @@
 from torch import Tensor
 
 from posext.pe.base import Shape
-from posext.pe.rope import ntk_base
 from posext.pe.scaling import ScaledRoPE
+from posext.utils.errors import PosextError
 from posext.utils.ranges import AtLeastOne, Auto, Base
 
 
@@ -36,3 +36,19 @@ class NTK(ScaledRoPE):
     def scaled_base(self, length: int) -> float:
         """Return the base at `length` tokens of context."""
         return ntk_base(self.base, self.scale(length), self.shape.head_dim)
+
+
+def ntk_base(base: float, scale: float, head_dim: int) -> float:
+    """Return the NTK-aware base: base scale^(d/(d-2)).
+
+    It divides the slowest pair's frequency by `scale` and keeps the fastest.
+
+    Raises:
+        PosextError: head_dim is 2, with one pair that is both the slowest and the fastest.
+    """
+    if head_dim == 2:
+        raise PosextError(
+            "a change of base cannot scale a head_dim of 2: "
+            "it has one pair, which turns once a token"
+        )
+    return base * scale ** (head_dim / (head_dim - 2))

@@ -68,19 +68,3 @@ class RoPE(PositionalEncoding):
             "attention_factor": attention_factor,
             "at_length": self.trained_length,
         }
-
-
-def ntk_base(base: float, scale: float, head_dim: int) -> float:
-    """Return the NTK-aware base: base scale^(d/(d-2)).
-
-    It divides the slowest pair's frequency by `scale` and keeps the fastest.
-
-    Raises:
-        PosextError: head_dim is 2, with one pair that is both the slowest and the fastest.
-    """
-    if head_dim == 2:
-        raise PosextError(
-            "a change of base cannot scale a head_dim of 2: "
-            "it has one pair, which turns once a token"
-        )
-    return base * scale ** (head_dim / (head_dim - 2))
