@@ -4,6 +4,8 @@ Schemes are found by their yaml files and used through their interface; none is 
 name but where a test says so.
 """
 
+import inspect
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -237,6 +239,12 @@ def test_stages_and_paper_are_set_by_the_class_itself(name):
     assert own["stages"] <= set(STAGES)
     assert schemes.paper_of(name, scheme(name))
     assert "paper" in own or isinstance(scheme(name), Layers)
+
+
+@pytest.mark.parametrize("name", [name for name in names() if not isinstance(scheme(name), Layers)])
+def test_file_of_a_scheme_has_80_lines_at_most(name):
+    source = inspect.getsource(inspect.getmodule(type(scheme(name))))
+    assert len(source.splitlines()) <= 80
 
 
 @pytest.mark.parametrize("group", MODIFIERS)
