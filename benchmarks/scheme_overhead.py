@@ -1,14 +1,21 @@
-"""Training throughput of every scheme, relative to `none` and `rope` within each round."""
+"""Training throughput of every scheme, relative to `none` and `rope` within each round.
 
+With --costs it also writes the file that `posext schemes` shows, posext/analysis/scheme_cost.csv.
+"""
+
+from pathlib import Path
+
+import pandas as pd
 import report
 from paired import interleaved, speedup
 from setting import bf16, compose_config, network, training_steps
 
+from posext.analysis.scheme_cost import COLUMNS
 from posext.data import dataset
 from posext.pe import names
 
 
-def benchmark(repeats: int, model: str, schemes: str) -> list[report.Row]:
+def benchmark(repeats: int, model: str, schemes: str, costs: str) -> list[report.Row]:
     """Speed relative to rope and none: compiled, bf16, at the default training length."""
     config = compose_config(f"model={model}", "precision=bf16")
     accelerator = bf16()
@@ -22,18 +29,24 @@ def benchmark(repeats: int, model: str, schemes: str) -> list[report.Row]:
         print(name, flush=True)
         cases[name] = lambda steps=steps: steps(2)
     seconds = interleaved(cases, repeats)
-    rows = [
-        report.row(f"{name} against rope", "speed", speedup(seconds, name, "rope"), "times")
+    if costs:
+        write_costs(seconds, f"{model} at {config.train_length} tokens", Path(costs))
+    return [
+        report.row(f"{name} against {other}", "speed", speedup(seconds, name, other), "times")
+        for other in ("rope", "none")
         for name in cases
     ]
-    return [
-        *rows,
-        *(
-            report.row(f"{name} against none", "speed", speedup(seconds, name, "none"), "times")
-            for name in cases
-        ),
-    ]
+
+
+def write_costs(seconds: pd.DataFrame, setting: str, file: Path) -> None:
+    """Write the seconds of each scheme over those of RoPE: median and extremes of the rounds."""
+    rows = []
+    for name in sorted(seconds):
+        ratios = speedup(seconds, "rope", name)
+        middle = float(pd.Series(ratios).median())
+        rows.append((name, middle, ratios.min(), ratios.max(), setting, report.machine()))
+    pd.DataFrame(rows, columns=COLUMNS).round(3).to_csv(file, index=False)
 
 
 if __name__ == "__main__":
-    report.run("scheme_overhead", benchmark, repeats=5, model="tiny", schemes="")
+    report.run("scheme_overhead", benchmark, repeats=5, model="tiny", schemes="", costs="")

@@ -26,6 +26,7 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 from posext import config
+from posext.analysis import scheme_cost
 from posext.cli import schemes
 from posext.config import CORPORA, continuation, corpora, evaluation, model, optimizers
 from posext.config import length as config_length
@@ -245,7 +246,7 @@ def scheme_page() -> str:
         paths = attention_paths.rows()
     finally:
         logging.disable(logging.NOTSET)
-    listed = table(("`+pe=`", "what it does", "use", "paper"), rows)
+    listed = table(("`+pe=`", "what it does", "use", "cost", "paper"), rows)
     held = table(("what the tables hold", "on a CPU", "on a GPU", "schemes"), paths)
     return (
         f"{SCHEMES}\n\n{listed}\n{attention_paths.ABOUT}{held}\n\n"
@@ -278,10 +279,12 @@ SCHEMES = f"""# Schemes
 
 {MADE}
 
-`posext schemes` prints this list with the number of parameters. `posext schemes show yarn factor=8`
-draws a scheme: its wavelengths, or its bias by distance.
+`posext schemes` prints this list with the number of parameters and the cost of a training step
+against RoPE's. `posext schemes show yarn factor=8` draws a scheme: its wavelengths, or its bias by
+distance.
 
-{". ".join(f"*{stage}*: {meaning}" for stage, meaning in STAGES.items())}.
+{". ".join(f"*{stage}*: {meaning}" for stage, meaning in STAGES.items())}. \
+{scheme_cost.setting_in_words()}
 
 Most schemes go with most windows, temperatures, gains and positions; a pair that does not is
 refused in one sentence. See the groups in
@@ -290,12 +293,12 @@ has all
 schemes at one small size."""
 
 
-def scheme(cells: Sequence[str]) -> tuple[str, str, str, str]:
+def scheme(cells: Sequence[str]) -> tuple[str, str, str, str, str]:
     """A row of `posext schemes` as a row of the page."""
-    name, stages, papers, what = cells[0], cells[1], cells[-2], cells[-1]
+    name, stages, _, _, cost, papers, what = cells
     used = ", ".join(stages.split("\n"))
     links = (link(paper) for paper in papers.replace("/\n", "/").split("\n") if paper)
-    return f"`{name}`", what, used, ", ".join(links)
+    return f"`{name}`", what, used, cost, ", ".join(links)
 
 
 def link(paper: str) -> str:

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tabulate import tabulate
 from yaml import YAMLError
 
+from posext.analysis import scheme_cost
 from posext.cli import app
 from posext.pe import FOLDERS, PositionalEncoding, build, names, settings_of
 from posext.pe.base import STAGES
@@ -54,10 +55,11 @@ def listed() -> str:
         rows = [scheme_row(name, build(name, **EXAMPLE_SHAPE)) for name in names()]
     finally:
         logging.disable(logging.NOTSET)
-    headers = ["+pe=", "use", "relative", "parameters", "paper", "what it is"]
+    headers = ["+pe=", "use", "relative", "parameters", "cost", "paper", "what it is"]
     legend = [f"Use: {stage}: {meaning}." for stage, meaning in STAGES.items()]
     shape = "{n_heads} heads of {head_dim}".format(**EXAMPLE_SHAPE)
     legend.append(f"Parameters: beyond the network's, for {shape}.")
+    legend.append(scheme_cost.setting_in_words())
     padded = [f"{header}  " for header in headers[:-1]]  # as tabulate does
     columns = zip(padded, *(cells[:-1] for cells in rows), strict=True)
     used = sum(
@@ -66,7 +68,7 @@ def listed() -> str:
     table = tabulate(
         rows,
         headers=headers,
-        maxcolwidths=[None] * 5 + [max(30, 120 - used)],
+        maxcolwidths=[None] * 6 + [max(30, 120 - used)],
         disable_numparse=True,
     )
     return "\n".join([table, "", *legend])
@@ -80,7 +82,9 @@ def scheme_row(name: str, scheme: PositionalEncoding) -> list[str]:
     sources = paper_of(name, scheme).split(", ")
     wrapped = [s.replace("/", "/\n") if len(s) > 18 else s for s in sources]
     relative = "yes" if scheme.relative else "no"
-    return [name, "\n".join(uses), relative, parameters(scheme), "\n".join(wrapped), summary]
+    cost = scheme_cost.cost_in_words(name)
+    cells = [name, "\n".join(uses), relative, parameters(scheme), cost]
+    return [*cells, "\n".join(wrapped), summary]
 
 
 def paper_of(name: str, scheme: PositionalEncoding) -> str:
