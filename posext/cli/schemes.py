@@ -9,6 +9,7 @@ import inspect
 import logging
 import sys
 from pathlib import Path
+from textwrap import fill
 from typing import Any, cast
 
 import torch
@@ -26,6 +27,7 @@ from posext.report.scheme_figures import PATTERN, figures, nothing_to_draw
 from posext.utils.errors import PosextError
 
 EXAMPLE_SHAPE = {"head_dim": 64, "n_heads": 4, "d_model": 256, "train_length": 128}
+WIDTH = 120  # of a terminal
 # Start of the yaml comment with the papers of a pattern over layers, which has no class of its own.
 PAPER_COMMENT = "paper: "
 
@@ -68,10 +70,10 @@ def listed() -> str:
     table = tabulate(
         rows,
         headers=headers,
-        maxcolwidths=[None] * 6 + [max(30, 120 - used)],
+        maxcolwidths=[None] * 6 + [max(20, WIDTH - used)],
         disable_numparse=True,
     )
-    return "\n".join([table, "", *legend])
+    return "\n".join([table, "", *(fill(sentence, WIDTH) for sentence in legend)])
 
 
 def scheme_row(name: str, scheme: PositionalEncoding) -> list[str]:

@@ -34,4 +34,4 @@ def test_schemes_are_listed_with_their_cost(monkeypatch, capsys):
     assert "cost" in lines[0].split()
     row = next(line for line in lines if line.startswith("rope "))
     assert "1.0" in row.split()
-    assert lines[-1].startswith("Cost: seconds of a training step over those of RoPE")
+    assert lines[-2].startswith("Cost: seconds of a training step over those of RoPE")
