@@ -148,7 +148,7 @@ TRAIN_NETWORK = [
     ),
 ]
 TRAIN_MORE_SETTINGS = [
-    (["+pe=rope", "+attention_scale=big"], "unknown attention_scale=big; choose one of llama4"),
+    (["+pe=rope", "+attention_scale=big"], "unknown attention_scale=big; choose one of drope"),
     (["+pe=rope", "+position_ids=odd"], "unknown position_ids=odd; choose one of pose"),
     (["+pe=rope", "+qk_gain=all"], "unknown qk_gain=all; choose one of per_dim"),
     (

@@ -119,10 +119,11 @@ def test_plan_names_the_many_runs_of_the_committed_results(name):
 def test_plan_trains_every_setting_of_the_committed_rates(name):
     planned = plan.plan_of(spec.load(name))
     settings = {
-        (c.model.name, c.title(), c.optimizer.kind, c.learning_rate, c.steps, c.seed)
+        (c.model.name, c.title(), c.optimizer.kind, f"{c.learning_rate:g}", c.steps, c.seed)
         for c in planned.runs.values()
     }
     rates = pd.read_csv(RESULTS.parent / planned.study.out / "rates.csv")
+    rates["learning_rate"] = rates.learning_rate.map("{:g}".format)
     columns = ["model", "scheme", "optimizer", "learning_rate", "steps", "seed"]
     assert set(rates[columns].itertuples(index=False, name=None)) <= settings
 

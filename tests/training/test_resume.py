@@ -55,7 +55,11 @@ def trained_steps(name: str) -> list[int]:
         ["+pe=none", "model.kind=mamba2", "optimizer=muon"],
         pytest.param(
             ["+pe=t5", "length=progressive", "compile=true", "precision=bf16"],
-            marks=pytest.mark.slow,
+            marks=[
+                pytest.mark.slow,
+                # of torch's own, while it traces
+                pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning"),
+            ],
         ),
     ],
     ids=" ".join,
