@@ -52,11 +52,11 @@ class YaRN(ByParts):
         mscale: NonNegative | None = None,
         mscale_all_dim: NonNegative | None = None,
     ):
-        ends = {"beta_fast": beta_fast, "beta_slow": beta_slow, "truncate": truncate}
-        super().__init__(shape, base=base, factor=factor, ramp=ramp, **ends)
         given = [value is not None for value in (mscale, mscale_all_dim)]
         if any(given) and not (all(given) and attention_factor == "auto"):
             raise PosextError("mscale and mscale_all_dim go together, and without attention_factor")
+        ends = {"beta_fast": beta_fast, "beta_slow": beta_slow, "truncate": truncate}
+        super().__init__(shape, base=base, factor=factor, ramp=ramp, **ends)
         self.attention_factor = attention_factor
         self.mscale = mscale or 1.0
         self.mscale_all_dim = mscale_all_dim or 0.0

@@ -17,9 +17,9 @@ def test_should_compile_leaves_room_for_every_job_of_a_sweep(monkeypatch):
     """A function with too many compiled versions runs uncompiled, and torch only logs it."""
     traced = partial(torch.compile, backend="eager")  # without generated code
     monkeypatch.setattr(torch, "compile", traced)
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)  # torch's own is 8
     monkeypatch.setattr("posext.model.gpt.RECOMPILE_LIMIT", 6)
-    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True), torch.no_grad():
+    settings = {"recompile_limit": 2, "fail_on_recompile_limit_hit": True}  # torch's own: 8, False
+    with torch._dynamo.config.patch(settings), torch.no_grad():
         for name in ("rope", "alibi"):
             assert device.should_compile("true", 1)
             pe = build(name, head_dim=16, n_heads=4, d_model=64, train_length=128)
