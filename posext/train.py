@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -153,7 +153,7 @@ def save_checkpoint(
     checkpoint.save(run.folder / "checkpoints", done, learner.model, learner.optimizers)
 
 
-def non_finite(run: Run, step: int, loss: float, norm: float, origins: list[str]) -> str:
+def non_finite(run: Run, step: int, loss: float, norm: float, origins: Sequence[str]) -> str:
     """Describe a step with a non-finite loss, its batch and the last checkpoint."""
     kept = sorted((run.folder / "checkpoints").glob("step-????????"))
     advice = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"

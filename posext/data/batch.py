@@ -3,6 +3,7 @@
 Shape suffixes: B sequences, T tokens.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -26,7 +27,7 @@ class Batch(NamedTuple):
 
     tokens_BT: Tensor
     labels_BT: Tensor
-    origins: list[str]
+    origins: Sequence[str]
     documents_BT: Tensor | None = None
 
 
@@ -69,7 +70,7 @@ def separator(tokens: dataset.Data, config: DataConfig) -> int | None:
     return tokens.joined[False].separator if config.mask_documents else None
 
 
-def next_tokens(windows_BT: Tensor, origins: list[str], separator: int | None = None) -> Batch:
+def next_tokens(windows_BT: Tensor, origins: Sequence[str], separator: int | None = None) -> Batch:
     """Return windows in which the label of a token is the next one.
 
     With a separator, the documents between them are numbered; each has the one behind it.

@@ -15,9 +15,10 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -115,19 +116,38 @@ class Data:
 
     def split(self, validation: bool) -> Split:
         """Return the documents of one side, memory-mapped."""
-        starts, lengths, names = [], [], []
-        end = 0
-        with pq.ParquetFile(self.folder / "documents.parquet") as file:
-            for batch in file.iter_batches(columns=["name", "tokens", "validation"]):
-                tokens = batch.column("tokens").to_numpy()
-                ends = end + tokens.cumsum()
-                is_own = batch.column("validation").to_numpy(zero_copy_only=False) == validation
-                starts.append((ends - tokens)[is_own])
-                lengths.append(tokens[is_own])
-                names.append(batch.column("name").filter(pa.array(is_own)))
-                end = ends[-1]
+        file = self.folder / "documents.parquet"
         flat = np.memmap(self.folder / "tokens.bin", dtype=token_type(self.vocab_size), mode="r")
-        return Split(flat, np.concatenate(starts), np.concatenate(lengths), Names(names))
+        return Split(flat, *extents(file, validation), Names(partial(read_names, file, validation)))
+
+
+def extents(file: Path, validation: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first place in tokens.bin, and the tokens, of each document of a side.
+
+    Both are int64, (D,). They are filled in place, as millions of documents take much memory.
+    """
+    count = end = 0
+    with pq.ParquetFile(file) as opened:
+        starts = np.empty(opened.metadata.num_rows, dtype=np.int64)
+        lengths = np.empty_like(starts)
+        for batch in opened.iter_batches(columns=["tokens", "validation"]):
+            tokens = batch.column("tokens").to_numpy()
+            ends = end + tokens.cumsum()
+            is_own = batch.column("validation").to_numpy(zero_copy_only=False) == validation
+            own = slice(count, count + np.count_nonzero(is_own))
+            starts[own] = (ends - tokens)[is_own]
+            lengths[own] = tokens[is_own]
+            count = own.stop
+            end = ends[-1]
+    return starts[:count], lengths[:count]
+
+
+def read_names(file: Path, validation: bool) -> Iterator[pa.Array]:
+    """Yield the names of the documents of a side, many at a time."""
+    with pq.ParquetFile(file) as opened:
+        for batch in opened.iter_batches(columns=["name", "validation"]):
+            is_own = batch.column("validation").to_numpy(zero_copy_only=False) == validation
+            yield batch.column("name").filter(pa.array(is_own))
 
 
 def load_data(config: DataConfig, progress: bool = True) -> Data:

@@ -6,7 +6,7 @@ A document is represented by the set of its lines of at least 20 characters, str
 """
 
 import hashlib
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from itertools import groupby
 from typing import Any
 
@@ -71,11 +71,14 @@ def alike(one: np.ndarray, other: np.ndarray) -> bool:
     return shared >= MIN_JACCARD * (len(one) + len(other) - shared)
 
 
-def overlap(held_out: Sequence[np.ndarray], training: Iterable[np.ndarray]) -> dict[str, Any]:
+def overlap(
+    held_out: np.ndarray, counts_D: np.ndarray, training: Iterable[np.ndarray]
+) -> dict[str, Any]:
     """Count the held-out lines that also occur in a training document.
 
     Args:
-        held_out: The line hashes of each held-out document.
+        held_out: The line hashes of all held-out documents, one after the other.
+        counts_D: The number of lines of each.
         training: The line hashes of training documents, one or several at a time.
 
     Returns:
@@ -83,17 +86,17 @@ def overlap(held_out: Sequence[np.ndarray], training: Iterable[np.ndarray]) -> d
         documents with more than half of their lines in training; `documents`, of how many.
     """
     sentinel = np.array([2**64 - 1], dtype=np.uint64)  # so that no hash sorts after all others
-    distinct = np.unique(np.concatenate([*held_out, sentinel]))
+    distinct = np.unique(np.concatenate([held_out, sentinel]))
     in_training = np.zeros(len(distinct), dtype=bool)
     for document in training:
         places = np.searchsorted(distinct, document)
         in_training[places[distinct[places] == document]] = True
-    shared = [int(in_training[np.searchsorted(distinct, one)].sum()) for one in held_out]
-    totals = [len(one) for one in held_out]
+    shared = np.cumsum(in_training[np.searchsorted(distinct, held_out)])
+    shared = np.concatenate([[0], shared])
+    ends_D = np.cumsum(counts_D)
+    shared_D = shared[ends_D] - shared[ends_D - counts_D]
     return {
-        "lines": round(sum(shared) / max(1, sum(totals)), 4),
-        "documents": len(held_out),
-        "documents_over_half": sum(
-            2 * count > total for count, total in zip(shared, totals, strict=True)
-        ),
+        "lines": round(int(shared[-1]) / max(1, len(held_out)), 4),
+        "documents": len(counts_D),
+        "documents_over_half": int((2 * shared_D > counts_D).sum()),
     }

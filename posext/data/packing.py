@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posext.data.split import Split
+from posext.data.split import Origins, Split
 from posext.utils.errors import PosextError
 from posext.utils.rng import Stream, step_generator
 
@@ -32,7 +32,7 @@ class Joined:
         """The place behind each document and its separator, in that order: int64 (D,)."""
         return np.cumsum(self.split.lengths[self.order] + 1)
 
-    def batch(self, seed: int, step: int, length: int, count: int) -> tuple[Tensor, list[str]]:
+    def batch(self, seed: int, step: int, length: int, count: int) -> tuple[Tensor, Origins]:
         """Draw windows of the joined documents, all equally likely; else as `Split.batch`.
 
         Raises PosextError if all documents together are too short.
@@ -46,15 +46,19 @@ class Joined:
         rng = step_generator(seed, step, Stream.BATCH)
         first_places = rng.integers(0, total - length, size=count)
         windows = np.empty((count, length + 1), dtype=np.int64)
-        origins = [self.fill(*pair) for pair in zip(windows, first_places, strict=True)]
-        return torch.from_numpy(windows), origins
+        firsts = [self.fill(*pair) for pair in zip(windows, first_places, strict=True)]
+        return torch.from_numpy(windows), Origins(self.split.names, *np.array(firsts).T)
 
-    def fill(self, window_T: np.ndarray, place: int) -> str:
-        """Write the tokens from a place on into a window; return the origin of the first."""
+    def fill(self, window_T: np.ndarray, place: int) -> tuple[int, int]:
+        """Write the tokens from a place on into a window.
+
+        Returns:
+            The document of the first, and its offset there.
+        """
         number = int(np.searchsorted(self.ends, place, side="right"))
         length = int(self.split.lengths[self.order[number]])
         offset = length + 1 - int(self.ends[number] - place)
-        origin = f"{self.split.names[int(self.order[number])]}:{offset}"
+        first = int(self.order[number]), offset
         filled = 0
         while filled < len(window_T):
             start = int(self.split.starts[self.order[number]])
@@ -65,7 +69,7 @@ class Joined:
             filled += len(piece) + 1
             number += 1
             offset = 0
-        return origin
+        return first
 
 
 def use_in_words(split: Split, length: int, pack: bool) -> str:

@@ -1,7 +1,8 @@
 """Documents of one side of a corpus, and batches of their windows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,18 +17,50 @@ MIN_DOCUMENTS = 10  # held-out documents of the longest context, for intervals o
 
 
 class Names(Sequence[str]):
-    """Names of documents, in a quarter of the memory that they would take one by one."""
+    """Names of documents, which are read once one is asked for, as millions take much memory.
 
-    def __init__(self, arrays: Sequence[pa.Array]):
-        strings = [array.cast(pa.string()) for array in arrays]  # older caches have large ones
-        self.column = pa.chunked_array(strings, type=pa.string())
+    Args:
+        read: Reads them, as arrays of strings.
+    """
+
+    def __init__(self, read: Callable[[], Iterable[pa.Array]]):
+        self.read = read
+
+    @cached_property
+    def column(self) -> pa.ChunkedArray:
+        """All names, in a quarter of the memory that they would take one by one."""
+        strings = [array.cast(pa.string()) for array in self.read()]  # older caches: large ones
+        return pa.chunked_array(strings, type=pa.string())
 
     def __len__(self) -> int:
         return len(self.column)
 
     def __getitem__(self, index: Any) -> Any:
         chosen = self.column[index]
-        return Names(chosen.chunks) if isinstance(index, slice) else chosen.as_py()
+        return Names(lambda: chosen.chunks) if isinstance(index, slice) else chosen.as_py()
+
+
+class Origins(Sequence[str]):
+    """Origins of windows, as name:offset, which are put together when they are read.
+
+    Args:
+        names: Names of documents.
+        documents: The document of each window, (B,).
+        offsets: The first token of each window in its document, (B,).
+    """
+
+    def __init__(self, names: Sequence[str], documents: np.ndarray, offsets: np.ndarray):
+        self.names = names
+        self.documents = documents
+        self.offsets = offsets
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        return f"{self.names[int(self.documents[index])]}:{self.offsets[index]}"
 
 
 @dataclass(frozen=True)
@@ -49,10 +82,12 @@ class Split:
     def window_ends(self, length: int) -> np.ndarray:
         """Return the number of windows up to the end of each document: int64 (D,)."""
         if length not in self.ends_by_length:
-            self.ends_by_length[length] = np.cumsum(np.maximum(self.lengths - length, 0))
+            windows_D = self.lengths - length
+            np.maximum(windows_D, 0, out=windows_D)
+            self.ends_by_length[length] = np.cumsum(windows_D, out=windows_D)
         return self.ends_by_length[length]
 
-    def batch(self, seed: int, step: int, length: int, count: int) -> tuple[Tensor, list[str]]:
+    def batch(self, seed: int, step: int, length: int, count: int) -> tuple[Tensor, Origins]:
         """Draw windows, each within one document, all equally likely.
 
         A pure function of its arguments: there is no state between steps.
@@ -83,8 +118,7 @@ class Split:
         offsets = picks - (ends_D[documents] - choices)
         firsts = self.starts[documents] + offsets
         windows = self.tokens[firsts[:, None] + np.arange(length + 1)].astype(np.int64)
-        origins = [f"{self.names[d]}:{o}" for d, o in zip(documents, offsets, strict=True)]
-        return torch.from_numpy(windows), origins
+        return torch.from_numpy(windows), Origins(self.names, documents, offsets)
 
 
 def pieces(documents: Split, longest: int, room: int) -> Split:

@@ -3,6 +3,7 @@
 import json
 import time
 import zlib
+from array import array
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import NamedTuple
@@ -187,13 +188,13 @@ def overlap(journal: Journal) -> dict[str, float]:
 
     Of many held-out documents, those with the first MOST_LINES lines are counted.
     """
-    held_out: list[np.ndarray] = []
-    count = 0
+    held_out, counts = array("Q"), array("q")
     for document, start in journal.documents():
-        if document.validation and count < MOST_LINES:
-            held_out.append(journal.line_hashes(start, document.lines))
-            count += document.lines
-    return near_duplicates.overlap(held_out, training_lines(journal))
+        if document.validation and len(held_out) < MOST_LINES:
+            held_out.frombytes(journal.line_hashes(start, document.lines).tobytes())
+            counts.append(document.lines)
+    hashes, counts_D = np.frombuffer(held_out, np.uint64), np.frombuffer(counts, np.int64)
+    return near_duplicates.overlap(hashes, counts_D, training_lines(journal))
 
 
 def training_lines(journal: Journal) -> Iterator[np.ndarray]:

@@ -238,6 +238,7 @@ def test_train_on_a_single_text_has_intervals_over_pieces(command, small, tmp_pa
 
 def test_names_are_read_from_a_cache_that_pandas_wrote():
     """pandas writes large strings, as the caches of former versions have."""
-    names = Names([pa.array(["a", "b"], pa.large_string()), pa.array(["c"], pa.string())])
+    arrays = [pa.array(["a", "b"], pa.large_string()), pa.array(["c"], pa.string())]
+    names = Names(lambda: arrays)
     assert list(names) == ["a", "b", "c"]
     assert list(names[1:]) == ["b", "c"]

@@ -205,11 +205,25 @@ def test_load_data_records_no_overlap_without_counted_lines(tmp_path):
     assert tokens.overlap == {"lines": 0.0, "documents": 1, "documents_over_half": 0}
 
 
+def counted(held_out: list[list[int]], training: list[list[int]]) -> tuple[float, int, int]:
+    """Return what `overlap` counts of documents, given as the hashes of their lines."""
+    hashes = np.array([line for document in held_out for line in document], dtype=np.uint64)
+    counts = np.array([len(document) for document in held_out])
+    found = overlap(hashes, counts, [np.array(one, dtype=np.uint64) for one in training])
+    return found["lines"], found["documents"], found["documents_over_half"]
+
+
+def test_overlap_counts_lines_and_the_documents_that_they_are_of():
+    held_out = [[1, 2, 3], [], [4], [5, 6]]
+    assert counted(held_out, [[2, 9], [3, 3, 6]]) == (0.5, 4, 1)
+    assert counted(held_out, [[7]]) == (0.0, 4, 0)
+
+
 def test_overlap_of_the_largest_and_the_smallest_hash():
-    ends = np.array([0, 2**64 - 1], dtype=np.uint64)
-    assert overlap([ends], [ends[1:]]) == {"lines": 0.5, "documents": 1, "documents_over_half": 0}
-    assert overlap([ends], [ends]) == {"lines": 1.0, "documents": 1, "documents_over_half": 1}
-    assert overlap([ends], [ends + np.uint64(1) - np.uint64(2)]) != overlap([ends], [ends])
+    ends = [0, 2**64 - 1]
+    assert counted([ends], [ends[1:]]) == (0.5, 1, 0)
+    assert counted([ends], [ends]) == (1.0, 1, 1)
+    assert counted([ends], [[1, 2**64 - 2]]) == (0.0, 1, 0)
 
 
 def test_train_prints_and_records_the_overlap(command, small):

@@ -17,7 +17,7 @@ def test_step_generator_numbers_never_change(monkeypatch):
     split = split_of(range(100), range(100, 300))
     windows, origins = split.batch(3, 7, 8, 4)
     assert windows[:, 0].tolist() == [83, 113, 0, 197]
-    assert origins == ["d0:83", "d1:13", "d0:0", "d1:97"]
+    assert list(origins) == ["d0:83", "d1:13", "d0:0", "d1:97"]
 
     monkeypatch.setattr(mixing, "pool_of", lambda tokens: Pool(np.arange(300, 364), 0))
     tokens = SimpleNamespace(windows=lambda validation, pack: split)

@@ -3,6 +3,8 @@
 Shape suffixes: B sequences, T tokens of a window, M places of a pair, P pairs, N tokens of a pair.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,7 +22,7 @@ SHORTEST = round(2 * PAIR / PAIR_SHARE) - 1  # tokens read of a pair and its rep
 
 def batch(
     tokens: Data, config: DataConfig, seed: int, step: int, length: int, count: int
-) -> tuple[Tensor, list[str]]:
+) -> tuple[Tensor, Sequence[str]]:
     """Return a training batch in which each sequence has pairs with probability `recall_share`.
 
     A pure function of its arguments; with a share of 0 it is the batch of `Data.windows`.
