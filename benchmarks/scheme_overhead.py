@@ -5,6 +5,7 @@ With --costs it also writes the file that `posext schemes` shows, posext/analysi
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import report
 from paired import interleaved, speedup
@@ -43,8 +44,9 @@ def write_costs(seconds: pd.DataFrame, setting: str, file: Path) -> None:
     rows = []
     for name in sorted(seconds):
         ratios = speedup(seconds, "rope", name)
-        middle = float(pd.Series(ratios).median())
-        rows.append((name, middle, ratios.min(), ratios.max(), setting, report.machine()))
+        rows.append(
+            (name, np.median(ratios), ratios.min(), ratios.max(), setting, report.machine())
+        )
     pd.DataFrame(rows, columns=COLUMNS).round(3).to_csv(file, index=False)
 
 

@@ -147,9 +147,9 @@ class Journal:
 
     def line_hashes(self, start: int, count: int) -> np.ndarray:
         """Return hashes of lines from lines.bin: uint64 (count,)."""
-        size = LINE_TYPE.itemsize
-        content = os.pread(self.lines.fileno(), count * size, start * size)
-        return np.frombuffer(content, LINE_TYPE).astype(np.uint64, copy=False)
+        offset = start * LINE_TYPE.itemsize
+        hashes = np.fromfile(self.work / "lines.bin", LINE_TYPE, count, offset=offset)
+        return hashes.astype(np.uint64, copy=False)
 
     def close(self) -> None:
         """Close the files."""

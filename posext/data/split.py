@@ -58,8 +58,6 @@ class Origins(Sequence[str]):
         return len(self.documents)
 
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
         return f"{self.names[int(self.documents[index])]}:{self.offsets[index]}"
 
 

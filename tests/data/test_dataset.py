@@ -17,6 +17,7 @@ from posext.analysis import curves
 from posext.config import EvaluationConfig, TextData
 from posext.data import corpus, dataset
 from posext.data import split as splits
+from posext.data.packing import Joined
 from posext.data.recall.episode import filler
 from posext.data.split import Names, Split
 from posext.eval.curve import make_plan
@@ -100,6 +101,18 @@ def test_batch_draws_windows_within_a_document_and_their_origin():
         document, offset = origin.split(":")
         first = (int(document[1:]) + 1) * 100 + int(offset)
         assert window == list(range(first, first + 9))
+
+
+def test_batch_reads_names_only_for_an_origin():
+    """Names of millions of documents take much memory."""
+    reads = []
+    names = Names(lambda: reads.append(1) or [pa.array(["a", "b"])])
+    split = replace(split_of(range(9), range(9)), names=names)
+    packed = Joined(split, separator=9)
+    drawn = [each.batch(0, 0, 4, 2)[1] for each in (split, packed)]
+    assert not reads
+    assert all(origins[-1].partition(":")[0] in ("a", "b") for origins in drawn)
+    assert reads == [1]
 
 
 def test_batch_draws_every_window_with_equal_probability():
