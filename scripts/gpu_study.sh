@@ -10,9 +10,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 OUT=${OUT:-results/gpu}
 size=base vocabulary=50257 compile=true repeats=3
-speed=(--tokens 131072 --micro 32768)
+speed=(--tokens 131072 --micro 16384)
 lengths='[256,512,1024,2048,4096,8192,16384]'
-training=(train_length=512 steps=700 tokens_per_step=65536 micro_batch_tokens=65536)
+training=(train_length=512 steps=250 tokens_per_step=65536 micro_batch_tokens=32768)
 contexts=4096,16384,65536,131072
 cases=none,rope,alibi,fox,t5,fire,rope+sliding
 measured=rope,alibi,t5,fox,rnope_swa,fire
