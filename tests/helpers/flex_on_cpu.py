@@ -39,6 +39,7 @@ def flex_on_cpu(monkeypatch):
         patched.setattr(interface, "_warn_once", lambda *message, **options: None)
         patched.setattr(operator, "create_fw_bw_graph", validated)
         patched.setattr(flex, "available", lambda device: True)
+        patched.setattr(flex, "loses_gradients", lambda tables: False)  # as a GPU's kernel does
         patched.setattr(flex, "compiled", lambda: interface.flex_attention)
         patched.setattr(flex, "attend_flex", recorded)
         yield calls

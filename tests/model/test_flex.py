@@ -69,7 +69,8 @@ def assert_flex_equals_dense(monkeypatch, layer, of_learned: float = 1e-5, **cha
 def takes_flex(layer) -> bool:
     tables = layer_tables(layer, torch.zeros(2, LENGTH, 32), compiled=False)
     q = torch.zeros(2, 2, LENGTH, 16)
-    return not attention.fuses(tables) and flex.expresses(tables, q, q)
+    with torch.no_grad():  # what the kernel itself computes, whatever torch's backward one does
+        return not attention.fuses(tables) and flex.expresses(tables, q, q)
 
 
 TAKERS = [
@@ -253,7 +254,7 @@ def test_block_mask_of_an_evaluation_serves_training():
 
 def test_expresses_leaves_to_chunks_what_it_cannot_compute():
     q = torch.zeros(1, 2, 64, 16)
-    plain = attention.AttentionTables(torch.arange(64))
+    plain = attention.AttentionTables(torch.arange(128))
     assert flex.expresses(plain, q, q)
     assert not flex.expresses(plain, q[..., :8], q)
     assert not flex.expresses(plain._replace(score_rows=lambda q, k: None), q, q)
@@ -262,6 +263,31 @@ def test_expresses_leaves_to_chunks_what_it_cannot_compute():
     assert flex.expresses(by_pair, q, q)
     long = torch.zeros(1, 1, 1, 16).expand(1, 2, 20_000, 16)
     assert not flex.expresses(by_pair, long, long)
+
+
+@pytest.mark.parametrize(
+    ("name", "modifiers", "length", "expected"),
+    [
+        ("t5", {}, 256, False),
+        ("t5", {}, 300, True),  # the last block is not whole
+        ("t5", {"sink": "learned"}, 256, True),
+        ("fox", {"window": SLIDING, "sink": "off_by_one"}, 256, True),
+        ("fire", {"window": SLIDING}, 256, False),
+        ("alibi", {"window": SLIDING, "sink": "learned"}, 300, False),  # its bias learns nothing
+        ("rope", {"window": "rerope", "sink": "learned"}, 300, False),
+    ],
+)
+def test_loses_gradients_of_learned_biases_in_joined_passes_and_broken_blocks(
+    name, modifiers, length, expected
+):
+    layer = layers_of(scheme(name, **modifiers))[0]
+    pe, *modules = layer
+    tables = pe.tables(torch.arange(length))
+    for module in modules:
+        tables = module(torch.zeros(1, length, 32), tables)
+    assert flex.loses_gradients(tables) is expected
+    with torch.no_grad():
+        assert not flex.loses_gradients(tables)
 
 
 def test_prepare_makes_block_masks_in_place_of_chunks_alone(monkeypatch):
