@@ -5,6 +5,7 @@ from torch import nn
 
 from posext.cli.schemes import EXAMPLE_SHAPE
 from posext.model import attention, flex
+from posext.model.block_mask import BLOCK
 from posext.pe import PositionalEncoding, build, names
 from posext.pe.tables import AttentionTables, KeyBias
 
@@ -34,8 +35,9 @@ Chosen from what a scheme's tables hold, the length and the device; a scheme's n
   network from {flex.LEAST_LENGTH} tokens on, and elsewhere beyond {attention.DENSE_LENGTH:,}, for
   heads of at least {flex.LEAST_HEAD_DIM} dimensions. A bias by pair is made as a matrix first, of
   at most {flex.PAIR_BIAS_BYTES // 2**30} GiB a layer; beyond, dense. Gradients of a table are
-  summed in no fixed order, so two runs on a GPU agree to rounding alone. On a machine that cannot
-  compile, dense takes its place.
+  summed in no fixed order, so two runs on a GPU agree to rounding alone. Dense takes its place on
+  a machine that cannot compile, and where a bias that learns is trained with a sink or at a length
+  that is not a multiple of {BLOCK}: there torch's kernel can get its gradient wrong.
 
 Windows (`+window=`), sinks (`+sink=`) and `model.attention_softcap` move a scheme of the first two
 rows to the third. Normalizers (`+normalizer=`) move a scheme to the last;
