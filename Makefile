@@ -33,7 +33,7 @@ lock:
 # One after the other, on a machine that does nothing else: about an hour on 2 cores.
 OUT = results/benchmarks/$(shell date +%F).csv
 bench:
-	for name in train_throughput optimizer_step neighbours eval_curve scheme_overhead time_to_chart profile_step memory tokenization query_chunks; do \
+	for name in train_throughput optimizer_step neighbours eval_curve scheme_overhead time_to_chart profile_step memory tokenization large_corpus query_chunks; do \
 		$(PYTHON) benchmarks/$$name.py --out $(OUT) || exit 1; done
 	$(PYTHON) benchmarks/memory.py --name memory_at_65536 --model tiny --layers 0 --lengths 65536 \
 		--schemes rope,yarn,alibi,t5 --out $(OUT)
