@@ -122,6 +122,28 @@ def test_measure_accuracy_counts_wrong_symbols():
     assert (rows.normalized_accuracy_high > rows.normalized_accuracy).all()
 
 
+def test_measure_accuracy_has_the_chance_of_each_length():
+    """A guess of the next number is right n / S of the time, of S numbers (sorting)."""
+    corpus = corpus_of("sorting")
+    rows = measured(Knows(corpus), corpus)
+    assert rows.chance.tolist() == [length / corpus.task.reach for length in LENGTHS]
+
+
+def test_measure_accuracy_draws_examples_by_the_seed():
+    seen = []
+
+    def records(tokens_BT):
+        seen.append(tokens_BT)
+        return torch.zeros(*tokens_BT.shape, corpus.vocab_size)
+
+    corpus = corpus_of("copy")
+    for seed in (0, 1, 1):
+        measured(records, corpus, [6], EvaluationConfig(examples=8, seed=seed))
+    first, second, again = seen
+    assert torch.equal(second, again)
+    assert not torch.equal(first, second)
+
+
 def test_measure_accuracy_keeps_to_what_memory_held():
     """64 examples of 8 tokens, then 32 and 16; those of 14 and 26 tokens at 16 * 8 at once."""
     corpus = corpus_of("copy")
