@@ -26,18 +26,20 @@ ABOUT = f"""
 
 Chosen from what a scheme's tables hold, the length and the device; a scheme's name plays no part.
 
-- *fused* is torch's causal attention. On a CPU it begins at {attention.EXPLICIT_LENGTH + 1} tokens;
-  before, dense scores are faster.
+- *fused* is torch's causal attention. Training on a CPU it begins at
+  {attention.EXPLICIT_LENGTH + 1} tokens; before, dense scores are faster.
 - *dense* holds all scores up to {attention.DENSE_LENGTH:,} tokens, then those of
-  {attention.CHUNK} queries at a time: memory linear in the length, slow.
+  {attention.CHUNK} queries at a time, and without gradients on a CPU always those of
+  {attention.SMALL_CHUNK}: memory linear in the length, slow.
 - *FlexAttention* reads the bias from its table in the kernel, skips what a window hides, and takes
   sinks, remapped distances, capped logits and documents in one context. It is taken in a compiled
   network from {flex.LEAST_LENGTH} tokens on, and elsewhere beyond {attention.DENSE_LENGTH:,}, for
   heads of at least {flex.LEAST_HEAD_DIM} dimensions. A bias by pair is made as a matrix first, of
   at most {flex.PAIR_BIAS_BYTES // 2**30} GiB a layer; beyond, dense. Gradients of a table are
   summed in no fixed order, so two runs on a GPU agree to rounding alone. Dense takes its place on
-  a machine that cannot compile, and where a bias that learns is trained with a sink or at a length
-  that is not a multiple of {BLOCK}: there torch's kernel can get its gradient wrong.
+  a machine that cannot compile, and where a bias that learns is trained with a sink, a window of
+  several views, or at a length that is not a multiple of {BLOCK}: there torch's kernel can get its
+  gradient wrong.
 
 Windows (`+window=`), sinks (`+sink=`) and `model.attention_softcap` move a scheme of the first two
 rows to the third. Normalizers (`+normalizer=`) move a scheme to the last;

@@ -16,7 +16,7 @@ from posext.utils.errors import PosextError
 
 STATES = ("done", "running", "failed", "left")
 DESCRIPTION = """
-Print a table of all runs in a folder, the unfinished first. The states are:
+Print a table of all runs in a folder and in its studies, the unfinished first. The states are:
   done     measured, or trained with evaluate=false
   running  a process holds the run's lock
   failed   the run wrote its error into error.txt
@@ -29,19 +29,21 @@ posext status results/runs/my_sweep
 
 
 def status(results: Path) -> pd.DataFrame:
-    """A row for every run in a folder, the unfinished first."""
-    rows = pd.DataFrame([status_row(file.parent) for file in sorted(results.glob("*/config.yaml"))])
+    """A row for every run in a folder, or in a study's folder in it; the unfinished first."""
+    configs = [*results.glob("*/config.yaml"), *results.glob("*/*/config.yaml")]
+    rows = pd.DataFrame([status_row(file.parent, results) for file in sorted(configs)])
     if not len(rows):
         return rows
     return rows.sort_values("state", key=lambda s: -s.map(STATES.index), kind="stable")
 
 
-def status_row(folder: Path) -> dict[str, Any]:
+def status_row(folder: Path, results: Path) -> dict[str, Any]:
     """The row of one run; a folder whose config cannot be read is a failed run."""
+    name = str(folder.relative_to(results))
     try:
         run = load_run(folder)
     except PosextError as error:
-        return {"run": folder.name, "state": "failed", "note": str(error)}
+        return {"run": name, "state": "failed", "note": str(error)}
     steps = [
         metrics for metrics in tracking.read_metrics(folder / "metrics.jsonl") if "loss" in metrics
     ]
@@ -50,7 +52,7 @@ def status_row(folder: Path) -> dict[str, Any]:
     error_file = folder / "error.txt"
     has_error = state == "failed" and error_file.exists()
     return {
-        "run": folder.name,
+        "run": name,
         "state": state,
         "steps": f"{last['step']}/{run.config.steps}",
         "loss": last["loss"],

@@ -4,6 +4,7 @@ Modifiers are chosen beside the scheme: window, attention_scale, qk_gain and pos
 """
 
 import inspect
+import sys
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,13 +59,16 @@ def allow(modules: list[str], folders: list[Path]) -> None:
     """Allow schemes outside of posext.
 
     A config from elsewhere may name any code to run. So only the user's command line may allow
-    modules, never a stored config.
+    modules, never a stored config. They are also looked for in the current folder, where the
+    command `posext` would not look.
 
     Args:
         modules: Top-level modules of the schemes.
         folders: Folders of their yaml files, in `pe/`.
     """
     OWN_MODULES.update(modules)
+    if modules and (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
     FOLDERS.extend(folder for folder in folders if folder not in FOLDERS)
 
 

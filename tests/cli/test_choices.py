@@ -94,7 +94,9 @@ def test_evaluate_extends_a_run_trained_with_a_modifier(command, small):
 
 
 def test_own_modules_allows_training_an_own_scheme(command, small, monkeypatch):
-    monkeypatch.syspath_prepend(OWN)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", str(OWN))])
+    monkeypatch.delitem(sys.modules, "square_root", raising=False)
+    shutil.copy(OWN / "square_root.py", ".")  # found here, as by `python -m`
     settings = ["--config-dir", str(OWN / "configs"), "+pe=square_root", *small, "name=mine"]
     code, _, err = command("train", *settings)
     assert (code, "own_modules=[square_root] allows it" in err) == (2, True)

@@ -29,6 +29,8 @@ def test_status_tells_done_running_failed_and_left_apart(command, small):
     (RUNS / "stopped/metrics.jsonl").write_text('{"step": 3, "loss": 2.5}\n')
     (RUNS / "stopped/run.lock").touch()  # of a process that has ended
     (RUNS / "broken/error.txt").write_text("loss nan at step 6\n")
+    (RUNS / "my_study/in_it").mkdir(parents=True)
+    (RUNS / "my_study/in_it/config.yaml").write_text(config)
     with FileLock(RUNS / "held/run.lock"):
         lines = status()
     states = {
@@ -37,13 +39,14 @@ def test_status_tells_done_running_failed_and_left_apart(command, small):
         "held": "running",
         "stopped": "left",
         "broken": "failed",
+        "my_study/in_it": "left",
     }
     for name, state in states.items():
         assert f"| {state} " in lines[name]
     assert "3/6" in lines["stopped"]
     assert "2.5" in lines["stopped"]
     assert "loss nan at step 6" in lines["broken"]
-    assert lines["all"] == "2 done, 1 running, 1 failed, 1 left"
+    assert lines["all"] == "2 done, 1 running, 1 failed, 2 left"
 
 
 def test_status_of_a_folder_without_runs():
