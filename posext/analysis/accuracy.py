@@ -48,10 +48,7 @@ def read_accuracy(path: Path | str) -> pd.DataFrame:
     if not Path(path).exists():
         return pd.DataFrame(columns=COLUMNS)
     numbers = [name for name in COLUMNS if name not in TEXT_COLUMNS]
-    try:
-        rows = read_csv_table(path, TEXT_COLUMNS, numbers)
-    except ValueError as error:  # of decoding and of parsing
-        raise PosextError(f"{path} is no file of accuracies: {error}") from error
+    rows = read_csv_table(path, TEXT_COLUMNS, numbers)
     if lacking := set(COLUMNS) - set(rows):
         raise PosextError(
             f"{path} is no file of accuracies: it has no column {', '.join(sorted(lacking))}"
@@ -72,7 +69,7 @@ def of_runs(paths: Iterable[Path]) -> pd.DataFrame:
             f"none of these holds accuracies: {', '.join(map(str, paths))}; "
             "a run of data=algorithmic has them once it is measured"
         )
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables).drop_duplicates(ignore_index=True)  # a run and a study that holds it
 
 
 def with_intervals(rows: pd.DataFrame) -> pd.DataFrame:

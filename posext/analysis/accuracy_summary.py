@@ -8,7 +8,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from posext.analysis.accuracy import EXACT, METRICS, NORMALIZED, OVER_SEEDS
-from posext.analysis.curves import factor_suffix
+from posext.analysis.curves import factor_suffix, refuse_repeated_seeds
 from posext.utils.errors import PosextError
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,13 @@ def mean_over_seeds(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     A length at which a scheme is undefined counts as 0. A column that some line lacks is left out,
     with a warning.
+
+    Raises PosextError if a line has two runs of one seed and task.
     """
+    groups: Any = rows.groupby([*OVER_SEEDS, "task"], sort=False)
+    for (*line, task), of_task in groups:
+        runs = zip(of_task.seed.astype(int), of_task.run, strict=True)
+        refuse_repeated_seeds(runs, f"{line_label(*line)} on {task}")
     values = rows.assign(value=rows[METRICS[metric]].fillna(0))
     means: Any = values.pivot_table(
         "value", OVER_SEEDS, ["task", "length"], aggfunc="mean", sort=False

@@ -72,8 +72,15 @@ def measure(
     lengths = [int(length) for length in context_lengths]
     check_lengths(lengths)
     checked("tokens_per_batch", tokens_per_batch, Count)
-    allocation = EvaluationConfig(blocks=blocks, targets=targets, scored_share=scored_share)
+    allocation = EvaluationConfig(
+        blocks=blocks,
+        targets=targets,
+        scored_share=scored_share,
+        seed=seed,
+    )
     check_ranges(allocation)
+    if most_documents is not None:
+        checked("most_documents", most_documents, Count)
     held = TokenDocuments([np.asarray(tokens, dtype=np.int64).reshape(-1) for tokens in documents])
     told = ProtocolSettings(
         lengths[0],

@@ -221,7 +221,7 @@ def derived(curve: StoredCurve, bootstrap: Bootstrap) -> dict[str, Any]:
         values_D = statistic(lengths, nll_LD.T, train_length, *arguments)
         return statistics.interval(values_D, weight_D)
 
-    furthest = usable or statistics.NOWHERE
+    furthest = usable or statistics.NOWHERE if train_length in lengths else statistics.NOT_MEASURED
     numbers = {**curve_columns(curve), "usable": furthest, "share": share, "gain": None}
     if measured_beyond:
         numbers["gain"] = statistics.gain_beyond_train(lengths, nll_LD, weight_D, train_length)

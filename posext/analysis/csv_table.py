@@ -6,6 +6,8 @@ from typing import Any, cast
 
 import pandas as pd
 
+from posext.utils.errors import PosextError
+
 
 def read_csv_table(
     path: Path | str, text_columns: Sequence[str], number_columns: Sequence[str]
@@ -16,11 +18,14 @@ def read_csv_table(
     counts as missing, so a run named NA keeps its name.
 
     Raises:
-        ValueError: The file is no CSV file, or not text.
+        PosextError: The file is no CSV file, or not text.
     """
     text: Any = dict.fromkeys(text_columns, str)
     blank: Any = {name: [""] for name in number_columns}
-    return pd.read_csv(path, dtype=cast(Any, text), keep_default_na=False, na_values=blank)
+    try:
+        return pd.read_csv(path, dtype=cast(Any, text), keep_default_na=False, na_values=blank)
+    except ValueError as error:  # of decoding and of parsing
+        raise PosextError(f"{path} is no table of results: {error}") from error
 
 
 def upsert_rows(before: pd.DataFrame, rows: pd.DataFrame, key: list[str]) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from posext.eval.protocols import COMPARABLE
 
 
 def crop_baseline(curve: pd.DataFrame, all_curves: pd.DataFrame) -> float:
-    """NLL of the crop baseline of a curve (see the terms in the module docstring).
+    """NLL of the crop baseline of a curve (see the terms of posext.analysis.curves).
 
     It is looked up in `all_curves`. Without the run's curve as trained there, it is the curve's own
     NLL at the training length; nan if that was not measured.
@@ -41,18 +41,19 @@ def crop_baseline(curve: pd.DataFrame, all_curves: pd.DataFrame) -> float:
 
 
 def summary(curve: pd.DataFrame, all_curves: pd.DataFrame) -> dict[str, Any]:
-    """Crop baseline and usable length of one curve."""
+    """Crop baseline and usable length of one curve, and whether both lengths were measured."""
     curve = curve.sort_values("context_length")
     crop_nll = crop_baseline(curve, all_curves)
     lengths = curve.context_length.tolist()
     train_length = int(curve.trained_length.iloc[0])
     length = usable_length(lengths, curve.nll.to_numpy(float), train_length, crop_nll)
-    return {"crop_nll": crop_nll, "usable_length": length}
+    measured = train_length in lengths and not np.isnan(crop_nll)
+    return {"crop_nll": crop_nll, "usable_length": length, "measured": measured}
 
 
 def usable(derived: dict[str, Any]) -> int | str:
     """The usable length of a `summary`, or why there is none."""
-    return NOT_MEASURED if np.isnan(derived["crop_nll"]) else derived["usable_length"] or NOWHERE
+    return derived["usable_length"] or NOWHERE if derived["measured"] else NOT_MEASURED
 
 
 def table(

@@ -112,10 +112,7 @@ def read_curves(path: Path | str) -> pd.DataFrame:
     """
     if not Path(path).exists():
         return pd.DataFrame(columns=COLUMNS)
-    try:
-        curves = read_csv_table(path, TEXT_COLUMNS, [*NUMBERS, *FORMER_NAMES])
-    except ValueError as error:  # of decoding and of parsing
-        raise PosextError(f"{path} is no file of curves: {error}") from error
+    curves = read_csv_table(path, TEXT_COLUMNS, [*NUMBERS, *FORMER_NAMES])
     if not {"run", "scheme"} <= set(curves):
         raise PosextError(
             f"{path} is no file of curves: it has not both a column run and a column scheme"

@@ -1,9 +1,15 @@
 """The name of a run in its measurements; its folder may have another one since."""
 
+import re
 from pathlib import Path
 
 from posext.analysis import accuracy, curves
 from posext.utils.errors import PosextError
+
+
+def without_seed(run: str) -> str:
+    """The name of a run without the numbers of its seeds."""
+    return re.sub(r"seed\d+", "seed", run)
 
 
 def measured_name(folder: Path) -> str:

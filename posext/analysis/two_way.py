@@ -28,7 +28,7 @@ from posext.analysis.statistics import LEVEL, Estimate
 # What rounding alone moves a run of one seed by, in nats: sums in another order, another processor
 # (results/LOG.md, 2026-11-25). A difference of fewer says nothing of one pair of runs.
 NOISE_FLOOR = 0.05
-SEEDS_COUNT = 2.0  # times the variance of seeds counts in the degrees of freedom
+SEEDS_WEIGHT = 2.0  # of the variance of seeds, in the degrees of freedom
 
 
 class TwoWay(NamedTuple):
@@ -85,7 +85,7 @@ def two_way(nll_SD: np.ndarray, weight_D: np.ndarray) -> TwoWay:
     if not variance:
         exact = Estimate(value, value, value)
         return TwoWay(exact, by_documents, by_seeds, float(value == 0), count)
-    counted = SEEDS_COUNT * seeds
+    counted = SEEDS_WEIGHT * seeds
     degrees = combined(counted, documents, rest) ** 2 / (
         counted**2 / (count - 1) + documents**2 / freedom + rest**2 / ((count - 1) * freedom)
     )

@@ -8,7 +8,7 @@ import pandas as pd
 
 from posext.analysis import accuracy
 from posext.claims.expression import Call
-from posext.claims.values import Values, chosen
+from posext.claims.values import Values, chosen, length_of
 from posext.utils.errors import PosextError
 
 
@@ -48,8 +48,8 @@ class StoredAccuracies:
             )
         name, length = call.arguments
         rows = self.select(name, named.get(name, {}))
-        items = int(length.rstrip("x"))
-        at_length = rows.length / (rows.trained_length if length.endswith("x") else 1) == items
+        items, is_multiple = length_of(length, call)
+        at_length = rows.length / (rows.trained_length if is_multiple else 1) == items
         if call.function == "normalized":
             at_length &= rows.chance < 1
         found = rows.loc[at_length]

@@ -8,7 +8,7 @@ import pandas as pd
 
 from posext.analysis import curves, retrieval
 from posext.claims.expression import Call
-from posext.claims.values import Values, chosen
+from posext.claims.values import Values, chosen, length_of
 from posext.utils.errors import PosextError
 
 FOUND = "found"
@@ -51,9 +51,8 @@ class StoredAnswers:
             raise PosextError(f"{call} is no answer: {FOUND} takes a curve and a length")
         name, length = call.arguments
         rows = self.select(name, named.get(name, {}))
-        tokens = int(length.rstrip("x"))
-        at_length = rows.context_length / (rows.trained_length if length.endswith("x") else 1)
-        at_length = at_length == tokens
+        tokens, is_multiple = length_of(length, call)
+        at_length = rows.context_length / (rows.trained_length if is_multiple else 1) == tokens
         if not at_length.any():
             known = sorted(int(each) for each in rows.context_length.unique())
             raise PosextError(f"{call}: not measured at {length}, but at {known} tokens")

@@ -40,7 +40,7 @@ def intervals(result: Result) -> str:
 
 
 def lines(curves: Sequence[tuple[str, dict[int, float]]]) -> str:
-    """Curves of mean NLL by context length, each with its name."""
+    """Curves by context length, each with its name: mean NLL, or the share of exact answers."""
     drawn = [
         (name, {length: y for length, y in points.items() if math.isfinite(y)})
         for name, points in curves

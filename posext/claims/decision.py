@@ -11,6 +11,7 @@ from typing import Any
 
 from posext.analysis.curves import curve_label
 from posext.analysis.document_sums import StoredCurve, align_documents, read_stored
+from posext.analysis.measured_name import without_seed
 from posext.analysis.two_way import TwoWay, two_way
 from posext.claims.ledger import interval
 from posext.eval.bayes_floor import FLOOR
@@ -67,13 +68,25 @@ SITUATIONS = (
 
 
 class Candidate:
-    """The curves of a scheme, by seed."""
+    """The curves of runs that differ in the seed alone."""
 
     def __init__(self, curves: Sequence[StoredCurve]):
         self.curves = {int(curve.row.seed): curve for curve in curves}
         self.label = curve_label(curves[0].row)
+        self.words = without_seed(curves[0].row.run).split("-")
         self.parameters = float(curves[0].row.parameters)
         self.original_length = int(curves[0].row.original_length)
+        self.trained_length = int(curves[0].row.trained_length)
+
+    def own_words(self, others: Sequence["Candidate"]) -> str:
+        """What its runs are called and not all those of others are, a number with what it is of."""
+        shared = set(self.words).intersection(*(other.words for other in others))
+        pairs = zip(self.words, [*self.words[1:], ""], strict=True)
+        return " ".join(
+            word
+            for word, after in pairs
+            if word not in shared or (after not in shared and after.isdecimal())
+        )
 
     def loss(self, length: int) -> float:
         """The mean loss over seeds in nats; infinite where a seed has none."""
@@ -99,11 +112,20 @@ class Candidate:
 
 def candidates_of(situation: Situation, curves: Sequence[StoredCurve]) -> list[Candidate]:
     """The candidates of a situation among the curves of its study."""
-    by_scheme: dict[tuple, list[StoredCurve]] = {}
+    by_run: dict[tuple, list[StoredCurve]] = {}
     for curve in curves:
         if curve.row.extend != FLOOR and situation.takes(curve.row):
-            by_scheme.setdefault(curve.scheme_key, []).append(curve)
-    return [Candidate(of_scheme) for of_scheme in by_scheme.values()]
+            key = (curve.scheme_key, without_seed(curve.row.run))
+            by_run.setdefault(key, []).append(curve)
+    candidates = [Candidate(of_run) for of_run in by_run.values()]
+    by_label: dict[str, list[Candidate]] = {}
+    for each in candidates:
+        by_label.setdefault(each.label, []).append(each)
+    for label, alike in by_label.items():
+        for each in alike if len(alike) > 1 else ():
+            words = each.own_words(alike)
+            each.label = f"{label} ({words})" if words else label
+    return candidates
 
 
 def lowest(candidates: Sequence[Candidate], multiple: int) -> str:
@@ -133,7 +155,7 @@ def is_level(difference: TwoWay | None) -> bool:
 
 
 def users(candidates: Sequence[Candidate], multiple: int) -> list[Candidate]:
-    """The candidates whose loss at a multiple is below their own at the training length."""
+    """The candidates whose loss at a multiple is below their own where training began."""
     found = []
     for each in candidates:
         length, trained = at(each, multiple), at(each, 1)
@@ -169,10 +191,12 @@ def page(results: Path) -> str:
             lines.append(f"| {need} | {' | '.join(cells(candidates, multiple))} |")
         seeds = sorted({len(each.curves) for each in candidates})
         count = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+        longest = max(each.trained_length for each in candidates)
+        grown = f", then at up to {longest}" if longest > candidates[0].original_length else ""
         about = (
             f"{len(candidates)} candidates of [{situation.study}](../{situation.study}/README.md), "
             f"{count} seeds each, {candidates[0].parameters / 1e6:.1f}M parameters, trained at "
-            f"{candidates[0].original_length} tokens."
+            f"{candidates[0].original_length} tokens{grown}."
         )
         title = situation.text[0].upper() + situation.text[1:]
         parts.append(f"## {title}\n\n{about}\n\n" + "\n".join(lines))
@@ -193,9 +217,9 @@ HEAD = """# Which scheme should I use?
 
 <!-- made by posext claims: do not edit -->
 
-What our studies found lowest, in nats a token. *In range* is the training length, the others are
-multiples of it. The middle column is for contexts that a model must merely survive; the right one
-for contexts that it must use: the loss there is below its own at the training length, with the
+What our studies found lowest, in nats a token. *In range* is the length that training began at,
+the others are multiples of it. The middle column is for contexts that a model must merely survive;
+the right one for contexts that it must use: the loss there is below its own in range, with the
 whole 95 % interval over seeds and documents."""
 FOOT = """## Where the evidence ends
 

@@ -8,9 +8,12 @@ Settings are those of the scheme's yaml; the shape is that of the quickstart's n
     temperature(SCHEME, length=N)     its factor on the attention logits
     geometric(BASE)                   BASE^(-2i/head_dim) for every rotary pair i
     bias(SCHEME, DISTANCE)            its bias at a distance less that at distance 0, of every head
-    parameters(SCHEME)                the number that it adds to a network
+    parameters(SCHEME)                the number that it adds to a network of one layer
     shift(SCHEME)                     the largest change of a logit when all positions shift
     order(SCHEME)                     the largest change of a logit when two tokens change places
+
+`bias`, `shift` and `order` refuse schemes that act in the layers, or have scores or weights of
+their own, as tables do not tell what those do.
 """
 
 from collections.abc import Callable
@@ -75,6 +78,21 @@ def scheme_of(call: Call) -> tuple[PositionalEncoding, int]:
     return scheme.eval().requires_grad_(False), length
 
 
+def plain_scheme_of(call: Call) -> PositionalEncoding:
+    """The scheme of a call, whose tables say all that it does to scores.
+
+    Raises PosextError for any other.
+    """
+    scheme, _ = scheme_of(call)
+    tables = scheme.tables(torch.arange(TOKENS))
+    acts = tables.score_rows is not None or tables.attention_fn is not None
+    if acts or scheme.make_layer_module() is not None:
+        raise PosextError(
+            f"{call}: {call.arguments[0]} acts in the layers, which its tables do not tell"
+        )
+    return scheme
+
+
 def frequencies(call: Call) -> Tensor:
     scheme, length = scheme_of(call)
     return scheme.frequencies(length)[0]  # type: ignore[operator]
@@ -91,13 +109,13 @@ def geometric(call: Call) -> np.ndarray:
 
 
 def bias(call: Call) -> Tensor:
-    scheme, _ = scheme_of(call)
     distance = int(call.arguments[1])
-    bias_11K = added(scheme, torch.arange(distance + 1))[:, -1]
-    return bias_11K[:, 0] - bias_11K[:, -1]
+    bias_HK = added(plain_scheme_of(call), torch.arange(distance + 1))[:, -1]
+    return bias_HK[:, 0] - bias_HK[:, -1]
 
 
 def parameters(call: Call) -> int:
+    """Those of the scheme and of what it has in one layer."""
     scheme, _ = scheme_of(call)
     module = scheme.make_layer_module()
     own = [*scheme.parameters(), *(module.parameters() if module is not None else [])]
@@ -106,7 +124,7 @@ def parameters(call: Call) -> int:
 
 def shift(call: Call) -> float:
     """The largest change of a causal logit when all positions are larger by SHIFT."""
-    scheme, _ = scheme_of(call)
+    scheme = plain_scheme_of(call)
     x_BTC = tokens(scheme)
     near = logits(scheme, x_BTC, torch.arange(TOKENS))
     far = logits(scheme, x_BTC, torch.arange(TOKENS) + SHIFT)
@@ -115,7 +133,7 @@ def shift(call: Call) -> float:
 
 def order(call: Call) -> float:
     """The largest change of the last token's logits when the two first tokens change places."""
-    scheme, _ = scheme_of(call)
+    scheme = plain_scheme_of(call)
     x_BTC = tokens(scheme)
     swapped_T = torch.tensor([1, 0, *range(2, TOKENS)])
     positions_T = torch.arange(TOKENS)

@@ -37,9 +37,9 @@ def write(verdicts: Sequence[Verdict], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     rows = pd.DataFrame([row(verdict) for verdict in verdicts])
     before = read(out / VERDICTS, list(rows))
-    changed = changes(before, rows)
+    known = read(out / CHANGES, CHANGE_COLUMNS)
+    changed = unknown(changes(before, rows), known)
     if len(changed):
-        known = read(out / CHANGES, CHANGE_COLUMNS)
         write_text(out / CHANGES, pd.concat([known, changed]).to_csv(index=False))
     write_text(out / VERDICTS, rows.to_csv(index=False))
     write_text(out / "README.md", page(verdicts))
@@ -50,6 +50,13 @@ def read(file: Path, columns: Sequence[str]) -> pd.DataFrame:
     if not file.is_file():
         return pd.DataFrame(columns=list(columns), dtype=str)
     return pd.read_csv(file, dtype=str, keep_default_na=False)
+
+
+def unknown(changed: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """The changes that are not the last known ones of their claim, as after a kill."""
+    last = known.drop_duplicates(KEY, keep="last")
+    both = changed.merge(last, on=CHANGE_COLUMNS, how="left", indicator=True)
+    return both.loc[both["_merge"] == "left_only", CHANGE_COLUMNS]
 
 
 def changes(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
@@ -178,8 +185,9 @@ HEAD = """# Claims
 
 What papers say of positions and length, each as an inequality over curves that are stored here."""
 STUDIES = "The studies:"
-FOOT = f"""*Here* is the difference of what is measured on both sides in nats, with its 95 %
-interval over seeds and documents together; 5 % is 0.049 nats. Of a claim with several comparisons
+FOOT = f"""*Here* is the difference of what is measured on both sides, with its 95 % interval over
+seeds and documents together: of losses (`nll`) in nats, where 5 % is 0.049, of shares of answers
+and of attention as a share, of costs in doublings. Of a claim with several comparisons
 the one that decides is shown. A claim holds or fails where the difference lies on one side. It is
 *level* where that cannot be said, but the difference is within {MARGIN} nats of 0: whatever it is,
 it is too small to choose by, which does not contradict a source whose own effect is as small. Of

@@ -17,7 +17,7 @@ from posext.analysis import attention, curves, document_sums, same_targets
 from posext.claims.accuracies import StoredAccuracies
 from posext.claims.answers import StoredAnswers
 from posext.claims.expression import Call
-from posext.claims.values import Values, fits
+from posext.claims.values import Values, fits, length_of
 from posext.config import ACCURACY, HEADLINE, OWN, RETRIEVAL
 from posext.utils.errors import PosextError
 
@@ -57,8 +57,11 @@ class Stored:
         rows = rows.loc[rows.corpus == OWN]
         is_asked = (rows.protocol == self.protocol) & rows.group.isin((self.group, ""))
         if not is_asked.any():
-            known = ", ".join(sorted(rows.protocol.unique()))
-            raise PosextError(f"{self.folder} has no curves under {self.protocol}, but {known}")
+            named = (rows.protocol + " " + rows.group).str.strip()
+            asked = f"{self.protocol} {self.group}".strip()
+            raise PosextError(
+                f"{self.folder} has no curves under {asked}, but {', '.join(sorted(set(named)))}"
+            )
         rows = rows.loc[is_asked]
         same_targets.refuse_mixed_targets(rows)
         return rows
@@ -93,7 +96,7 @@ class Stored:
         name, length = call.arguments
         rows = self.at_length(self.select(name, named.get(name, {})), length, str(call))
         if call.function in COSTS:
-            column = rows[COSTS[call.function]].astype(float)
+            column = rows[COSTS[call.function]].astype(float).fillna(np.inf)  # undefined, as a loss
             return Values(None, dict(zip(rows.seed, np.log2(column), strict=True)))
         if call.function in OF_ATTENTION:
             return Values(None, self.of_attention(rows, call))
@@ -146,8 +149,8 @@ class Stored:
 
     def at_length(self, rows: pd.DataFrame, length: str, call: str) -> pd.DataFrame:
         """The rows of a curve at a length in tokens or training lengths, by seed."""
-        tokens = int(length.rstrip("x"))
-        if length.endswith("x"):
+        tokens, is_multiple = length_of(length, call)
+        if is_multiple:
             if self.is_rates:
                 raise PosextError(f"{call}: {self.folder} tells lengths in tokens alone")
             tokens *= int(rows.original_length.iloc[0])

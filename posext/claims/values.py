@@ -22,6 +22,21 @@ class Values(NamedTuple):
     means: dict[int, float]
 
 
+class Length(NamedTuple):
+    """A length of a claim: `512`, or `4x` in multiples of the training length."""
+
+    count: int
+    is_multiple: bool
+
+
+def length_of(text: str, call: object) -> Length:
+    """Read a length. Raises PosextError for anything else."""
+    count = text.removesuffix("x")
+    if not count.isdecimal():
+        raise PosextError(f"{call}: {text!r} is no length; 512 is one, or 4x of training lengths")
+    return Length(int(count), count != text)
+
+
 def chosen(
     rows: pd.DataFrame, name: str, wanted: Mapping[str, Any], key: Sequence[str], file: Path
 ) -> pd.DataFrame:
@@ -55,5 +70,8 @@ def fits(values: pd.Series, column: str, wanted: str) -> pd.Series:
     if column == "factor" and wanted == "matched":
         return values.isin(("", "1", "auto"))
     if pd.api.types.is_numeric_dtype(values):
-        return values == float(wanted)
+        try:
+            return values == float(wanted)
+        except ValueError:
+            raise PosextError(f"{column}: {wanted!r} is no number") from None
     return values == wanted

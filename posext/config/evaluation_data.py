@@ -9,7 +9,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from posext.config.corpora import CORPORA, DataConfig, SyntheticData
+from posext.config.corpora import CORPORA, AlgorithmicData, DataConfig, SyntheticData
 from posext.utils.errors import PosextError
 from posext.utils.ranges import check_ranges
 
@@ -65,6 +65,8 @@ def typed_corpus(name: str, entry: Mapping[str, Any]) -> DataConfig:
     Raises PosextError for a setting that is unknown, invalid, or the run's.
     """
     kind = CORPORA[entry["source"]]
+    if issubclass(kind, AlgorithmicData):
+        raise PosextError(f"evaluation.data={name}: an algorithmic task has no held-out text")
     settings = {str(key): value for key, value in entry.items() if key != "name"}
     valid = {field.name for field in fields(kind)} - set(OF_THE_RUN)
     for key in settings:

@@ -45,8 +45,8 @@ def identity_of(config: DataConfig, cache: Path) -> Identity:
         return Identity(**json.loads(file.read_text()))
     except (OSError, ValueError, TypeError):
         pass
-    found = corpus.is_one_text(config) or corpus.has_near_copies(config)
-    identity = Identity(corpus.fingerprint(config), not found)
+    copies_are_no_matter = corpus.is_one_text(config) or corpus.has_near_copies(config)
+    identity = Identity(corpus.fingerprint(config), not copies_are_no_matter)
     if newest < begin - SETTLED_SECONDS:
         write_text(file, json.dumps(identity._asdict()))
     return identity

@@ -11,7 +11,7 @@ class Place:
     Attributes:
         mark: Where reading can begin again, as JSON: a source's own; None for the start.
         since: Parts since the mark.
-        done: Bytes read of the files, or of the texts of a hub data set.
+        done: Bytes read of the files, or characters of a hub data set.
         total: All of them; 0 if that is not known.
     """
 

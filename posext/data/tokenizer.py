@@ -136,11 +136,10 @@ def separator(tokenizer: Tokenizer) -> int:
 
 
 def is_byte_level(tokenizer: Tokenizer) -> bool:
-    """Return whether all tokens but special ones are bytes, written in the alphabet."""
-    added = tokenizer.get_added_tokens_decoder()
-    special = {token.content for token in added.values() if token.special}
+    """Return whether all tokens but added ones are bytes, written in the alphabet."""
+    added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     byte_characters = set(alphabet())
-    return all(set(token) <= byte_characters for token in tokenizer.get_vocab().keys() - special)
+    return all(set(token) <= byte_characters for token in tokenizer.get_vocab().keys() - added)
 
 
 def bytes_per_token(tokenizer: Tokenizer) -> np.ndarray:
@@ -150,14 +149,12 @@ def bytes_per_token(tokenizer: Tokenizer) -> np.ndarray:
     counts as its space.
     """
     added = tokenizer.get_added_tokens_decoder()
-    special = {index for index, token in added.items() if token.special}
-    vocabulary = {
-        token: index for token, index in tokenizer.get_vocab().items() if index not in special
-    }
     of_bytes = is_byte_level(tokenizer)
     counts = np.zeros(tokenizer.get_vocab_size(), dtype=np.int64)
-    for token, index in vocabulary.items():
-        if of_bytes:
+    for token, index in tokenizer.get_vocab().items():
+        if index in added:  # written as it is
+            counts[index] = 0 if added[index].special else len(added[index].content.encode())
+        elif of_bytes:
             counts[index] = len(token)
         elif re.fullmatch(r"<0x[0-9A-F]{2}>", token):
             counts[index] = 1

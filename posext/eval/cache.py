@@ -149,8 +149,11 @@ def same_rotation(
     other_rotation = other.rotation(other.positions(length), length)
     if rotation is None or other_rotation is None:
         return False
-    pairs = zip(rotation[:2], other_rotation[:2], strict=True)
-    return all(torch.equal(tensor, other_tensor) for tensor, other_tensor in pairs)
+    return all(
+        tensor is its_other is None
+        or (tensor is not None and its_other is not None and torch.equal(tensor, its_other))
+        for tensor, its_other in zip(rotation, other_rotation, strict=True)
+    )
 
 
 def only_rotates(scheme: PositionalEncoding) -> bool:

@@ -116,20 +116,20 @@ def protocol_settings(
 ) -> protocols.ProtocolSettings:
     """Return the settings of protocols at some context lengths, for a longest trained length."""
     return protocols.ProtocolSettings(
-        train_length,
-        config.block_size(lengths[-1]),
-        config.blocks,
-        config.seed,
-        config.documents,
-        config.stride,
-        config.ngram,
-        config.far_beyond,
-        config.scored_share,
-        config.perturbed_piece,
-        config.key_alpha,
-        config.key_beta,
-        config.key_short,
-        judge,
+        train_length=train_length,
+        size=config.block_size(lengths[-1]),
+        blocks=config.blocks,
+        seed=config.seed,
+        documents=config.documents,
+        stride=config.stride,
+        ngram=config.ngram,
+        far_beyond=config.far_beyond,
+        scored_share=config.scored_share,
+        piece=config.perturbed_piece,
+        key_alpha=config.key_alpha,
+        key_beta=config.key_beta,
+        key_short=config.key_short,
+        judge=judge,
     )
 
 

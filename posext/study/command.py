@@ -60,6 +60,8 @@ def main() -> None:
         help=f"a folder of your own configs; studies lie in its folder {GROUP}",
     )
     options = parser.parse_intermixed_args()
+    if len(options.config_dir) > 1:  # the jobs are Hydra's, which takes the last alone
+        raise PosextError("--config-dir may be given once: Hydra takes one folder")
     if options.name is None:
         print(listed(options.config_dir))
         return

@@ -9,7 +9,6 @@ results/NAME/
     report.html                               a page that opens offline, if all targets are the same
 """
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from posext.analysis import curves, document_sums
+from posext.analysis.measured_name import without_seed
 from posext.analysis.same_targets import latest, left_out
 from posext.cli import accuracy, collect, compare, plot, table
 from posext.report.page import write_page
@@ -154,8 +154,3 @@ def leave_out_former_targets(out: Path) -> None:
         is_kept = pd.MultiIndex.from_frame(sums.loc[:, key]).isin(kept_curves)
         document_sums.write_sums(sums.loc[is_kept], out)
     write_text(file, kept.to_csv(index=False))  # last: a curve is never without its sums
-
-
-def without_seed(run: str) -> str:
-    """The name of a run without the numbers of its seeds."""
-    return re.sub(r"seed\d+", "seed", run)

@@ -10,6 +10,7 @@ from tabulate import tabulate
 from posext import evaluate, hf
 from posext.analysis import completeness, curves
 from posext.config import TrainConfig
+from posext.eval.bayes_floor import FLOOR
 from posext.eval.extension import extended
 from posext.runs import tracking
 from posext.runs.run import Run, claim
@@ -88,10 +89,13 @@ def seconds(
     total = 0.0
     for job in jobs:
         config = plan.runs[job.folder]
+        total += (curve or 0.0) * config.evaluate
+        if (job.folder / "run.json").is_file():  # trained, and lacks its curve
+            continue
         speed = speeds.get(kind(config)) or speeds.get((config.model.name,))
         if speed is None:
             return None
-        total += config.steps * config.tokens_per_step / speed + (curve or 0.0)
+        total += config.steps * config.tokens_per_step / speed
     return total
 
 
@@ -118,7 +122,10 @@ def curve_seconds(plan: Plan) -> float | None:
     found = []
     for folder in trained(plan):
         rows = curves.read_curves(folder / "curves.csv")
-        found += rows.groupby(curves.EXTENSION).seconds.sum().tolist()
+        rows = rows.loc[rows.extend != FLOOR]
+        # a pass measures all groups of a protocol
+        passes = rows.drop_duplicates([*curves.EXTENSION, "corpus", "protocol", "context_length"])
+        found += passes.groupby(curves.EXTENSION).seconds.sum().tolist()
     return median(found) if found else None
 
 

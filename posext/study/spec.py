@@ -38,9 +38,9 @@ class PartSpec:
 class StudySpec:
     """A study.
 
-    An output is a name and the command that makes it: `plot`, `table` or `compare` with what is
-    typed after it, or a program, for which {out} stands for the folder of the study and {runs} for
-    those of its runs.
+    An output is a name and the command that makes it: `plot`, `table`, `compare` or `accuracy` with
+    what is typed after it, or `python` and a program, for which {out} stands for the folder of the
+    study and {runs} for those of its runs.
     """
 
     title: str = MISSING

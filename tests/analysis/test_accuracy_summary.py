@@ -126,13 +126,20 @@ def test_reciprocal_ranks_of_equal_rows_share_the_mean_rank():
     assert reciprocal_ranks(means).b.tolist() == pytest.approx([1 / 3, 1, 1 / 2])
 
 
+def test_summary_refuses_two_runs_of_one_seed():
+    other = table(("rope", "copy", 0, 20, 0)).assign(run="rope-copy-0-wider")
+    rows = pd.concat([MEASURED, other], ignore_index=True)
+    with pytest.raises(PosextError, match="rope on copy has two runs of seed 0"):
+        summary(rows, "exact", None)
+
+
 def test_accuracy_file_keeps_all_numbers(tmp_path):
     MEASURED.to_csv(tmp_path / accuracy.FILE, index=False)
     pd.testing.assert_frame_equal(
         accuracy.of_runs([tmp_path]), MEASURED, check_dtype=False, rtol=1e-12
     )
     twice = accuracy.of_runs([tmp_path, tmp_path / accuracy.FILE])
-    assert len(twice) == 2 * len(MEASURED)
+    assert len(twice) == len(MEASURED)  # one of them is a copy
     assert not len(accuracy.read_accuracy(tmp_path / "none.csv"))
 
 

@@ -71,6 +71,7 @@ def test_points_are_shares_by_length(results):
     [
         ({"holds_if": "nll(rope, 1x) < 2"}, "no answer: found takes"),
         ({"holds_if": "found(cope, 1x) < 2"}, "no such rows"),
+        ({"holds_if": "found(rope, alibi) < 2"}, "'alibi' is no length"),
         ({"holds_if": "found(rope, 4x) < 2"}, "not measured at 4x, but at .64, 128. tokens"),
         ({"holds_if": "found(a, 1x) < 2", "curves": "{a: {colour: red}}"}, "no column 'colour'"),
         ({"holds_if": "found(rope, 1x) < 2", "protocol": "multi_key"}, "no answers of multi_key"),

@@ -48,6 +48,19 @@ def test_lowest_leaves_out_what_is_undefined_at_a_length(candidates):
     assert decision.users([candidates["alibi"]], 8) == []
 
 
+def test_candidates_are_told_apart_by_their_runs(tmp_path):
+    """Runs of one scheme, trained by two recipes, are two candidates."""
+    folders = []
+    for recipe in ("tiny-64", "tiny-64-experiment-abf"):
+        for seed in range(2):
+            folder = tmp_path / f"rope-{recipe}-seed{seed}"
+            folders.append(write_run(folder, "rope", seed))
+    situation = decision.Situation("train", "mine", decision.is_from_scratch)
+    plain, abf = decision.candidates_of(situation, read_stored(folders))
+    assert (plain.label, abf.label) == ("rope", "rope (experiment abf)")
+    assert sorted(plain.curves) == sorted(abf.curves) == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("is_candidate", "row"),
     [

@@ -43,6 +43,9 @@ def test_holds_is_exact(text, expected):
         ("frequencies(nosuch) == geometric(10000)", "unknown positional encoding"),
         ("frequencies(rope, colour=3) == geometric(10000)", "unknown setting"),
         ("bias(alibi, far) < 0", "cannot be computed"),
+        ("bias(fox, 3) < 0", "fox acts in the layers"),
+        ("order(stick_breaking) > 0", "stick_breaking acts in the layers"),
+        ("shift(cope) == 0", "cope acts in the layers"),
     ],
 )
 def test_holds_refuses_what_it_cannot_compute(text, said):

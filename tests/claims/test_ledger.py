@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from posext.claims import ledger, verdicts
@@ -34,6 +35,19 @@ def test_log_says_why_a_verdict_changed():
     for claim, before, now in changes[["claim", "before", "now"]].to_numpy():
         said = f"{claim}: {before} → {now}"
         assert said in log, f"results/LOG.md must say why: {said}"
+
+
+def test_write_notes_a_change_once(tmp_path):
+    """A kill between the files of the ledger leaves the note and not the verdict."""
+    keys = {"claim": ["C1", "C2"], "study": ["zoo", "zoo"]}
+    before = pd.DataFrame({**keys, "verdict": ["holds", "fails"]})
+    now = pd.DataFrame({**keys, "verdict": ["fails", "fails"]})
+    none = pd.DataFrame(columns=ledger.CHANGE_COLUMNS, dtype=str)
+    noted = ledger.unknown(ledger.changes(before, now), none)
+    assert noted.to_numpy().tolist() == [["C1", "zoo", "holds", "fails"]]
+    assert not len(ledger.unknown(ledger.changes(before, now), noted))
+    back = ledger.unknown(ledger.changes(now, before), noted)
+    assert back.now.tolist() == ["holds"]
 
 
 def test_no_claim_states_its_verdict():

@@ -206,6 +206,8 @@ def test_level_is_wrongly_found_in_one_study_of_twenty_at_most():
         ({"holds_if": "nll(a, 1x) < 2", "curves": "{a: {colour: red}}"}, "no column"),
         ({"holds_if": "nll(rope, 1x) < 2", "study": "other"}, "neither curves.csv nor"),
         ({"holds_if": "nll(rope, 1x) < 2", "protocols": "[pi]"}, "no curves under pi"),
+        ({"holds_if": "nll(rope, 64.5) < 2"}, "'64.5' is no length"),
+        ({"holds_if": "nll(a, 1x) < 2", "curves": "{a: {run: '*', seed: few}}"}, "is no number"),
         ({"holds_if": "nll(rope, 1x) < 2", "verdict": "holds"}, "is no claim"),
         ({"holds_if": "exec(1) < 2", "study": "''"}, "is nothing exact"),
     ],

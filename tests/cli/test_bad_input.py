@@ -410,7 +410,7 @@ SCRIPTS = {
         ([], "the following arguments are required: RUN"),
         (["nowhere"], "nowhere is neither the folder of a run nor a file of curves"),
         (["folder"], "none of these holds curves: folder"),
-        (["latin.txt"], "latin.txt is no file of curves"),
+        (["latin.txt"], "latin.txt is no table of results"),
         (["results/runs/rope", "--factor", "8"], "argument --factor: invalid choice: '8'"),
         (
             ["results/runs/rope", "--protocol", "exact"],

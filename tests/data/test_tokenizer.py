@@ -35,6 +35,19 @@ def test_bytes_per_token_sums_to_the_bytes_of_a_text(kind):
     assert encoder.get_vocab_size() == (300 if kind == "bpe" else 256)
 
 
+def test_bytes_per_token_of_added_tokens_are_those_of_their_text():
+    """As tokenizers of code add runs of spaces to bytes."""
+    encoder = tokenizer.make("bpe", 300, iter(TEXTS * 3))
+    encoder.add_tokens(["    ", "naïve"])
+    encoder.add_special_tokens(["<end>"])
+    counts = tokenizer.bytes_per_token(encoder)
+    text = "the    the naïve\n"
+    ids = encoder.encode(text, add_special_tokens=False).ids
+    assert {encoder.token_to_id("    "), encoder.token_to_id("naïve")} <= set(ids)
+    assert counts[ids].sum() == len(text.encode())
+    assert counts[encoder.token_to_id("<end>")] == 0
+
+
 def test_bytes_per_token_counts_word_marks_as_spaces():
     words = word_level()
     counts = tokenizer.bytes_per_token(words)

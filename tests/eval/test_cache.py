@@ -1,10 +1,20 @@
 """Which scored windows two schemes may share."""
 
-from posext.eval.cache import EvalCache, MeasuredWindows, ScoredWindows
+from posext.eval.cache import EvalCache, MeasuredWindows, ScoredWindows, same_rotation
 from posext.eval.scoring import TargetWindow
 from posext.pe import build
 
 SHAPE = {"head_dim": 16, "n_heads": 2, "d_model": 32, "train_length": 16}
+
+
+def test_same_rotation_compares_gains():
+    xpos, faster, rope = (
+        build(name, **SHAPE, **settings)
+        for name, settings in (("xpos", {}), ("xpos", {"scale_base": 16}), ("rope", {}))
+    )
+    assert same_rotation(xpos, xpos, 64)
+    assert not same_rotation(xpos, faster, 64)
+    assert not same_rotation(xpos, rope, 64)
 
 
 def test_schemes_share_windows_if_all_lengths_rotate_alike(tmp_path):

@@ -113,6 +113,8 @@ def test_measure_leaves_out_intervals_and_bits_it_cannot_know():
         ([8, 400], {}, "the longest has 300"),
         ([8, 16], {"targets": 0}, "targets must be a whole number of at least 1, or null, not 0"),
         ([8, 16], {"blocks": 0}, "blocks must be a whole number of at least 1, not 0"),
+        ([8, 16], {"most_documents": 0}, "most_documents must be a whole number of at least 1"),
+        ([8, 16], {"seed": -1}, "seed must be"),
     ],
 )
 def test_measure_refuses_lengths_and_sizes_out_of_bounds(lengths, settings, message):

@@ -7,6 +7,7 @@ beginning-of-sequence token is given to the model.
 
 from collections.abc import Sequence
 
+from posext.eval.protocols.nonoverlap import nonoverlap
 from posext.eval.protocols.plan import (
     Documents,
     ProtocolPlan,
@@ -33,12 +34,7 @@ def alibi(documents: Documents, lengths: Sequence[int], settings: ProtocolSettin
     Biased across lengths: longer blocks have fewer targets with little context, so the loss falls
     for any model. Raises PosextError if no document is long enough.
     """
-    return plan_per_document(
-        documents,
-        lengths,
-        settings,
-        lambda document, tokens, length: slide(document, tokens, length, length),
-    )
+    return nonoverlap(documents, lengths, settings)
 
 
 def alibi_s1(
