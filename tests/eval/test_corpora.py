@@ -174,6 +174,7 @@ BAD = [
     ("[{source: paper}]", "not {'source': 'paper'}"),
     ("[{source: text}]", "evaluation.data=text: data=text needs data.path"),
     ("[{source: markov, tokenizer: bytes}]", "evaluation.data=markov: tokenizer is the run's"),
+    ("[{source: algorithmic, name: x}]", "evaluation.data=x: an algorithmic task has no held-out"),
     ("[{source: markov, colour: red}]", "evaluation.data=markov: colour is unknown; valid: "),
     ("[{source: markov, documents: 0}]", "data.documents must be a whole number of at least 1"),
     ("[{source: markov, documents: many}]", "evaluation.data=markov: documents: Value 'many'"),

@@ -4,12 +4,15 @@ import json
 import re
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from helpers import stored_runs
 from helpers.stored_runs import write_run
 
+from posext.analysis import curves
+from posext.eval.bayes_floor import FLOOR
 from posext.runs.run import Run, claim
 from posext.study import command as study_command
 from posext.study import outputs, plan, progress, run, spec
@@ -228,6 +231,21 @@ def test_study_measures_the_runs_that_lack_something_alone(mine, executed):
         ["+pe@extend=ntk", f"run={second}"],
     ]
     assert steps[0].seconds is not None
+
+
+def test_curve_seconds_count_a_pass_once(tmp_path):
+    """Groups of a protocol are measured in one pass, and a floor takes no time."""
+    row = dict.fromkeys(curves.COLUMNS, "") | dict.fromkeys(curves.NUMBERS, 1.0)
+    row |= {"run": "a", "scheme": "rope"}
+    fixed = row | {"protocol": "fixed_target", "context_length": 16, "seconds": 2.0}
+    groups = [
+        row | {"protocol": "far_copy", "group": group, "context_length": 16, "seconds": 3.0}
+        for group in ("far", "rest")
+    ]
+    floor = fixed | {"extend": FLOOR, "seconds": 0.0}
+    (tmp_path / "run.json").touch()
+    pd.DataFrame([fixed, *groups, floor]).to_csv(tmp_path / "curves.csv", index=False)
+    assert progress.curve_seconds(SimpleNamespace(runs=[tmp_path])) == 5.0
 
 
 def test_study_refuses_a_folder_that_holds_another_run(mine, executed):
