@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
@@ -59,8 +60,8 @@ def beyond_training(rows: pd.DataFrame, multiples: Sequence[float] | None) -> pd
 def mean_over_seeds(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the mean over seeds by line (rows), and task and length (columns).
 
-    A length at which a scheme is undefined counts as 0. A column that some line lacks is left out,
-    with a warning.
+    A length at which a scheme is undefined counts as 0; what was not measured is nan. A column that
+    fewer than half of the lines have is left out, with a warning.
 
     Raises PosextError if a line has two runs of one seed and task.
     """
@@ -72,11 +73,11 @@ def mean_over_seeds(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     means: Any = values.pivot_table(
         "value", OVER_SEEDS, ["task", "length"], aggfunc="mean", sort=False
     )
-    lacking = means.columns[means.isna().any()]
-    if len(lacking):
-        tasks = ", ".join(sorted({str(task) for task, _ in lacking}))
-        log.warning("not all schemes were measured on %s, which is left out of the summary", tasks)
-    return means.drop(columns=lacking)
+    rare = means.columns[means.notna().mean() < 0.5]
+    if len(rare):
+        tasks = ", ".join(sorted({str(task) for task, _ in rare}))
+        log.warning("few schemes were measured on %s, which is left out of the summary", tasks)
+    return means.drop(columns=rare)
 
 
 def reciprocal_ranks(means: pd.DataFrame) -> pd.DataFrame:
@@ -101,7 +102,8 @@ def summary(rows: pd.DataFrame, metric: str, multiples: Sequence[float] | None) 
     Returns:
         By line: the mean of each task over seeds and lengths; `mean` over the tasks; `mrr`, the
         mean reciprocal rank (Kazemnejad et al. 2023, arXiv:2305.19466) over tasks and lengths; and
-        `seeds`, the fewest of any task. The best rank is first.
+        `seeds`, the fewest of any task. The best rank is first. A line that lacks a task has nan in
+        its place, and neither mean nor rank.
     """
     if metric == "normalized":
         rows = rows.loc[rows.chance < 1]
@@ -110,19 +112,24 @@ def summary(rows: pd.DataFrame, metric: str, multiples: Sequence[float] | None) 
     transposed: Any = means.T
     by_task = transposed.groupby(level="task", sort=False).mean().T
     seeds: Any = chosen.groupby([*OVER_SEEDS, "task"], sort=False).seed.nunique()
-    ranks = reciprocal_ranks(means).mean(axis="columns")
+    is_complete = means.notna().all(axis="columns")
     table = by_task.assign(
-        mean=by_task.mean(axis="columns"),
-        mrr=ranks,
+        mean=by_task.mean(axis="columns").where(is_complete),
+        mrr=reciprocal_ranks(means.loc[is_complete]).mean(axis="columns"),
         seeds=seeds.groupby(level=OVER_SEEDS, sort=False).min(),
     )
     return table.sort_values("mrr", ascending=False, kind="stable")
 
 
+def share_text(value: float) -> str:
+    """Return a share with two decimals; empty for what was not measured."""
+    return "" if np.isnan(value) else f"{value:.2f}"
+
+
 def summary_table(table: pd.DataFrame, style: str = "github") -> str:
     """Return a summary as a table in a style of tabulate (default: Markdown)."""
     lines = [
-        [line_label(*map(str, label)), *(f"{value:.2f}" for value in values), f"{seeds:.0f}"]
+        [line_label(*map(str, label)), *map(share_text, values), f"{seeds:.0f}"]
         for label, *values, seeds in (
             (index, *row) for index, row in zip(table.index, table.to_numpy(float), strict=True)
         )
