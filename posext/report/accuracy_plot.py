@@ -60,8 +60,11 @@ def draw_accuracy(
         axes.set_ylabel(AXIS_TITLES[metric] if len(metrics) > 1 or axes in grid[:, 0] else "")
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
+    pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in grid.flat]
+    handles = {label: handle for of_axes in pairs for handle, label in of_axes}
+    figure.legend(
+        list(handles.values()), list(handles), loc="outside right upper", fontsize=8, frameon=False
+    )
     figure.supxlabel("length of examples", fontsize=10)
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     figure.savefig(path, dpi=150)
