@@ -3,7 +3,6 @@
 The corpus is made up: a table of documents, and a file of tokens that takes no room on the disk.
 """
 
-import multiprocessing
 import tempfile
 import time
 from multiprocessing.connection import Connection
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import report
 import torch
+from paired import once
 from tokenizers import Tokenizer, models
 
 from posext.data import integrity
@@ -56,23 +56,14 @@ def measure_opening(connection: Connection, folder: Path) -> None:
     connection.send((checked - begin, opened - checked, peak.bytes))
 
 
-def opening(folder: Path) -> tuple[float, float, int]:
-    """Open the corpus in a process of its own."""
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=measure_opening, args=(there, folder))
-    process.start()
-    received = here.recv()
-    process.join()
-    return received
-
-
 def benchmark(documents: int, gigabytes: float, repeats: int) -> list[report.Row]:
     """Seconds until a corpus is known to be intact, and until its first batch; memory of both."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "corpus"
         write_corpus(folder, documents, gigabytes)
-        checked, opened, peaks = zip(*(opening(folder) for _ in range(repeats)), strict=True)
+        checked, opened, peaks = zip(
+            *(once(measure_opening, folder) for _ in range(repeats)), strict=True
+        )
     case = f"{documents / 1e6:,.3g} million documents, {gigabytes:,.3g} GB of tokens"
     peaks = np.array(peaks)
     return [

@@ -53,6 +53,17 @@ def apart(make: Callable[..., Callable[[], float]], *arguments: Any) -> Callable
     return seconds
 
 
+def once(send: Callable[..., None], *arguments: Any) -> Any:
+    """Run `send(connection, *arguments)` in a process of its own, and return what it sends."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=send, args=(there, *arguments))
+    process.start()
+    received = here.recv()
+    process.join()
+    return received
+
+
 def serve(
     connection: Connection, make: Callable[..., Callable[[], float]], *arguments: Any
 ) -> None:

@@ -6,7 +6,6 @@ file), encodes, and writes tokens, names and what held-out lines stand in traini
 """
 
 import json
-import multiprocessing
 import os
 import resource
 import shutil
@@ -90,17 +89,6 @@ def report_memory(connection: Connection, folder: Path) -> None:
     connection.send(sum(each.ru_maxrss for each in usage) * 1024)
 
 
-def resident_bytes(folder: Path) -> int:
-    """The resident memory that making the corpus takes."""
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=report_memory, args=(there, folder))
-    process.start()
-    received = here.recv()
-    process.join()
-    return received
-
-
 def benchmark(megabytes: int, words: int, repeats: int) -> list[report.Row]:
     """Megabytes a second, ours in multiples of theirs, memory, and the time of a later start."""
     with tempfile.TemporaryDirectory() as name:
@@ -117,7 +105,7 @@ def benchmark(megabytes: int, words: int, repeats: int) -> list[report.Row]:
         seconds = paired.interleaved(cases, repeats)
         print(seconds, flush=True)
         starts = [seconds_of_a_start(folder) for _ in range(repeats)]
-        resident = resident_bytes(folder)
+        resident = paired.once(report_memory, folder)
     case = f"{size:,.0f} MB in texts of {words:,} words"
     return [
         report.row(f"{case}, tokenizers", "speed", size / seconds["tokenizers"], "MB/s"),
