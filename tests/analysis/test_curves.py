@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.stored_runs import write_run
 
 from posext.analysis import curve_table, curves, excess_loss, same_targets
 from posext.report import curve_plot
@@ -139,3 +140,14 @@ def test_of_runs_refuses_two_runs_of_one_name(tmp_path):
     message = f"{one} and {other} have different curves of a run named rope"
     with pytest.raises(PosextError, match=message):
         curves.of_runs([one, other])
+
+
+def test_usable_is_not_measured_where_the_training_length_was_not(tmp_path):
+    """The crop baseline is the run's as trained; the extension was measured beyond it alone."""
+    folder = write_run(tmp_path / "rope", "rope")
+    write_run(folder, "rope", extend="alibi")
+    rows = curves.read_curves(folder / "curves.csv")
+    extended = rows.loc[(rows.extend == "alibi") & (rows.context_length > 16)]
+    assert curve_table.usable(curve_table.summary(extended, rows)) == "not measured"
+    whole = rows.loc[rows.extend == "alibi"]
+    assert curve_table.usable(curve_table.summary(whole, rows)) != "not measured"
